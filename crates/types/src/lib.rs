@@ -1,0 +1,12 @@
+//! Names for the quantities and identities that every part of Quorate speaks of.
+//!
+//! Deliberately no behaviour beyond parsing, printing and arithmetic that cannot overflow. The invariant: a value of
+//! one of these types is well-formed, so nobody checks it a second time.
+
+mod identity;
+mod lsn;
+mod time;
+
+pub use identity::{LeaseId, MemberName, Revision, Scope, SystemId, Timeline};
+pub use lsn::{Lsn, LsnParseError};
+pub use time::Millis;
