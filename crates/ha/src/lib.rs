@@ -1,1 +1,12 @@
-//! (coming)
+//! The decisions: who leads, when to step down, what to do next, and why.
+//!
+//! Deliberately no IO of any kind: `decide(&Memory, &View) -> Decision` is a function of what is known now. The
+//! invariant: every rule that keeps two primaries apart stands in this crate, and the simulator runs exactly this code.
+
+pub mod cluster;
+pub mod config;
+pub mod guard;
+pub mod lease;
+pub mod postgres;
+pub mod reason;
+pub mod render;
