@@ -1,1 +1,27 @@
-//! (coming)
+//! Role-aware TCP routing: one port leads to the primary, the other to the replicas, whoever they are at the moment.
+//!
+//! A new connection is held, within bounds, while there is no primary that accepts it, so that clients see a switchover
+//! as a slow connect instead of an error. A connection to a member that is no longer primary is cut at once, on both
+//! sides, so that nobody goes on talking to a fenced server.
+//!
+//! Deliberately no knowledge of who decides (it is told through [`Routes`]), no pooling, no TLS, and of PostgreSQL's
+//! protocol only what it takes to say "no primary is available" to a client whose hold time is over ([`refusal`]).
+//!
+//! Invariant: no byte is passed between a client of the primary port and a member that the newest [`Routes`] do not
+//! name as primary.
+
+mod config;
+mod error;
+mod hold;
+mod listen;
+mod refusal;
+mod relay;
+mod routes;
+mod sockets;
+mod statistics;
+
+pub use config::ProxyConfig;
+pub use error::ProxyError;
+pub use listen::{Proxy, serve};
+pub use routes::{Routes, Target};
+pub use statistics::{PortStatistics, Statistics};

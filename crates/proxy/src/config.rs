@@ -1,0 +1,36 @@
+//! What can be set, with the defaults and their reasons.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Where to listen and what the limits are. No address on a list: that port does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// Addresses that lead to the primary.
+    pub listen_primary: Vec<SocketAddr>,
+    /// Addresses that lead to the replicas, the one with the fewest connections first.
+    pub listen_replicas: Vec<SocketAddr>,
+    /// How long a new connection waits for a server that accepts it. Longer than any expected failover, shorter than the
+    /// patience of a person in front of a web page.
+    pub hold: Duration,
+    /// Connections of both ports together, held ones included. Each costs two sockets and 16 KiB while it is relayed.
+    pub connections_max: usize,
+    /// How long one attempt to reach a server may take. On a local network an answer takes a millisecond; a server that
+    /// is silent for half a second is treated as one that refuses.
+    pub connect_timeout: Duration,
+    /// The replica port leads to the primary while no replica accepts connections.
+    pub replicas_fall_back_to_primary: bool,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self {
+            listen_primary: Vec::new(),
+            listen_replicas: Vec::new(),
+            hold: Duration::from_secs(10),
+            connections_max: 1000,
+            connect_timeout: Duration::from_millis(500),
+            replicas_fall_back_to_primary: true,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Where connections go now, and which of the existing ones may stay.
+
+use std::fmt;
+
+/// A PostgreSQL server as clients reach it. Two targets are the same server when both parts are equal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The member's name, for people.
+    pub member: String,
+    /// `host:port`; an IPv6 host in brackets.
+    pub address: String,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.member, self.address)
+    }
+}
+
+/// The newest knowledge of who serves. Whoever sends it sends only changes, in the order in which they became true;
+/// when the sender is dropped, nobody knows any more who the primary is, and every connection is cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// The member that may take writes. `None` from the moment the old one is fenced until the new one is known.
+    pub primary: Option<Target>,
+    /// Members that answer reads. A replica that is being promoted stays here until it is the primary; otherwise its
+    /// read connections are cut.
+    pub replicas: Vec<Target>,
+    /// The store's revision of the leadership this was seen under; for logs and metrics. The same member under a new
+    /// epoch is the same server: its connections stay.
+    pub epoch: u64,
+}
+
+/// The two kinds of ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    Primary,
+    Replicas { fall_back_to_primary: bool },
+}
+
+impl Port {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replicas { .. } => "replicas",
+        }
+    }
+
+    /// May a connection to `target` that came through this port exist under `routes`?
+    ///
+    /// On the replica port a replica that became the primary keeps its read connections: they read newer data than
+    /// before, and cutting them would turn every switchover into errors for readers.
+    pub(crate) fn allows(self, routes: &Routes, target: &Target) -> bool {
+        let is_primary = routes.primary.as_ref() == Some(target);
+        match self {
+            Self::Primary => is_primary,
+            Self::Replicas { .. } => is_primary || routes.replicas.contains(target),
+        }
+    }
+
+    /// Whom to try for a new connection: the first choice of equals, and when all of those failed, the second.
+    pub(crate) fn candidates(self, routes: &Routes) -> (&[Target], Option<&Target>) {
+        match self {
+            Self::Primary => (&[], routes.primary.as_ref()),
+            Self::Replicas { fall_back_to_primary: true } => (&routes.replicas, routes.primary.as_ref()),
+            Self::Replicas { fall_back_to_primary: false } => (&routes.replicas, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(member: &str) -> Target {
+        Target { member: member.to_owned(), address: format!("{member}:5432") }
+    }
+
+    #[test]
+    fn a_connection_may_exist_only_where_the_routes_allow_it() {
+        let routes = Routes { primary: Some(target("a")), replicas: vec![target("b")], epoch: 1 };
+        let replicas = Port::Replicas { fall_back_to_primary: false };
+        for (port, member, allowed) in [
+            (Port::Primary, "a", true),
+            (Port::Primary, "b", false),
+            (Port::Primary, "c", false),
+            (replicas, "a", true), // it was a replica when the connection was made
+            (replicas, "b", true),
+            (replicas, "c", false),
+        ] {
+            assert_eq!(port.allows(&routes, &target(member)), allowed, "{port:?} {member}");
+        }
+        let moved = Target { member: "a".to_owned(), address: "elsewhere:5432".to_owned() };
+        assert!(!Port::Primary.allows(&routes, &moved), "the same name at another address is another server");
+    }
+}

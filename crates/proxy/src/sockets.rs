@@ -1,0 +1,84 @@
+//! Socket options, and reaching a server.
+
+use crate::routes::Target;
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+/// A peer that vanished without a word is noticed after 15 + 3 * 5 seconds of silence.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Name lookups that may hang at the same time: each occupies a thread for as long as the resolver likes.
+const LOOKUPS_MAX: usize = 4;
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 4;
+
+/// Small messages go out at once, dead peers are noticed. Failing to set an option is no reason to refuse a client.
+pub(crate) fn prepare(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    let done = stream.set_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
+    if let Err(error) = done {
+        tracing::debug!(%error, "cannot set the options of a socket");
+    }
+}
+
+/// Closing this socket will send a reset, so that the peer notices at once, also in the middle of a write.
+pub(crate) fn close_with_reset(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "cannot reset a connection; it is closed normally");
+    }
+}
+
+/// Reaches servers by address or name.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector {
+    lookups: Arc<Semaphore>,
+}
+
+impl Connector {
+    pub(crate) fn new() -> Self {
+        Self { lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+    }
+
+    /// One attempt; the caller bounds the time.
+    pub(crate) async fn connect(&self, target: &Target) -> io::Result<TcpStream> {
+        if let Ok(address) = target.address.parse::<SocketAddr>() {
+            return connect_to(address).await;
+        }
+        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in self.look_up(target.address.clone()).await? {
+            match connect_to(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// A lookup cannot be cancelled, only no longer be waited for; so its permit goes with it.
+    async fn look_up(&self, name: String) -> io::Result<Vec<SocketAddr>> {
+        let permit = self.lookups.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let lookup = tokio::spawn(async move {
+            let found = tokio::net::lookup_host(name).await.map(|all| all.take(ADDRESSES_MAX).collect());
+            drop(permit);
+            found
+        });
+        lookup.await.map_err(io::Error::other)?
+    }
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    // TCP lets a socket connect to itself when nobody listens and the port it was given happens to be the wanted one.
+    if stream.local_addr()? == stream.peer_addr()? {
+        close_with_reset(&stream);
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    prepare(&stream);
+    Ok(stream)
+}
