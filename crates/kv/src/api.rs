@@ -182,13 +182,24 @@ pub enum Command {
     Put(PutRequest),
     DeleteRange(DeleteRangeRequest),
     Txn(TxnRequest),
-    Compact { revision: Revision },
+    Compact {
+        revision: Revision,
+    },
     /// `ttl` may be finer than etcd's whole seconds. `id` `None`: the state machine picks one.
-    LeaseGrant { id: Option<LeaseId>, ttl: Millis },
-    LeaseRevoke { id: LeaseId },
-    LeaseKeepAlive { id: LeaseId },
+    LeaseGrant {
+        id: Option<LeaseId>,
+        ttl: Millis,
+    },
+    LeaseRevoke {
+        id: LeaseId,
+    },
+    LeaseKeepAlive {
+        id: LeaseId,
+    },
     /// Revokes those of these leases that have run out at the time this command carries; the others live on.
-    LeaseExpire { ids: Vec<LeaseId> },
+    LeaseExpire {
+        ids: Vec<LeaseId>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

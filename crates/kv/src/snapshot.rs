@@ -1,0 +1,195 @@
+//! The whole state as bytes, and back: for a member that joins or starts, so that it need not replay everything.
+//!
+//! The same state gives the same bytes. Deliberately without a checksum: who stores or sends the bytes has one. The
+//! invariant: what was restored is well-formed (references resolve, order holds, leases exist), or it is refused.
+
+use crate::api::{EventKind, KeyValue};
+use crate::history::{Change, History};
+use crate::lease::Leases;
+use crate::limits::{Limits, entry_bytes};
+use crate::state::Kv;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use thiserror::Error;
+use types::{LeaseId, Millis, Revision};
+
+/// The first four bytes, little-endian. A new layout gets a new number; the old ones stay readable.
+const SNAPSHOT_VERSION: u32 = 1;
+
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum SnapshotError {
+    #[error("the snapshot has format {0}, this version of the program reads format {SNAPSHOT_VERSION}")]
+    UnknownVersion(u32),
+    #[error("the snapshot cannot be decoded: {0}")]
+    Malformed(String),
+    #[error("the snapshot contradicts itself: {0}")]
+    Inconsistent(&'static str),
+}
+
+/// Layout of format 1. Values that the present and the history share are written once. `V` is a key's version, borrowed
+/// for writing and owned after reading.
+#[derive(Serialize, Deserialize)]
+struct Snapshot<V> {
+    limits: Limits,
+    now: Millis,
+    revision: Revision,
+    compact_revision: Revision,
+    leases_named: u64,
+    /// In order of their ids.
+    leases: Vec<LeaseRecord>,
+    /// Every version of a key that is still known. The others refer to them by position.
+    versions: Vec<V>,
+    /// In key order.
+    present: Vec<u32>,
+    /// Oldest first.
+    changes: Vec<ChangeRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LeaseRecord {
+    id: LeaseId,
+    ttl: Millis,
+    renewed: Millis,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChangeRecord {
+    kind: EventKind,
+    kv: u32,
+    prev: Option<u32>,
+}
+
+/// Gives each version its position, in the order of first mention. The address only says which ones are the same.
+#[derive(Default)]
+struct Numbering<'a> {
+    positions: BTreeMap<*const KeyValue, u32>,
+    versions: Vec<&'a KeyValue>,
+}
+
+impl<'a> Numbering<'a> {
+    fn of(&mut self, kv: &'a Arc<KeyValue>) -> u32 {
+        let next = self.versions.len() as u32;
+        let position = *self.positions.entry(Arc::as_ptr(kv)).or_insert(next);
+        if position == next {
+            self.versions.push(kv);
+        }
+        position
+    }
+}
+
+impl Kv {
+    pub fn snapshot(&self) -> Vec<u8> {
+        let mut numbering = Numbering::default();
+        let present = self.present.values().map(|kv| numbering.of(kv)).collect();
+        let changes = self
+            .history
+            .since(Revision(0))
+            .map(|change| ChangeRecord {
+                kind: change.kind,
+                kv: numbering.of(&change.kv),
+                prev: change.prev.as_ref().map(|prev| numbering.of(prev)),
+            })
+            .collect();
+        let leases =
+            self.leases.iter().map(|(id, lease)| LeaseRecord { id, ttl: lease.ttl, renewed: lease.renewed }).collect();
+        let snapshot = Snapshot {
+            limits: self.limits,
+            now: self.now,
+            revision: self.revision,
+            compact_revision: self.compact_revision,
+            leases_named: self.leases.named(),
+            leases,
+            versions: numbering.versions,
+            present,
+            changes,
+        };
+        let bytes = postcard::to_extend(&snapshot, SNAPSHOT_VERSION.to_le_bytes().to_vec());
+        // Plain structures of known length always encode; the format fails only on what is not used here.
+        bytes.expect("a snapshot encodes into memory")
+    }
+
+    pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let (version, body) =
+            bytes.split_first_chunk().ok_or_else(|| SnapshotError::Malformed("it is empty or cut off".to_owned()))?;
+        match u32::from_le_bytes(*version) {
+            SNAPSHOT_VERSION => {}
+            other => return Err(SnapshotError::UnknownVersion(other)),
+        }
+        let (snapshot, rest): (Snapshot<KeyValue>, _) =
+            postcard::take_from_bytes(body).map_err(|error| SnapshotError::Malformed(error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(SnapshotError::Malformed(format!("{} bytes too many", rest.len())));
+        }
+        rebuild(snapshot)
+    }
+}
+
+fn rebuild(snapshot: Snapshot<KeyValue>) -> Result<Kv, SnapshotError> {
+    use SnapshotError::Inconsistent;
+    if snapshot.compact_revision > snapshot.revision || snapshot.revision.0 < 1 || snapshot.compact_revision.0 < 0 {
+        return Err(Inconsistent("revisions out of order"));
+    }
+    let mut kv = Kv::with_limits(snapshot.limits);
+    kv.now = snapshot.now;
+    kv.revision = snapshot.revision;
+    kv.compact_revision = snapshot.compact_revision;
+    kv.leases = restore_leases(snapshot.leases, snapshot.leases_named)?;
+
+    let versions: Vec<Arc<KeyValue>> = snapshot.versions.into_iter().map(Arc::new).collect();
+    if versions.iter().any(|version| version.mod_revision > kv.revision) {
+        return Err(Inconsistent("a value of the future"));
+    }
+    let version = |position: u32| -> Result<Arc<KeyValue>, SnapshotError> {
+        versions.get(position as usize).cloned().ok_or(Inconsistent("a reference to no value"))
+    };
+    for position in snapshot.present {
+        let present = version(position)?;
+        if kv.present.last_key_value().is_some_and(|(last, _)| *last >= present.key) {
+            return Err(Inconsistent("keys out of order"));
+        }
+        if let Some(lease) = present.lease {
+            if !kv.leases.contains(lease) {
+                return Err(Inconsistent("a key without its lease"));
+            }
+            kv.leases.attach(lease, &present.key);
+        }
+        kv.data_bytes += entry_bytes(&present);
+        kv.present.insert(present.key.clone(), present);
+    }
+    kv.history = restore_history(snapshot.changes, kv.compact_revision, version)?;
+    Ok(kv)
+}
+
+fn restore_leases(records: Vec<LeaseRecord>, named: u64) -> Result<Leases, SnapshotError> {
+    let mut leases = Leases::restored(named);
+    for record in records {
+        if leases.contains(record.id) {
+            return Err(SnapshotError::Inconsistent("a lease twice"));
+        }
+        leases.insert(record.id, record.ttl, record.renewed);
+    }
+    Ok(leases)
+}
+
+fn restore_history(
+    records: Vec<ChangeRecord>,
+    compact_revision: Revision,
+    version: impl Fn(u32) -> Result<Arc<KeyValue>, SnapshotError>,
+) -> Result<History, SnapshotError> {
+    let mut history = History::default();
+    let mut last = compact_revision;
+    for record in records {
+        let change =
+            Change { kind: record.kind, kv: version(record.kv)?, prev: record.prev.map(&version).transpose()? };
+        if change.revision() < last {
+            return Err(SnapshotError::Inconsistent("changes out of order"));
+        }
+        if change.prev.as_ref().is_some_and(|prev| prev.key != change.kv.key) {
+            return Err(SnapshotError::Inconsistent("a change that replaces another key"));
+        }
+        last = change.revision();
+        history.push(change);
+    }
+    Ok(history)
+}
