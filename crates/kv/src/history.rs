@@ -87,6 +87,11 @@ impl History {
         self.changes.range(start..)
     }
 
+    /// The oldest revision later than this one that changed something.
+    pub fn first_after(&self, revision: Revision) -> Option<Revision> {
+        self.since(Revision(revision.0 + 1)).next().map(Change::revision)
+    }
+
     /// Forgets what is older than `revision`, and what the changes of `revision` itself replaced: like etcd, a watch
     /// may still start at the compacted revision, but without the values before it.
     pub fn compact(&mut self, revision: Revision) {

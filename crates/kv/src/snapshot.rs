@@ -17,6 +17,9 @@ use types::{LeaseId, Millis, Revision};
 /// The first four bytes, little-endian. A new layout gets a new number; the old ones stay readable.
 const SNAPSHOT_VERSION: u32 = 1;
 
+/// No store counts so far; counting on from here cannot overflow.
+const NUMBER_MAX: i64 = i64::MAX / 2;
+
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SnapshotError {
     #[error("the snapshot has format {0}, this version of the program reads format {SNAPSHOT_VERSION}")]
@@ -127,8 +130,13 @@ impl Kv {
 
 fn rebuild(snapshot: Snapshot<KeyValue>) -> Result<Kv, SnapshotError> {
     use SnapshotError::Inconsistent;
-    if snapshot.compact_revision > snapshot.revision || snapshot.revision.0 < 1 || snapshot.compact_revision.0 < 0 {
-        return Err(Inconsistent("revisions out of order"));
+    if !(1..NUMBER_MAX).contains(&snapshot.revision.0)
+        || !(0..=snapshot.revision.0).contains(&snapshot.compact_revision.0)
+    {
+        return Err(Inconsistent("revisions out of bounds"));
+    }
+    if snapshot.leases_named > NUMBER_MAX as u64 {
+        return Err(Inconsistent("a number of leases out of bounds"));
     }
     let mut kv = Kv::with_limits(snapshot.limits);
     kv.now = snapshot.now;
@@ -137,7 +145,7 @@ fn rebuild(snapshot: Snapshot<KeyValue>) -> Result<Kv, SnapshotError> {
     kv.leases = restore_leases(snapshot.leases, snapshot.leases_named)?;
 
     let versions: Vec<Arc<KeyValue>> = snapshot.versions.into_iter().map(Arc::new).collect();
-    if versions.iter().any(|version| version.mod_revision > kv.revision) {
+    if versions.iter().any(|version| version.mod_revision > kv.revision || version.version > NUMBER_MAX) {
         return Err(Inconsistent("a value of the future"));
     }
     let version = |position: u32| -> Result<Arc<KeyValue>, SnapshotError> {

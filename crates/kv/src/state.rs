@@ -174,8 +174,9 @@ impl Kv {
         if oldest > self.compact_revision.0 {
             self.compact_to(Revision(oldest));
         }
-        while self.history.bytes() > self.limits.history_bytes_max && self.compact_revision < self.revision {
-            self.compact_to(Revision(self.compact_revision.0 + 1));
+        while self.history.bytes() > self.limits.history_bytes_max {
+            let Some(next) = self.history.first_after(self.compact_revision) else { break };
+            self.compact_to(next);
         }
     }
 }
