@@ -223,9 +223,10 @@ async fn log_changes(mut routes: watch::Receiver<Routes>, counters: Arc<Counters
         };
         if now != before {
             let cut = before.as_ref().map_or(0, |old| counters.connections_to(old));
-            match &now {
-                Some(target) => tracing::info!(primary = %target, epoch, cut, "the proxy leads to another primary"),
-                None => tracing::info!(epoch, cut, "the proxy holds new connections: there is no primary"),
+            if let Some(target) = &now {
+                tracing::info!(primary = %target, epoch, cut, "the proxy leads to another primary");
+            } else {
+                tracing::info!(epoch, cut, "the proxy holds new connections: there is no primary");
             }
             before = now;
         }
