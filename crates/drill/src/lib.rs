@@ -1,1 +1,29 @@
-//! (coming)
+//! Drills: a cluster of real processes, a fault, a client that counts what it cost.
+//!
+//! Starts members of the real `quorate` binary on loopback addresses, breaks them in the ways hardware and operating
+//! systems do, and measures from outside, as a client would. Used by `quorate-drill` (demo and benchmark) and by the
+//! end-to-end tests. Deliberately no knowledge of how the cluster decides: it uses the configuration file, the REST API,
+//! PostgreSQL's protocol and signals, nothing else.
+//!
+//! Invariant: a process that a drill started does not outlive it, and it signals no process but those.
+//!
+//! Linux only, because of `/proc` and because there every address in 127.0.0.0/8 exists; on other systems only
+//! [`analysis`] is there.
+
+pub mod analysis;
+#[cfg(target_os = "linux")]
+pub mod cluster;
+#[cfg(target_os = "linux")]
+pub mod etcd;
+#[cfg(target_os = "linux")]
+pub mod health;
+#[cfg(target_os = "linux")]
+pub mod member;
+#[cfg(target_os = "linux")]
+mod member_config;
+#[cfg(target_os = "linux")]
+pub mod process;
+#[cfg(target_os = "linux")]
+pub mod scenario;
+#[cfg(target_os = "linux")]
+pub mod writer;

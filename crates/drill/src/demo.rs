@@ -1,0 +1,117 @@
+//! `quorate-drill demo`: a cluster to look at, and one fault to watch.
+
+use crate::options::Output;
+use anyhow::Result;
+use drill::cluster::{Cluster, ClusterOptions, StoreKind};
+use drill::member::ports;
+use drill::scenario::{BOOTSTRAP_TIME_MAX, Report, Scenario, run as run_scenario};
+use std::process::{Command, ExitCode};
+
+/// Ends with `stop`; with a drill, when that is done.
+pub async fn run(
+    options: ClusterOptions,
+    drill: bool,
+    output: Output,
+    stop: impl Future<Output = ()>,
+) -> Result<ExitCode> {
+    let keep = options.keep;
+    eprintln!("starting {} members in {}", options.members, options.directory.display());
+    let mut cluster = Cluster::start(options)?;
+    let shown = async {
+        cluster.wait_whole(BOOTSTRAP_TIME_MAX).await?;
+        if output == Output::Table {
+            print_table(&cluster);
+            print_addresses(&cluster);
+        }
+        if drill {
+            let report = run_scenario(&mut cluster, Scenario::KillHost, &mut |step| eprintln!("{step}")).await?;
+            match output {
+                Output::Table => {
+                    println!("\n{}", sentences(&report));
+                    print_table(&cluster);
+                }
+                Output::Json => println!("{}", serde_json::to_string(&report.outcome)?),
+            }
+        } else {
+            eprintln!("\nCtrl-C stops everything.");
+            std::future::pending::<()>().await;
+        }
+        Ok(ExitCode::SUCCESS)
+    };
+    let done = tokio::select! {
+        done = shown => done,
+        () = stop => Ok(ExitCode::SUCCESS), // Ctrl-C is how a demo ends
+    };
+    eprintln!("stopping");
+    if keep {
+        cluster.stop_gently().await;
+        eprintln!("the data is kept in {}", cluster.options().directory.display());
+    }
+    done
+}
+
+/// The table that `quorate list` prints.
+fn print_table(cluster: &Cluster) {
+    let Some(member) = cluster.members().first() else { return };
+    let quorate = &cluster.options().quorate;
+    let listed = Command::new(quorate).arg("-c").arg(&member.config_file).arg("list").status();
+    if !listed.is_ok_and(|status| status.success()) {
+        eprintln!("`{} -c {} list` failed", quorate.display(), member.config_file.display());
+    }
+}
+
+fn print_addresses(cluster: &Cluster) {
+    let (user, password) = (cluster.superuser(), cluster.password());
+    let url = |hosts: &str, suffix: &str| format!("postgresql://{user}:{password}@{hosts}/postgres{suffix}");
+    let hosts = |port: u16| -> String {
+        let all: Vec<String> = cluster.members().iter().map(|member| format!("{}:{port}", member.address)).collect();
+        all.join(",")
+    };
+    println!("\nConnection strings (every member's proxy leads to the same servers)");
+    println!("  primary    {}", url(&hosts(ports::PROXY_PRIMARY), ""));
+    println!("  replicas   {}", url(&hosts(ports::PROXY_REPLICAS), ""));
+    println!("  no proxy   {}", url(&hosts(ports::POSTGRES), "?target_session_attrs=read-write"));
+    println!("\nMembers");
+    for member in cluster.members() {
+        let address = member.address;
+        println!(
+            "  {:<4} PostgreSQL {address}:{}  proxy {address}:{} (primary) {address}:{} (replicas)",
+            member.name,
+            ports::POSTGRES,
+            ports::PROXY_PRIMARY,
+            ports::PROXY_REPLICAS
+        );
+        println!("       REST API   http://{address}:{}/cluster   /patroni /metrics /history", ports::REST);
+        let store = if cluster.options().store == StoreKind::Etcd { "etcd" } else { "store" };
+        println!("       {store:<10} http://{address}:{}", ports::STORE_CLIENTS);
+        println!("       log        {}", member.log_file().display());
+    }
+    if let Some(member) = cluster.members().first() {
+        println!("\nTry");
+        let quorate = cluster.options().quorate.display();
+        println!("  {quorate} -c {} explain", member.config_file.display());
+        println!("  psql '{}'", url(&format!("{}:{}", member.address, ports::PROXY_PRIMARY), ""));
+    }
+}
+
+fn sentences(report: &Report) -> String {
+    let Report { outcome, old_leader, new_leader, acknowledged, whole_again, errors } = report;
+    let mut lines = vec![
+        format!(
+            "Everything of the leader {old_leader} was killed at once: its agent, its store member and PostgreSQL."
+        ),
+        format!("Gap without writes: {:.0} ms. {new_leader} is the leader now.", outcome.gap_ms),
+        format!("Errors the client saw: {}.", outcome.errors),
+    ];
+    lines.extend(errors.iter().map(|error| format!("  {error}")));
+    lines.push(format!("Acknowledged writes: {acknowledged}; lost: {}.", outcome.acked_lost));
+    lines.push(format!(
+        "Writes the old leader acknowledged after the new one had begun: {}.",
+        outcome.split_brain_writes
+    ));
+    lines.push(format!(
+        "{old_leader} was back as a healthy replica {:.1} s after its start.",
+        whole_again.as_secs_f64()
+    ));
+    lines.join("\n")
+}

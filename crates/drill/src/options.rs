@@ -1,0 +1,155 @@
+//! The command line.
+
+use crate::{bench, demo};
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use drill::cluster::{ClusterOptions, StoreKind};
+use drill::scenario::Scenario;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// As a shell reports a program that was ended by Ctrl-C.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Starts a cluster of real processes on this machine, breaks it, and measures what a client notices.
+#[derive(Debug, Parser)]
+#[command(name = "quorate-drill", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Three members that stay until Ctrl-C.
+    Demo {
+        #[command(flatten)]
+        place: Place,
+        /// Kill everything of the leader's host at once while a client writes, and report.
+        #[arg(long)]
+        drill: bool,
+        /// How the drill's result is printed.
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Measures.
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Time without writes, for each fault.
+    Failover {
+        #[command(flatten)]
+        place: Place,
+        /// Runs of each scenario.
+        #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        n: u32,
+        /// Which faults, separated by commas.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [
+            Scenario::Switchover,
+            Scenario::KillPostmaster,
+            Scenario::KillHost,
+            Scenario::KillHostAndStoreLeader,
+            Scenario::FreezeWorker,
+        ])]
+        scenarios: Vec<Scenario>,
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+}
+
+/// Where and with what the members run.
+#[derive(Debug, Args)]
+struct Place {
+    /// The quorate binary [default: beside this program]
+    #[arg(long)]
+    quorate: Option<PathBuf>,
+    /// Keep the data in this directory, and take it up again when it is there.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Synchronous replication.
+    #[arg(long)]
+    sync: bool,
+    /// A real etcd beside each member instead of the store that is built in.
+    #[arg(long)]
+    etcd: bool,
+    /// The first member's address; the others follow.
+    #[arg(long, default_value = "127.0.0.11", value_name = "ADDRESS")]
+    first_address: Ipv4Addr,
+    /// Where PostgreSQL's programs are [default: the agent looks for them]
+    #[arg(long, value_name = "DIR")]
+    postgres_bin: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Table,
+    Json,
+}
+
+impl Place {
+    fn cluster_options(self) -> Result<ClusterOptions> {
+        let quorate = match self.quorate {
+            Some(path) => std::path::absolute(path)?,
+            None => std::env::current_exe()?.with_file_name("quorate"),
+        };
+        if !quorate.is_file() {
+            anyhow::bail!(
+                "there is no program {}\nhint: build it, or say where it is with --quorate",
+                quorate.display()
+            );
+        }
+        let unique = format!("quorate-demo-{}", std::process::id());
+        let directory = self.keep.clone().unwrap_or_else(|| std::env::temp_dir().join(unique));
+        let mut options = ClusterOptions::new(quorate, directory);
+        options.keep = self.keep.is_some();
+        options.synchronous = self.sync;
+        options.store = if self.etcd { StoreKind::Etcd } else { StoreKind::Embedded };
+        options.first_address = self.first_address;
+        options.postgres_bin = self.postgres_bin;
+        Ok(options)
+    }
+}
+
+pub fn main() -> ExitCode {
+    let command = CommandLine::parse().command;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let done = runtime.context("cannot start").and_then(|runtime| runtime.block_on(run(command)));
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A signal drops the command wherever it is; its cluster goes with it.
+async fn run(command: Command) -> Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let stop = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    };
+    match command {
+        Command::Demo { place, drill, output } => demo::run(place.cluster_options()?, drill, output, stop).await,
+        Command::Bench { what: Bench::Failover { place, n, scenarios, output } } => {
+            let options = place.cluster_options()?;
+            tokio::select! {
+                done = bench::run(options, n, &scenarios, output) => done.map(|()| ExitCode::SUCCESS),
+                () = stop => Ok(ExitCode::from(EXIT_INTERRUPTED)),
+            }
+        }
+    }
+}
