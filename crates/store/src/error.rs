@@ -6,7 +6,7 @@ use thiserror::Error;
 /// The answer to a write or read that did not go through.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StoreError {
-    /// The command was applied, and the state machine said no.
+    /// The state machine said no, or would have: nothing was changed.
     #[error(transparent)]
     Kv(#[from] KvError),
     /// No leader could be found in time. Nothing was changed.
@@ -22,8 +22,6 @@ pub enum StoreError {
     /// Too many requests without an answer. Nothing was changed.
     #[error("etcdserver: too many requests")]
     Overloaded,
-    #[error("etcdserver: request is too large")]
-    TooLarge,
     /// The disk is full. Nothing was changed, unless an earlier copy of the same write had got through.
     #[error("etcdserver: mvcc: database space exceeded")]
     NoSpace,

@@ -42,18 +42,37 @@ pub enum Effect {
     Persist(Persist),
     /// Send to this member. May be lost, delayed, repeated; not altered. The order within one connection is kept where
     /// that is cheap.
-    Send { to: MemberId, message: PeerMessage },
+    Send {
+        to: MemberId,
+        message: PeerMessage,
+    },
     /// The answer to [`Event::Propose`].
-    Reply { id: RequestId, result: Result<Reply, StoreError> },
+    Reply {
+        id: RequestId,
+        result: Result<Reply, StoreError>,
+    },
     /// The state of this member is at least as new as when [`Event::Read`] came in.
-    ReadReady { id: RequestId },
-    ReadFailed { id: RequestId, error: StoreError },
+    ReadReady {
+        id: RequestId,
+    },
+    ReadFailed {
+        id: RequestId,
+        error: StoreError,
+    },
     /// Keys changed; for watches. In the order of revisions.
-    Applied { revision: Revision, events: Vec<kv::Event> },
+    Applied {
+        revision: Revision,
+        events: Vec<kv::Event>,
+    },
     /// The whole state was replaced by another member's snapshot: watches must read history again.
-    Restored { revision: Revision },
+    Restored {
+        revision: Revision,
+    },
     /// Somebody else leads, or nobody is known to.
-    LeaderChanged { leader: Option<MemberId>, term: u64 },
+    LeaderChanged {
+        leader: Option<MemberId>,
+        term: u64,
+    },
     /// Something a person may want to know.
     Notice(Notice),
 }

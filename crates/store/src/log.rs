@@ -216,8 +216,7 @@ pub fn from_raft_entry(from: &Entry) -> LogEntry {
 }
 
 pub fn to_raft_snapshot(from: &Snapshot) -> eraftpb::Snapshot {
-    let metadata =
-        SnapshotMetadata { index: from.index, term: from.term, conf_state: Some(conf_state(&from.voters)) };
+    let metadata = SnapshotMetadata { index: from.index, term: from.term, conf_state: Some(conf_state(&from.voters)) };
     eraftpb::Snapshot { data: from.data.clone(), metadata: Some(metadata) }
 }
 

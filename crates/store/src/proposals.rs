@@ -75,8 +75,10 @@ impl Proposals {
 
     /// Removes and returns what was sent: a snapshot hides whether it was applied.
     pub fn take_sent(&mut self) -> Vec<RequestId> {
-        let waiting = &self.waiting;
-        self.pending.extract_if(.., |sequence, _| !waiting.contains(sequence)).map(|(_, pending)| pending.id).collect()
+        let (waiting, sent) =
+            std::mem::take(&mut self.pending).into_iter().partition(|(_, pending)| pending.sent.is_none());
+        self.pending = waiting;
+        BTreeMap::into_values(sent).map(|pending| pending.id).collect()
     }
 
     /// Removes and returns everything whose time is up.
@@ -86,15 +88,14 @@ impl Proposals {
         overdue
             .into_iter()
             .filter_map(|sequence| {
-                let error =
-                    if self.waiting.contains(&sequence) { StoreError::NoLeader } else { StoreError::Timeout };
+                let error = if self.waiting.contains(&sequence) { StoreError::NoLeader } else { StoreError::Timeout };
                 self.take(sequence).map(|id| (id, error))
             })
             .collect()
     }
 
     /// Writes forwarded in `term` whose last copy is older than [`limits::FORWARD_RETRY`].
-    pub fn to_send_again(&mut self, term: u64, now: Millis) -> Vec<(u64, Command)> {
+    pub fn repeat_after_a_while(&mut self, term: u64, now: Millis) -> Vec<(u64, Command)> {
         let mut again = Vec::new();
         for (sequence, pending) in &mut self.pending {
             if let Some((sent_term, at)) = &mut pending.sent
@@ -199,8 +200,8 @@ mod tests {
         proposals.sent(1, 3, Millis(0));
         proposals.settled_before(3);
         assert!(proposals.first_waiting().is_none());
-        assert_eq!(proposals.to_send_again(3, limits::FORWARD_RETRY), [(1, command)]);
-        assert_eq!(proposals.to_send_again(3, limits::FORWARD_RETRY), []);
+        assert_eq!(proposals.repeat_after_a_while(3, limits::FORWARD_RETRY), [(1, command)]);
+        assert_eq!(proposals.repeat_after_a_while(3, limits::FORWARD_RETRY), []);
         proposals.settled_before(4);
         assert_eq!(proposals.first_waiting().map(|(sequence, _)| sequence), Some(1));
         assert_eq!(proposals.take_overdue(Millis(1_000)), [(10, StoreError::NoLeader)]);

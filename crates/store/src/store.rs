@@ -9,8 +9,8 @@ use crate::{
     log::Log,
     message::{self, Forward, Refused},
     proposals::{Forwarded, Proposals},
-    ready::Persisting,
     reads::Reads,
+    ready::Persisting,
     rejoin::{self, Rejoin, Verdict},
 };
 use kv::{Command, Kv};
@@ -295,8 +295,8 @@ impl Store {
     fn propose(&mut self, id: crate::RequestId, command: Command) {
         let refusal = if self.storage_full {
             StoreError::NoSpace
-        } else if is_too_large(&command) {
-            StoreError::TooLarge
+        } else if let Err(error) = kv::validate(&command) {
+            StoreError::Kv(error)
         } else if self.proposals.add(id, command, self.now + self.config.request_timeout) {
             return;
         } else {
@@ -315,7 +315,7 @@ impl Store {
 
     /// A follower's write, on the leader.
     fn accept(&mut self, forward: Forward) {
-        if !self.is_leader() || forward.term != self.raft.raft.term || is_too_large(&forward.command) {
+        if !self.is_leader() || forward.term != self.raft.raft.term || kv::validate(&forward.command).is_err() {
             return;
         }
         if self.storage_full {
@@ -408,7 +408,7 @@ impl Store {
 
     fn send_forwards_again(&mut self) {
         let Some(leader) = self.leader().filter(|leader| *leader != self.config.id) else { return };
-        for (sequence, command) in self.proposals.to_send_again(self.raft.raft.term, self.now) {
+        for (sequence, command) in self.proposals.repeat_after_a_while(self.raft.raft.term, self.now) {
             self.forward(leader, sequence, command);
         }
     }
@@ -515,11 +515,6 @@ fn voters(config: &StoreConfig) -> Result<Vec<MemberId>, OpenError> {
         return Err(OpenError::NotAMember { id: config.id });
     }
     Ok(unique.into_iter().collect())
-}
-
-fn is_too_large(command: &Command) -> bool {
-    // Compared with etcd this counts our encoding, which is never larger than protobuf's by more than a few bytes.
-    postcard::experimental::serialized_size(command).map_or(true, |size| size > kv::REQUEST_BYTES_MAX)
 }
 
 /// Messages whose effect has to be written down.
