@@ -40,10 +40,28 @@ pub const RANGES: &[(&str, f64, f64)] = &[
 
 /// Every key that may stand at the top of the dynamic configuration.
 pub const KEYS: &[&str] = &[
-    "ttl", "loop_wait", "retry_timeout", "maximum_lag_on_failover", "maximum_lag_on_syncnode", "max_timelines_history",
-    "check_timeline", "primary_start_timeout", "master_start_timeout", "primary_stop_timeout", "master_stop_timeout",
-    "synchronous_mode", "synchronous_mode_strict", "synchronous_node_count", "failsafe_mode", "pause",
-    "member_slots_ttl", "slots", "ignore_slots", "standby_cluster", "postgresql", "primary_race_backoff",
+    "ttl",
+    "loop_wait",
+    "retry_timeout",
+    "maximum_lag_on_failover",
+    "maximum_lag_on_syncnode",
+    "max_timelines_history",
+    "check_timeline",
+    "primary_start_timeout",
+    "master_start_timeout",
+    "primary_stop_timeout",
+    "master_stop_timeout",
+    "synchronous_mode",
+    "synchronous_mode_strict",
+    "synchronous_node_count",
+    "failsafe_mode",
+    "pause",
+    "member_slots_ttl",
+    "slots",
+    "ignore_slots",
+    "standby_cluster",
+    "postgresql",
+    "primary_race_backoff",
 ];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +141,10 @@ impl DynamicConfig {
             check_range(map, key, *min, *max)?;
         }
         let millis = |names: &[&str], default: Millis| {
-            names.iter().find_map(|name| number(map.get(*name)?)).map_or(default, |seconds| Millis((seconds * 1000.0) as u64))
+            names
+                .iter()
+                .find_map(|name| number(map.get(*name)?))
+                .map_or(default, |seconds| Millis((seconds * 1000.0) as u64))
         };
         config.ttl = millis(&["ttl"], config.ttl);
         config.loop_wait = millis(&["loop_wait"], config.loop_wait);
@@ -265,7 +286,10 @@ mod tests {
         for (text, expected) in [
             (r#"{"ttl":0.2}"#, "ttl: 0.2 is out of range; expected 1 to 3600"),
             (r#"{"ttl":"soon"}"#, "ttl: \"soon\" is not a number"),
-            (r#"{"synchronous_mode":"maybe"}"#, "synchronous_mode: 'maybe' is not a truth value; expected true or false"),
+            (
+                r#"{"synchronous_mode":"maybe"}"#,
+                "synchronous_mode: 'maybe' is not a truth value; expected true or false",
+            ),
             (r#"{"maximum_lag_on_failover":-1}"#, "maximum_lag_on_failover: -1 is out of range; expected at least 0"),
             (r#"{"postgresql":[]}"#, "postgresql: must be a mapping of settings"),
             ("[]", "config: must be a mapping of settings"),

@@ -1,1 +1,101 @@
-//! (being written)
+//! The member's lease: when to renew it, when not to, and until when PostgreSQL may be a primary under it.
+//!
+//! All times are the member's own boot clock (it goes on during suspend). The chain that keeps two primaries apart:
+//! a renewal is counted from the moment it was *sent*, which is before the store counted it; the guard's fence is a
+//! margin before that end; so PostgreSQL is dead before the store can let anybody else take the leader key.
+
+use types::{LeaseId, Millis};
+
+/// Renewals per time to live: four may fail before the fence falls.
+const RENEWALS_PER_TTL: u64 = 5;
+/// The fence falls this part of the time to live before its end: room for clock rates that differ, for the immediate
+/// stop (`KILL_AFTER` in the guard) and for the kernel to end every backend.
+const MARGIN_PER_TTL: u64 = 5;
+const MARGIN_MIN: Millis = Millis(250);
+const MARGIN_MAX: Millis = Millis(5000);
+/// The guard must have answered within this time for a renewal to be sent: a frozen guard cannot fence.
+pub const GUARD_SILENCE_MAX: Millis = Millis(700);
+/// The decision loop must have completed within this time: a leader that no longer decides must not hold its place.
+pub const DECISION_SILENCE_MAX: Millis = Millis(5000);
+
+/// A granted lease, as its holder may count on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    pub id: LeaseId,
+    pub ttl: Millis,
+    /// The last successful renewal was sent at this time.
+    pub renewed_at: Millis,
+}
+
+impl Lease {
+    pub fn valid_until(&self) -> Millis {
+        self.renewed_at + self.ttl
+    }
+
+    pub fn is_valid(&self, now: Millis) -> bool {
+        now < self.valid_until()
+    }
+
+    /// The end of the time in which PostgreSQL may be a primary under this lease.
+    pub fn fence(&self) -> Millis {
+        self.valid_until() - margin(self.ttl)
+    }
+}
+
+/// The distance between fence and end of lease.
+pub fn margin(ttl: Millis) -> Millis {
+    Millis(ttl.0 / MARGIN_PER_TTL).clamp(MARGIN_MIN, MARGIN_MAX)
+}
+
+/// How often to renew.
+pub fn renew_interval(ttl: Millis) -> Millis {
+    Millis((ttl.0 / RENEWALS_PER_TTL).max(100))
+}
+
+/// Why the lease is left to run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withhold {
+    GuardSilent { since: Millis },
+    DecisionsStalled { since: Millis },
+}
+
+/// May a renewal be sent now? `guard_answered_at`: the guard's last answer; `decided_at`: the last completed decision.
+pub fn may_renew(now: Millis, guard_answered_at: Millis, decided_at: Millis) -> Result<(), Withhold> {
+    if now.since(guard_answered_at) > GUARD_SILENCE_MAX {
+        return Err(Withhold::GuardSilent { since: guard_answered_at });
+    }
+    if now.since(decided_at) > DECISION_SILENCE_MAX {
+        return Err(Withhold::DecisionsStalled { since: decided_at });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fence_falls_before_the_lease_ends_for_every_time_to_live() {
+        for ttl in [1000, 1500, 2000, 5000, 30_000, 3_600_000].map(Millis) {
+            let lease = Lease { id: LeaseId(1), ttl, renewed_at: Millis(10_000) };
+            assert!(lease.fence() + MARGIN_MIN <= lease.valid_until());
+            assert!(
+                lease.fence() > lease.renewed_at + renew_interval(ttl) + renew_interval(ttl),
+                "{ttl}: two renewals fit"
+            );
+        }
+    }
+
+    #[test]
+    fn a_silent_guard_or_a_stalled_decision_withholds_the_renewal() {
+        assert_eq!(may_renew(Millis(1000), Millis(900), Millis(900)), Ok(()));
+        assert_eq!(
+            may_renew(Millis(2000), Millis(1000), Millis(1900)),
+            Err(Withhold::GuardSilent { since: Millis(1000) })
+        );
+        assert_eq!(
+            may_renew(Millis(9000), Millis(8900), Millis(1000)),
+            Err(Withhold::DecisionsStalled { since: Millis(1000) })
+        );
+    }
+}

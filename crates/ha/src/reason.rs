@@ -1,1 +1,137 @@
-//! (being written)
+//! Every why, typed. `render` turns them into words; metrics count them by `code`.
+
+use crate::lease::Withhold;
+use types::{Lsn, MemberName, Millis, Revision, Timeline};
+
+/// Why something was decided, or why nothing was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    // Nothing to do.
+    Leading { epoch: Revision },
+    Following { leader: MemberName },
+    NotReadyYet,
+    JobRunning { what: &'static str, since: Millis },
+    JobFailed { what: &'static str, why: String },
+    Paused,
+    Stopping,
+    // The store.
+    StoreUnreachable { leading: bool },
+    NoLease,
+    // Bootstrap.
+    ClaimingInitialize,
+    OtherBootstraps,
+    NeverBootstraps,
+    NothingToCloneFrom,
+    AdoptingDataDirectory,
+    ForeignDataDirectory { ours: String, cluster: String },
+    DataDirectoryInvalid { why: String },
+    // Elections.
+    NoLeaderSince { since: Millis },
+    AmBestCandidate { position: Lsn },
+    AmRequestedCandidate,
+    BetterCandidate { name: MemberName, position: Lsn, mine: Lsn },
+    WaitingForReport { name: MemberName },
+    WaitingForCandidate { name: MemberName },
+    Obstacle(Obstacle),
+    // Leading.
+    Promoting,
+    GuardNotArmed,
+    RenewalWithheld(Withhold),
+    CrashRecovery { since: Millis },
+    StartTimeoutOver { after: Millis },
+    ReleasedForSwitchover { candidate: MemberName },
+    SwitchoverImpossible { candidate: Option<MemberName>, why: Vec<Obstacle> },
+    SwitchoverScheduled { at: String },
+    SwitchoverUnderway { candidate: MemberName },
+    SynchronousStandbyLost { name: MemberName },
+    SynchronousStandbyAdded { name: MemberName },
+    NoSynchronousStandby { strict: bool },
+    Unresponsive { since: Millis },
+    // Following.
+    AnotherLeads { leader: MemberName },
+    LeaderNotReady { leader: MemberName },
+    Cloning { from: MemberName },
+    Rejoining { leader: MemberName },
+    NotStreaming { since: Millis },
+    RetryLater { what: &'static str, at: Millis },
+    RequestedRestart,
+    RequestedReinitialize,
+}
+
+/// What keeps a member from leading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    NotAMember,
+    NoFailover,
+    NotRunning {
+        state: &'static str,
+    },
+    NotStreaming,
+    /// Synchronous mode, and it may lack acknowledged commits.
+    NotSynchronous,
+    Lagging {
+        bytes: u64,
+        max: u64,
+    },
+    BehindTimeline {
+        timeline: Timeline,
+        cluster: Timeline,
+    },
+    /// Another member may still accept writes.
+    Claimed {
+        by: MemberName,
+    },
+    IsLeader,
+}
+
+impl Reason {
+    /// A short stable name, used as a label in metrics and logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Leading { .. } => "leading",
+            Self::Following { .. } => "following",
+            Self::NotReadyYet => "not_ready_yet",
+            Self::JobRunning { .. } => "job_running",
+            Self::JobFailed { .. } => "job_failed",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+            Self::StoreUnreachable { .. } => "store_unreachable",
+            Self::NoLease => "no_lease",
+            Self::ClaimingInitialize => "claiming_initialize",
+            Self::OtherBootstraps => "other_bootstraps",
+            Self::NeverBootstraps => "never_bootstraps",
+            Self::NothingToCloneFrom => "nothing_to_clone_from",
+            Self::AdoptingDataDirectory => "adopting_data_directory",
+            Self::ForeignDataDirectory { .. } => "foreign_data_directory",
+            Self::DataDirectoryInvalid { .. } => "data_directory_invalid",
+            Self::NoLeaderSince { .. } => "no_leader",
+            Self::AmBestCandidate { .. } => "best_candidate",
+            Self::AmRequestedCandidate => "requested_candidate",
+            Self::BetterCandidate { .. } => "better_candidate",
+            Self::WaitingForReport { .. } => "waiting_for_report",
+            Self::WaitingForCandidate { .. } => "waiting_for_candidate",
+            Self::Obstacle(_) => "obstacle",
+            Self::Promoting => "promoting",
+            Self::GuardNotArmed => "guard_not_armed",
+            Self::RenewalWithheld(_) => "renewal_withheld",
+            Self::CrashRecovery { .. } => "crash_recovery",
+            Self::StartTimeoutOver { .. } => "start_timeout_over",
+            Self::ReleasedForSwitchover { .. } => "released_for_switchover",
+            Self::SwitchoverImpossible { .. } => "switchover_impossible",
+            Self::SwitchoverScheduled { .. } => "switchover_scheduled",
+            Self::SwitchoverUnderway { .. } => "switchover_underway",
+            Self::SynchronousStandbyLost { .. } => "synchronous_standby_lost",
+            Self::SynchronousStandbyAdded { .. } => "synchronous_standby_added",
+            Self::NoSynchronousStandby { .. } => "no_synchronous_standby",
+            Self::Unresponsive { .. } => "unresponsive",
+            Self::AnotherLeads { .. } => "another_leads",
+            Self::LeaderNotReady { .. } => "leader_not_ready",
+            Self::Cloning { .. } => "cloning",
+            Self::Rejoining { .. } => "rejoining",
+            Self::NotStreaming { .. } => "not_streaming",
+            Self::RetryLater { .. } => "retry_later",
+            Self::RequestedRestart => "requested_restart",
+            Self::RequestedReinitialize => "requested_reinitialize",
+        }
+    }
+}

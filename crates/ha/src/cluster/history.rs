@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn lines_go_there_and_back() {
-        let text = r#"[[1,50331648,"no recovery target specified","2026-01-01T00:00:00+00:00","pg2"],[2,67108864,"x"]]"#;
+        let text =
+            r#"[[1,50331648,"no recovery target specified","2026-01-01T00:00:00+00:00","pg2"],[2,67108864,"x"]]"#;
         assert_eq!(history_to_json(&history_from_json(text).unwrap()), text);
         assert!(history_from_json(r#"[["x"]]"#).is_err());
     }

@@ -229,7 +229,10 @@ impl MemberData {
             Some(quorate) => quorate.claim,
             None => {
                 matches!(self.role, Role::Primary | Role::Promoted)
-                    && matches!(self.state, RunState::Running | RunState::Starting | RunState::Restarting | RunState::Stopping)
+                    && matches!(
+                        self.state,
+                        RunState::Running | RunState::Starting | RunState::Restarting | RunState::Stopping
+                    )
             }
         }
     }

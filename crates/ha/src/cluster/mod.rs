@@ -63,6 +63,8 @@ pub struct Cluster {
     pub revision: Revision,
     /// The system identifier; empty while a member bootstraps; `None` before that.
     pub initialize: Option<Versioned<String>>,
+    /// The lease of the member that bootstraps, while `initialize` is empty.
+    pub initialize_lease: Option<LeaseId>,
     pub leader: Option<Leader>,
     pub members: BTreeMap<MemberName, Member>,
     pub config: Option<Versioned<DynamicConfig>>,
@@ -125,11 +127,11 @@ impl Cluster {
         let result: Result<(), String> = match name {
             "initialize" => {
                 self.initialize = Some(Versioned { value: text, revision });
+                self.initialize_lease = kv.lease;
                 Ok(())
             }
             "leader" => {
-                self.leader =
-                    Some(Leader { name: MemberName::new(text), epoch: kv.create_revision, lease: kv.lease });
+                self.leader = Some(Leader { name: MemberName::new(text), epoch: kv.create_revision, lease: kv.lease });
                 Ok(())
             }
             "config" => match DynamicConfig::from_json(&text) {
@@ -143,9 +145,8 @@ impl Cluster {
             },
             "status" => read(&text).map(|value| self.status = Some(Versioned { value, revision })),
             "history" => history_from_json(&text).map(|value| self.history = Some(Versioned { value, revision })),
-            "failover" => {
-                FailoverRequest::from_text(&text).map(|value| self.failover = value.map(|value| Versioned { value, revision }))
-            }
+            "failover" => FailoverRequest::from_text(&text)
+                .map(|value| self.failover = value.map(|value| Versioned { value, revision })),
             "sync" => SyncState::from_text(&text).map(|value| self.sync = Some(Versioned { value, revision })),
             _ => match name.strip_prefix("members/") {
                 Some(member) => MemberData::from_text(&text).map(|data| {
@@ -163,7 +164,7 @@ impl Cluster {
         let Some(name) = keys.name_of(key) else { return };
         self.unreadable.remove(name);
         match name {
-            "initialize" => self.initialize = None,
+            "initialize" => (self.initialize, self.initialize_lease) = (None, None),
             "leader" => self.leader = None,
             "config" => (self.config, self.config_text) = (None, None),
             "status" => self.status = None,

@@ -19,11 +19,18 @@ pub struct Fence {
 pub enum StoreWrite {
     /// Wins the race to create the cluster: `/initialize` from absent to empty. Bound to the lease, so that a member
     /// that dies while it bootstraps makes room for the next.
-    ClaimInitialize { lease: LeaseId },
+    ClaimInitialize {
+        lease: LeaseId,
+    },
     /// The bootstrap is over: `/initialize` becomes the system identifier, for good.
-    PublishSystemId { system_id: SystemId, expected: Revision },
+    PublishSystemId {
+        system_id: SystemId,
+        expected: Revision,
+    },
     /// The bootstrap failed: somebody else may try.
-    AbandonInitialize { expected: Revision },
+    AbandonInitialize {
+        expected: Revision,
+    },
     /// Takes the free leader key together with the claim in the own member key, and with `/sync` where it matters.
     /// Refused when any member key changed since the view, because any of them may now carry a claim.
     TakeLeader {
@@ -36,15 +43,43 @@ pub enum StoreWrite {
         failover: Option<Revision>,
     },
     /// Gives the leadership up. Sent only after PostgreSQL has stopped (or, in the pause, never was touched).
-    ReleaseLeader { fence: Fence, lease: LeaseId, member: Box<MemberData>, status: Option<Status> },
+    ReleaseLeader {
+        fence: Fence,
+        lease: LeaseId,
+        member: Box<MemberData>,
+        status: Option<Status>,
+    },
     /// The own entry; `expected` `None`: there is none yet.
-    PutMember { me: MemberName, lease: LeaseId, member: Box<MemberData>, expected: Option<Revision> },
-    PutStatus { fence: Fence, status: Status },
-    PutSync { fence: Fence, state: SyncState, expected: Option<Revision> },
-    PutHistory { fence: Fence, lines: Vec<HistoryLine> },
-    PutConfig { text: String, expected: Option<Revision> },
-    PutFailover { request: FailoverRequest, expected: Option<Revision> },
-    DeleteFailover { expected: Revision },
+    PutMember {
+        me: MemberName,
+        lease: LeaseId,
+        member: Box<MemberData>,
+        expected: Option<Revision>,
+    },
+    PutStatus {
+        fence: Fence,
+        status: Status,
+    },
+    PutSync {
+        fence: Fence,
+        state: SyncState,
+        expected: Option<Revision>,
+    },
+    PutHistory {
+        fence: Fence,
+        lines: Vec<HistoryLine>,
+    },
+    PutConfig {
+        text: String,
+        expected: Option<Revision>,
+    },
+    PutFailover {
+        request: FailoverRequest,
+        expected: Option<Revision>,
+    },
+    DeleteFailover {
+        expected: Revision,
+    },
 }
 
 impl StoreWrite {

@@ -1,1 +1,27 @@
-//! (being written)
+//! The decisions for one PostgreSQL: `decide(&Memory, &View) -> Decision`.
+//!
+//! A file per situation a member can be in (`bootstrap`, `leading`, `following`, `leaderless`, `stopping`), and a file
+//! per rule that several of them need (`election`, `synchronous`, `switchover`, `entry`).
+
+mod bootstrap;
+mod decide;
+mod election;
+mod entry;
+mod explain;
+mod following;
+mod leaderless;
+mod leading;
+mod memory;
+mod stopping;
+mod switchover;
+mod synchronous;
+mod view;
+
+pub use decide::{Action, Decision, Job, decide};
+pub use election::{obstacles, switchover_obstacles};
+pub use explain::{Explanation, explain};
+pub use leading::slot_name;
+pub use memory::Memory;
+pub use view::{
+    DataDirectory, DcsView, GuardView, JobState, JobView, PostgresView, Request, Running, Server, Standby, View,
+};

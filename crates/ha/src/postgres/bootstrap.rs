@@ -1,0 +1,69 @@
+//! The cluster does not exist yet: one member wins the race, creates it, and tells the store when it is done.
+
+use super::decide::{Draft, Job};
+use super::leaderless::take;
+use super::view::{DataDirectory, JobState, Server, View};
+use crate::cluster::{Cluster, StoreWrite};
+use crate::reason::Reason;
+
+/// The data directory is of another cluster than the store says.
+pub(super) fn foreign_data_directory(view: &View, cluster: &Cluster) -> Option<Reason> {
+    let DataDirectory::Valid { system_id, .. } = &view.postgres.data else { return None };
+    let initialize = cluster.initialize.as_ref().filter(|initialize| !initialize.value.is_empty())?;
+    (initialize.value != system_id.as_str())
+        .then(|| Reason::ForeignDataDirectory { ours: system_id.to_string(), cluster: initialize.value.clone() })
+}
+
+/// There is no leader and `/initialize` is absent or empty.
+pub(super) fn decide(draft: &mut Draft<'_>) {
+    let view = draft.view;
+    let Some(lease) = view.dcs.lease.filter(|lease| lease.is_valid(view.now)) else {
+        return draft.because(Reason::NoLease);
+    };
+    let Some(initialize) = &draft.cluster.initialize else {
+        if view.tags.nofailover() {
+            return draft.because(Reason::NeverBootstraps);
+        }
+        if let DataDirectory::Invalid { why } = &view.postgres.data {
+            return draft.because(Reason::DataDirectoryInvalid { why: why.clone() });
+        }
+        draft.because(Reason::ClaimingInitialize);
+        return draft.write(StoreWrite::ClaimInitialize { lease: lease.id });
+    };
+    if draft.cluster.initialize_lease != Some(lease.id) {
+        return draft.because(Reason::OtherBootstraps);
+    }
+    if draft.cluster.config.is_none() && !draft.cluster.unreadable.contains_key("config") {
+        draft.write(StoreWrite::PutConfig { text: view.bootstrap_config.clone(), expected: None });
+    }
+    draft.because(Reason::ClaimingInitialize);
+    if let Some(job) = &view.job
+        && job.job == Job::Initdb
+        && matches!(job.state, JobState::Failed { .. })
+    {
+        return draft.write(StoreWrite::AbandonInitialize { expected: initialize.revision });
+    }
+    match (&view.postgres.data, &view.postgres.server) {
+        (DataDirectory::Empty, _) => {
+            draft.begin(Job::Initdb);
+        }
+        // The key first, then the server: it starts as a primary, which needs a fence.
+        (DataDirectory::Valid { .. }, Server::Down | Server::Running(_)) if !draft.job_runs() => {
+            take(draft, Reason::ClaimingInitialize);
+        }
+        (DataDirectory::Invalid { why }, _) => draft.because(Reason::DataDirectoryInvalid { why: why.clone() }),
+        (DataDirectory::Valid { .. } | DataDirectory::Unknown, _) => {}
+    }
+}
+
+/// As the leader of a cluster that is being created: the last steps, once PostgreSQL runs.
+pub(super) fn finish(draft: &mut Draft<'_>) {
+    let Some(initialize) = draft.cluster.initialize.as_ref() else { return };
+    let DataDirectory::Valid { system_id, .. } = &draft.view.postgres.data else { return };
+    let done = draft.view.job.as_ref().is_some_and(|job| job.job == Job::PostBootstrap && job.state == JobState::Done);
+    if done {
+        draft.write(StoreWrite::PublishSystemId { system_id: system_id.clone(), expected: initialize.revision });
+    } else {
+        draft.begin(Job::PostBootstrap);
+    }
+}

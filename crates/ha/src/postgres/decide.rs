@@ -1,0 +1,322 @@
+//! From a view to a decision: which situation is this, and what does it ask for?
+
+use super::memory::Memory;
+use super::view::{DataDirectory, JobState, Server, View};
+use super::{bootstrap, entry, following, leaderless, leading, stopping};
+use crate::cluster::{Cluster, Fence, StoreWrite};
+use crate::config::DynamicConfig;
+use crate::guard::StopMode;
+use crate::reason::Reason;
+use types::{Lsn, MemberName, Millis};
+
+/// Long work. One job runs at a time; its progress comes back in the next view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    Initdb,
+    /// The first statements in a new cluster: roles, passwords, the operator's script.
+    PostBootstrap,
+    /// Done as soon as the postmaster runs. `fence` stands where it starts as a primary.
+    Start {
+        upstream: Option<MemberName>,
+        fence: Option<Millis>,
+    },
+    /// Done when every process of PostgreSQL is gone.
+    Stop {
+        mode: StopMode,
+    },
+    /// Done when PostgreSQL accepts writes.
+    Promote,
+    Checkpoint,
+    /// Makes the data directory anew; what was there is moved aside.
+    Clone {
+        from: MemberName,
+    },
+    /// Compares the stopped data directory's history with the leader's and rewinds it where they differ.
+    Rejoin {
+        leader: MemberName,
+    },
+}
+
+impl Job {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Initdb => "initdb",
+            Self::PostBootstrap => "post-bootstrap",
+            Self::Start { .. } => "start",
+            Self::Stop { .. } => "stop",
+            Self::Promote => "promotion",
+            Self::Checkpoint => "checkpoint",
+            Self::Clone { .. } => "clone",
+            Self::Rejoin { .. } => "rejoin",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Write(StoreWrite),
+    Begin(Job),
+    /// Ask PostgreSQL for its state now.
+    Probe,
+    /// Point the running replica at this member.
+    Follow {
+        leader: MemberName,
+    },
+    SetSynchronousStandbyNames {
+        names: String,
+    },
+    /// Physical slots to create and to drop.
+    Slots {
+        create: Vec<String>,
+        drop: Vec<String>,
+    },
+    /// The first request is taken up (or refused).
+    AnswerRequest {
+        result: Result<(), String>,
+    },
+}
+
+/// What the guard is told with every renewal of the lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arming {
+    /// This member leads: arm the guard up to the fence of the lease.
+    Arm,
+    /// PostgreSQL is a replica, or the cluster is paused.
+    Disarm,
+    /// Neither is certain: a fence that stands is left to fall.
+    #[default]
+    Leave,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    pub next: Memory,
+    pub actions: Vec<Action>,
+    pub reasons: Vec<Reason>,
+    pub arming: Arming,
+    /// Decide again at this time even if nothing happens.
+    pub wake_at: Option<Millis>,
+    /// The agent may end.
+    pub finished: bool,
+}
+
+/// A decision in the making.
+pub(super) struct Draft<'a> {
+    pub view: &'a View,
+    pub cluster: &'a Cluster,
+    pub config: &'a DynamicConfig,
+    pub memory: Memory,
+    pub actions: Vec<Action>,
+    pub reasons: Vec<Reason>,
+    pub arming: Arming,
+    pub wake_at: Option<Millis>,
+    pub finished: bool,
+}
+
+impl Draft<'_> {
+    pub fn because(&mut self, reason: Reason) {
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    pub fn write(&mut self, write: StoreWrite) {
+        self.actions.push(Action::Write(write));
+    }
+
+    pub fn wake(&mut self, at: Millis) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Begins a job unless one runs or it failed lately.
+    pub fn begin(&mut self, job: Job) -> bool {
+        if self.job_runs() || self.actions.iter().any(|action| matches!(action, Action::Begin(_))) {
+            return false;
+        }
+        let now = self.view.now;
+        if !self.memory.may_try(&job, now) {
+            if let Some(retry) = self.memory.retries.get(job.kind()) {
+                let at = retry.not_before;
+                self.because(Reason::RetryLater { what: job.kind(), at });
+                self.wake(at);
+            }
+            return false;
+        }
+        if matches!(job, Job::Start { .. }) {
+            // Counts as a failure until PostgreSQL has been seen running.
+            self.memory.failed(&job, now);
+        }
+        self.actions.push(Action::Begin(job));
+        true
+    }
+
+    pub fn job_runs(&self) -> bool {
+        matches!(&self.view.job, Some(job) if matches!(job.state, JobState::Running { .. }))
+    }
+
+    /// The fence of this member's leadership, if it leads.
+    pub fn fence(&self) -> Option<Fence> {
+        let leader = self.cluster.leader.as_ref()?;
+        let lease = self.view.dcs.lease.as_ref()?;
+        (leader.name == self.view.me && leader.lease == Some(lease.id) && lease.is_valid(self.view.now))
+            .then(|| Fence { me: self.view.me.clone(), epoch: leader.epoch })
+    }
+}
+
+/// What is to be done now, and why. Pure: the same memory and view give the same decision.
+pub fn decide(memory: &Memory, view: &View) -> Decision {
+    let Some(cluster) = &view.dcs.cluster else {
+        return waiting(memory, Reason::StoreUnreachable { leading: false });
+    };
+    if matches!(view.postgres.server, Server::Unknown) || matches!(view.postgres.data, DataDirectory::Unknown) {
+        return waiting(memory, Reason::NotReadyYet);
+    }
+    let config = cluster.config();
+    let mut draft = Draft {
+        view,
+        cluster,
+        config: &config,
+        memory: memory.clone(),
+        actions: Vec::new(),
+        reasons: Vec::new(),
+        arming: Arming::Leave,
+        wake_at: Some(view.now + config.loop_wait),
+        finished: false,
+    };
+    take_up_job(&mut draft);
+    remember(&mut draft);
+    arm(&mut draft);
+    situation(&mut draft);
+    entry::publish(&mut draft);
+    let Draft { memory, actions, reasons, arming, wake_at, finished, .. } = draft;
+    Decision { next: memory, actions, reasons, arming, wake_at, finished }
+}
+
+fn waiting(memory: &Memory, reason: Reason) -> Decision {
+    Decision { next: memory.clone(), reasons: vec![reason], ..Decision::default() }
+}
+
+fn situation(draft: &mut Draft<'_>) {
+    let view = draft.view;
+    if view.stopping {
+        return stopping::decide(draft);
+    }
+    if let Some(foreign) = bootstrap::foreign_data_directory(view, draft.cluster) {
+        return draft.because(foreign);
+    }
+    if !view.dcs.connected {
+        draft.because(Reason::StoreUnreachable { leading: draft.fence().is_some() });
+    }
+    match (draft.fence(), draft.cluster.leader_name()) {
+        (Some(fence), _) => leading::decide(draft, &fence),
+        // The leader key is ours under a lease that is not: it runs out by itself.
+        (None, Some(leader)) if *leader == view.me => {
+            draft.because(Reason::NoLease);
+            stop_a_primary_without_lease(draft);
+        }
+        (None, Some(leader)) => following::decide(draft, &leader.clone()),
+        (None, None) => leaderless::decide(draft),
+    }
+}
+
+/// The guard does this by itself; the worker does it too, so that either alone is enough.
+pub(super) fn stop_a_primary_without_lease(draft: &mut Draft<'_>) {
+    let expired = draft.view.dcs.lease.is_none_or(|lease| lease.fence() <= draft.view.now);
+    let primary = draft.view.postgres.server.running().is_some_and(|running| !running.in_recovery);
+    if primary && expired && !draft.cluster.is_paused() {
+        draft.begin(Job::Stop { mode: StopMode::Immediate });
+    }
+}
+
+fn take_up_job(draft: &mut Draft<'_>) {
+    let Some(job) = &draft.view.job else { return };
+    let now = draft.view.now;
+    match &job.state {
+        JobState::Running { since } => draft.because(Reason::JobRunning { what: job.job.kind(), since: *since }),
+        JobState::Done => {
+            match &job.job {
+                Job::Clone { .. } => {
+                    draft.memory.needs_clone = false;
+                    draft.memory.rejoined = None;
+                    draft.memory.restarting = false;
+                }
+                Job::Rejoin { .. } => {
+                    let leader = draft.cluster.leader_member().and_then(|(_, member)| member.data.timeline);
+                    draft.memory.rejoined = leader;
+                }
+                Job::Stop { .. }
+                | Job::Initdb
+                | Job::PostBootstrap
+                | Job::Promote
+                | Job::Checkpoint
+                | Job::Start { .. } => {}
+            }
+            if !matches!(job.job, Job::Start { .. }) {
+                draft.memory.succeeded(&job.job);
+            }
+        }
+        JobState::Failed { why } => {
+            draft.because(Reason::JobFailed { what: job.job.kind(), why: why.clone() });
+            if !matches!(job.job, Job::Start { .. }) {
+                draft.memory.failed(&job.job, now);
+            }
+            // Twice is enough to know that rewinding will not do; the clone keeps the old directory aside.
+            if matches!(job.job, Job::Rejoin { .. }) && draft.memory.failures("rejoin") >= 2 {
+                draft.memory.needs_clone = true;
+            }
+        }
+    }
+}
+
+fn remember(draft: &mut Draft<'_>) {
+    let now = draft.view.now;
+    match &draft.cluster.leader {
+        Some(leader) => {
+            draft.memory.last_epoch = draft.memory.last_epoch.max(leader.epoch);
+            draft.memory.leader_missing_since = None;
+        }
+        None => draft.memory.leader_missing_since = draft.memory.leader_missing_since.or(Some(now)),
+    }
+    match &draft.view.postgres.server {
+        Server::Running(running) => {
+            draft.memory.retries.remove("start");
+            draft.memory.down_since = None;
+            draft.memory.restarting = false;
+            if !running.in_recovery {
+                draft.memory.rejoined = None;
+            }
+            if running.streaming || !running.in_recovery {
+                draft.memory.not_streaming_since = None;
+            } else {
+                draft.memory.not_streaming_since = draft.memory.not_streaming_since.or(Some(now));
+            }
+        }
+        Server::Unknown | Server::Down | Server::Starting | Server::Stopping | Server::Unresponsive { .. } => {
+            draft.memory.not_streaming_since = None;
+        }
+    }
+    if draft.fence().is_none() {
+        draft.memory.switchover = None;
+        draft.memory.enforced = None;
+        draft.memory.down_since = None;
+        draft.memory.status_written = None;
+    }
+}
+
+fn arm(draft: &mut Draft<'_>) {
+    let replica = draft.view.postgres.server.running().is_some_and(|running| running.in_recovery);
+    draft.arming = if draft.cluster.is_paused() {
+        Arming::Disarm
+    } else if draft.fence().is_some() {
+        Arming::Arm
+    } else if (replica && !draft.job_runs()) || draft.view.postgres.server.is_down() {
+        Arming::Disarm
+    } else {
+        Arming::Leave
+    };
+}
+
+/// How far the cluster's WAL is known to go: what the last leader noted.
+pub(super) fn known_end(cluster: &Cluster) -> Lsn {
+    cluster.status.as_ref().map(|status| status.value.optime).unwrap_or_default()
+}

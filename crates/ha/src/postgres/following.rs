@@ -1,0 +1,116 @@
+//! Another member holds the leader key.
+
+use super::decide::{Action, Draft, Job};
+use super::view::{DataDirectory, Request, Server};
+use crate::guard::StopMode;
+use crate::reason::Reason;
+use types::{MemberName, Millis};
+
+/// A replica that does not stream from a leader that serves is looked at after this time: usually its history went
+/// another way. Long enough for a walreceiver's own retry (`wal_retrieve_retry_interval`).
+const STREAM_WAIT: Millis = Millis(6000);
+
+pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
+    let view = draft.view;
+    if let Server::Running(running) | Server::Unresponsive { last: running, .. } = &view.postgres.server
+        && !running.in_recovery
+    {
+        draft.because(Reason::AnotherLeads { leader: leader.clone() });
+        draft.begin(Job::Stop { mode: StopMode::Immediate });
+        return;
+    }
+    if draft.cluster.is_paused() {
+        return draft.because(Reason::Paused);
+    }
+    if draft.job_runs() {
+        return;
+    }
+    if take_up_request(draft, leader) {
+        return;
+    }
+    match &view.postgres.server {
+        Server::Running(_) => follow(draft, leader),
+        Server::Down => come_back(draft, leader),
+        Server::Unresponsive { since, .. } => draft.because(Reason::Unresponsive { since: *since }),
+        Server::Unknown | Server::Starting | Server::Stopping => {
+            draft.because(Reason::Following { leader: leader.clone() })
+        }
+    }
+}
+
+fn follow(draft: &mut Draft<'_>, leader: &MemberName) {
+    draft.because(Reason::Following { leader: leader.clone() });
+    if draft.view.postgres.following.as_ref() != Some(leader) {
+        draft.memory.not_streaming_since = None;
+        return draft.actions.push(Action::Follow { leader: leader.clone() });
+    }
+    let Some(since) = draft.memory.not_streaming_since else { return };
+    draft.because(Reason::NotStreaming { since });
+    draft.wake(since + STREAM_WAIT);
+    if leader_serves(draft) && draft.view.now.since(since) >= STREAM_WAIT {
+        draft.memory.rejoined = None;
+        draft.begin(Job::Stop { mode: StopMode::Fast });
+    }
+}
+
+/// A stopped server: is its data directory fit to follow the leader?
+fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
+    let leader_timeline = draft.cluster.leader_member().and_then(|(_, member)| member.data.timeline);
+    let bootstrapping = draft.cluster.initialize.as_ref().is_none_or(|initialize| initialize.value.is_empty());
+    match &draft.view.postgres.data {
+        DataDirectory::Invalid { why } if !draft.memory.needs_clone => {
+            draft.because(Reason::DataDirectoryInvalid { why: why.clone() });
+        }
+        _ if !leader_serves(draft) || bootstrapping => draft.because(Reason::LeaderNotReady { leader: leader.clone() }),
+        DataDirectory::Valid { timeline, was_primary, .. } if !draft.memory.needs_clone => {
+            let looked_at = draft.memory.rejoined.is_some() && draft.memory.rejoined == leader_timeline;
+            let starts_fail = draft.memory.failures("start") >= 2;
+            if !looked_at && (*was_primary || leader_timeline != Some(*timeline) || starts_fail) {
+                draft.because(Reason::Rejoining { leader: leader.clone() });
+                draft.begin(Job::Rejoin { leader: leader.clone() });
+            } else {
+                draft.begin(Job::Start { upstream: Some(leader.clone()), fence: None });
+            }
+        }
+        DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown | DataDirectory::Invalid { .. } => {
+            draft.because(Reason::Cloning { from: leader.clone() });
+            draft.begin(Job::Clone { from: leader.clone() });
+        }
+    }
+}
+
+fn leader_serves(draft: &Draft<'_>) -> bool {
+    draft.cluster.leader_member().is_some_and(|(_, member)| member.data.is_writable())
+}
+
+/// Restart and reinitialize, as an operator asked.
+fn take_up_request(draft: &mut Draft<'_>, leader: &MemberName) -> bool {
+    if draft.memory.restarting {
+        return false;
+    }
+    let Some(request) = draft.view.requests.first() else { return false };
+    match request {
+        Request::Restart => {
+            draft.because(Reason::RequestedRestart);
+            draft.memory.restarting = true;
+            if !draft.view.postgres.server.is_down() {
+                draft.begin(Job::Stop { mode: StopMode::Fast });
+            }
+        }
+        Request::Reinitialize { .. } => {
+            if !leader_serves(draft) {
+                let why = Reason::LeaderNotReady { leader: leader.clone() }.to_string();
+                draft.actions.push(Action::AnswerRequest { result: Err(why) });
+                return false;
+            }
+            draft.because(Reason::RequestedReinitialize);
+            draft.memory.needs_clone = true;
+            draft.memory.restarting = true;
+            if !draft.view.postgres.server.is_down() {
+                draft.begin(Job::Stop { mode: StopMode::Immediate });
+            }
+        }
+    }
+    draft.actions.push(Action::AnswerRequest { result: Ok(()) });
+    true
+}

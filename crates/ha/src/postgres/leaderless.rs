@@ -1,0 +1,116 @@
+//! Nobody holds the leader key.
+
+use super::decide::{Draft, Job, stop_a_primary_without_lease};
+use super::view::{DataDirectory, Server};
+use super::{bootstrap, election, entry};
+use crate::cluster::{StoreWrite, SyncState};
+use crate::reason::Reason;
+use std::collections::BTreeSet;
+
+pub(super) fn decide(draft: &mut Draft<'_>) {
+    let view = draft.view;
+    if draft.cluster.initialize.as_ref().is_none_or(|initialize| initialize.value.is_empty()) {
+        return bootstrap::decide(draft);
+    }
+    if let Some(since) = draft.memory.leader_missing_since {
+        draft.because(Reason::NoLeaderSince { since });
+    }
+    match &view.postgres.server {
+        Server::Running(running) if !running.in_recovery => keep_leading(draft),
+        Server::Running(_) => stand_for_election(draft),
+        Server::Down => start_as_replica(draft),
+        Server::Unresponsive { .. } => stop_a_primary_without_lease(draft),
+        Server::Unknown | Server::Starting | Server::Stopping => {}
+    }
+}
+
+/// PostgreSQL is still a primary and its lease is good, but the key is gone (somebody deleted it, or the pause let it
+/// run out): take it again before the fence falls, unless somebody else may be writing.
+fn keep_leading(draft: &mut Draft<'_>) {
+    let now = draft.view.now;
+    let fence_holds = draft.view.guard.armed.is_some_and(|until| until > now) || draft.cluster.is_paused();
+    let covered = !draft.config.is_synchronous()
+        || draft.cluster.sync.as_ref().is_none_or(|sync| sync.value.covers(&draft.view.me));
+    match election::claimed_by_other(draft.cluster, &draft.view.me) {
+        None if fence_holds && covered => take(draft, Reason::NoLeaderSince { since: now }),
+        _ => stop_a_primary_without_lease(draft),
+    }
+}
+
+fn stand_for_election(draft: &mut Draft<'_>) {
+    let asked =
+        draft.cluster.failover.as_ref().is_some_and(|request| request.value.candidate.as_ref() == Some(&draft.view.me));
+    if draft.cluster.is_paused() && !asked {
+        return draft.because(Reason::Paused);
+    }
+    if draft.job_runs() {
+        return;
+    }
+    match election::verdict(draft) {
+        Ok(reason) => take(draft, reason),
+        Err(reason) => {
+            draft.because(reason);
+            if let Some(since) = draft.memory.leader_missing_since {
+                let steps =
+                    [election::REPORT_WAIT, election::CANDIDATE_WAIT, election::REPORT_WAIT + election::NEXT_BEST_WAIT];
+                for at in steps.map(|step| since + step).into_iter().filter(|at| *at > draft.view.now) {
+                    draft.wake(at);
+                }
+            }
+        }
+    }
+}
+
+/// Takes the leader key, with the claim, and in synchronous mode with a `/sync` that names nobody else: whatever is
+/// acknowledged from here on is certain to be on this member only.
+pub(super) fn take(draft: &mut Draft<'_>, reason: Reason) {
+    let view = draft.view;
+    let Some(lease) = view.dcs.lease.filter(|lease| lease.is_valid(view.now)) else {
+        return draft.because(Reason::NoLease);
+    };
+    if !view.guard.answering {
+        return draft.because(Reason::GuardNotArmed);
+    }
+    draft.because(reason);
+    let members = draft.cluster.members.iter().map(|(name, member)| (name.clone(), member.revision)).collect();
+    let sync = draft.config.is_synchronous().then(|| {
+        let expected = draft.cluster.sync.as_ref().map(|sync| sync.revision);
+        (SyncState::new(&view.me, BTreeSet::new()), expected)
+    });
+    // A request that names another candidate did not come true; either way this leadership ends it.
+    let failover = draft.cluster.failover.as_ref().filter(|request| request.value.scheduled_at.is_none());
+    let write = StoreWrite::TakeLeader {
+        me: view.me.clone(),
+        lease: lease.id,
+        member: Box::new(entry::build(draft, true)),
+        members,
+        sync,
+        failover: failover.map(|request| request.revision),
+    };
+    draft.write(write);
+}
+
+/// A stopped server takes part in the election only once it runs, as a replica without a leader.
+fn start_as_replica(draft: &mut Draft<'_>) {
+    if draft.cluster.is_paused() {
+        return draft.because(Reason::Paused);
+    }
+    // A leader on its way out leaves the machine to the one on its way in.
+    let handed_over = draft.cluster.failover.as_ref().and_then(|request| request.value.candidate.as_ref());
+    if let (Some(candidate), Some(since)) = (handed_over, draft.memory.leader_missing_since)
+        && *candidate != draft.view.me
+        && draft.view.now.since(since) < election::CANDIDATE_WAIT
+    {
+        draft.because(Reason::WaitingForCandidate { name: candidate.clone() });
+        return draft.wake(since + election::CANDIDATE_WAIT);
+    }
+    match &draft.view.postgres.data {
+        DataDirectory::Valid { .. } if !draft.memory.needs_clone => {
+            draft.begin(Job::Start { upstream: None, fence: None });
+        }
+        DataDirectory::Invalid { why } => draft.because(Reason::DataDirectoryInvalid { why: why.clone() }),
+        DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown => {
+            draft.because(Reason::NothingToCloneFrom)
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! This member holds the leader key under its own valid lease.
+
+use super::decide::{Action, Draft, Job};
+use super::election::switchover_obstacles;
+use super::memory::SwitchoverStage;
+use super::view::{DataDirectory, Request, Running, Server};
+use super::{bootstrap, entry, switchover, synchronous};
+use crate::cluster::{Fence, HistoryLine, Status, StoreWrite};
+use crate::guard::StopMode;
+use crate::reason::Reason;
+use types::{Lsn, Millis};
+
+/// A primary that could not be started this often gives its place up, if somebody else can take it.
+const START_FAILURES_MAX: u32 = 3;
+/// Patroni's `member_slots_ttl`: the slot of a member that is gone keeps its WAL for this long.
+const MEMBER_SLOTS_TTL: Millis = Millis(30 * 60 * 1000);
+
+pub(super) fn decide(draft: &mut Draft<'_>, fence: &Fence) {
+    let view = draft.view;
+    match &view.postgres.server {
+        Server::Running(running) if running.in_recovery => promote(draft),
+        Server::Running(running) => serve(draft, fence, running),
+        Server::Unresponsive { since, .. } => draft.because(Reason::Unresponsive { since: *since }),
+        Server::Starting => starting(draft),
+        Server::Down if !draft.job_runs() => down(draft, fence),
+        Server::Down | Server::Stopping | Server::Unknown => {}
+    }
+}
+
+/// The guard must have confirmed the fence before PostgreSQL may become a primary.
+fn promote(draft: &mut Draft<'_>) {
+    let now = draft.view.now;
+    draft.because(Reason::Promoting);
+    if !draft.view.guard.answering
+        || draft.view.guard.armed.is_none_or(|until| until <= now) && !draft.cluster.is_paused()
+    {
+        return draft.because(Reason::GuardNotArmed);
+    }
+    draft.begin(Job::Promote);
+}
+
+fn serve(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
+    draft.because(Reason::Leading { epoch: fence.epoch });
+    if draft.job_runs() {
+        return;
+    }
+    if draft.cluster.initialize.as_ref().is_some_and(|initialize| initialize.value.is_empty()) {
+        return bootstrap::finish(draft);
+    }
+    note_history(draft, fence, running);
+    note_status(draft, fence, running);
+    keep_slots(draft, running);
+    if draft.memory.switchover.is_none() {
+        synchronous::step(draft, fence, running);
+        take_up_request(draft);
+    }
+    switchover::step(draft, running);
+}
+
+/// The server is starting (crash recovery, or a restart): for how long?
+fn starting(draft: &mut Draft<'_>) {
+    let now = draft.view.now;
+    let since = *draft.memory.down_since.get_or_insert(now);
+    draft.because(Reason::CrashRecovery { since });
+    if is_over(draft, since) && somebody_can_take_over(draft) {
+        draft.begin(Job::Stop { mode: StopMode::Immediate });
+    } else {
+        draft.wake(since + draft.config.primary_start_timeout);
+    }
+}
+
+fn down(draft: &mut Draft<'_>, fence: &Fence) {
+    let view = draft.view;
+    let (was_primary, clean, checkpoint) = match &view.postgres.data {
+        DataDirectory::Valid { was_primary, clean, checkpoint, .. } => (*was_primary, *clean, *checkpoint),
+        DataDirectory::Invalid { why } => {
+            draft.because(Reason::DataDirectoryInvalid { why: why.clone() });
+            return release(draft, fence, None);
+        }
+        DataDirectory::Empty | DataDirectory::Unknown => return release(draft, fence, None),
+    };
+    if let Some(switchover) = draft.memory.switchover.clone()
+        && switchover.stage == SwitchoverStage::Stop
+        && clean
+    {
+        draft.because(Reason::ReleasedForSwitchover { candidate: switchover.candidate });
+        return release(draft, fence, Some(checkpoint));
+    }
+    if draft.cluster.is_paused() {
+        draft.because(Reason::Paused);
+        return release(draft, fence, None);
+    }
+    if !draft.memory.restarting {
+        let since = *draft.memory.down_since.get_or_insert(view.now);
+        draft.because(Reason::CrashRecovery { since });
+        if is_over(draft, since) && somebody_can_take_over(draft) {
+            draft.because(Reason::StartTimeoutOver { after: view.now.since(since) });
+            return release(draft, fence, None);
+        }
+    }
+    let Some(lease) = view.dcs.lease else { return };
+    // A replica that never was promoted must not come up as a primary on the old timeline.
+    draft.begin(Job::Start { upstream: None, fence: was_primary.then(|| lease.fence()) });
+}
+
+fn is_over(draft: &Draft<'_>, since: Millis) -> bool {
+    draft.view.now.since(since) >= draft.config.primary_start_timeout
+        || draft.memory.failures("start") >= START_FAILURES_MAX
+}
+
+fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
+    draft.cluster.members.keys().any(|name| switchover_obstacles(draft.cluster, draft.config, name).is_empty())
+}
+
+/// Gives the leadership up; PostgreSQL is not running here.
+pub(super) fn release(draft: &mut Draft<'_>, fence: &Fence, end: Option<Lsn>) {
+    let Some(lease) = draft.view.dcs.lease else { return };
+    let mut member = entry::build(draft, false);
+    if let Some(quorate) = &mut member.quorate {
+        quorate.leaderless_at = None;
+        quorate.writable = false;
+    }
+    let slots = draft.cluster.status.as_ref().map(|status| status.value.slots.clone()).unwrap_or_default();
+    draft.memory.switchover = None;
+    draft.write(StoreWrite::ReleaseLeader {
+        fence: fence.clone(),
+        lease: lease.id,
+        member: Box::new(member),
+        status: end.map(|optime| Status { optime, slots }),
+    });
+}
+
+fn note_status(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
+    let now = draft.view.now;
+    let due = match draft.memory.status_written {
+        None => true,
+        Some((at, lsn)) => lsn != running.write && now.since(at) >= draft.config.loop_wait,
+    };
+    if due {
+        draft.memory.status_written = Some((now, running.write));
+        let slots = draft.cluster.status.as_ref().map(|status| status.value.slots.clone()).unwrap_or_default();
+        let status = Status { optime: running.write, slots };
+        draft.write(StoreWrite::PutStatus { fence: fence.clone(), status });
+    }
+}
+
+/// Adds the lines of PostgreSQL's own history file that the store does not have, with when and who.
+fn note_history(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
+    if draft.memory.history_of == running.timeline || running.history.is_empty() {
+        return;
+    }
+    let known = draft.cluster.history.as_ref().map(|history| history.value.clone()).unwrap_or_default();
+    let mut lines: Vec<HistoryLine> = Vec::new();
+    for line in &running.history {
+        let old = known.iter().find(|old| old.timeline == line.timeline && old.lsn == line.lsn);
+        lines.push(old.unwrap_or(line).clone());
+    }
+    if let Some(last) = lines.last_mut()
+        && last.timestamp.is_none()
+    {
+        last.timestamp = Some(draft.view.wall.clone());
+        last.new_leader = Some(draft.view.me.to_string());
+    }
+    draft.memory.history_of = running.timeline;
+    if lines != known {
+        draft.write(StoreWrite::PutHistory { fence: fence.clone(), lines });
+    }
+}
+
+fn keep_slots(draft: &mut Draft<'_>, running: &Running) {
+    if !draft.config.use_slots {
+        return;
+    }
+    let now = draft.view.now;
+    for name in draft.cluster.members.keys().filter(|name| **name != draft.view.me) {
+        draft.memory.member_slots.insert(slot_name(name.as_str()), now);
+    }
+    let exists = |slot: &String| running.slots.contains(slot);
+    let gone = |seen: Millis| now.since(seen) > MEMBER_SLOTS_TTL;
+    let slots = &draft.memory.member_slots;
+    let create: Vec<String> =
+        slots.iter().filter(|(slot, seen)| !gone(**seen) && !exists(slot)).map(|(slot, _)| slot.clone()).collect();
+    let drop: Vec<String> =
+        slots.iter().filter(|(slot, seen)| gone(**seen) && exists(slot)).map(|(slot, _)| slot.clone()).collect();
+    draft.memory.member_slots.retain(|_, seen| !gone(*seen));
+    if !create.is_empty() || !drop.is_empty() {
+        draft.actions.push(Action::Slots { create, drop });
+    }
+}
+
+/// Patroni's rule: lower case, `-` and `.` become `_`, anything else its code point, at most 63 characters.
+pub fn slot_name(member: &str) -> String {
+    let mut slot = String::new();
+    for character in member.to_lowercase().chars() {
+        match character {
+            'a'..='z' | '0'..='9' | '_' => slot.push(character),
+            '-' | '.' => slot.push('_'),
+            other => slot.push_str(&format!("u{:04}", u32::from(other))),
+        }
+    }
+    slot.truncate(63);
+    slot
+}
+
+fn take_up_request(draft: &mut Draft<'_>) {
+    let Some(request) = draft.view.requests.first() else { return };
+    match request {
+        Request::Restart if draft.memory.restarting => {}
+        Request::Restart => {
+            draft.because(Reason::RequestedRestart);
+            draft.memory.restarting = true;
+            draft.begin(Job::Stop { mode: StopMode::Fast });
+            draft.actions.push(Action::AnswerRequest { result: Ok(()) });
+        }
+        Request::Reinitialize { .. } => draft.actions.push(Action::AnswerRequest {
+            result: Err("the leader cannot be reinitialized; switch over first".to_owned()),
+        }),
+    }
+}

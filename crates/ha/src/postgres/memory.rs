@@ -1,0 +1,94 @@
+//! What a decision remembers for the next one. Small, plain and printable.
+
+use super::decide::Job;
+use std::collections::BTreeMap;
+use types::{Lsn, MemberName, Millis, Revision, Timeline};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The leadership this member last saw.
+    pub last_epoch: Revision,
+    pub leader_missing_since: Option<Millis>,
+    /// As the leader: PostgreSQL is not serving since then, and nobody asked for it.
+    pub down_since: Option<Millis>,
+    /// As a replica: not streaming from the leader since then.
+    pub not_streaming_since: Option<Millis>,
+    /// The synchronous standbys that PostgreSQL enforces, and the end of WAL when that was first seen.
+    pub enforced: Option<Enforced>,
+    pub switchover: Option<Switchover>,
+    /// Failures in a row and the earliest next try, by kind of job.
+    pub retries: BTreeMap<&'static str, Retry>,
+    /// The data directory is to be made anew from the leader, because rewinding failed or somebody asked.
+    pub needs_clone: bool,
+    /// `rejoin` looked at the data directory and found it fit to follow on this timeline.
+    pub rejoined: Option<Timeline>,
+    /// The timeline whose history is written.
+    pub history_of: Timeline,
+    /// Slots made for members, and when the member was last seen.
+    pub member_slots: BTreeMap<String, Millis>,
+    pub status_written: Option<(Millis, Lsn)>,
+    pub entry_written_at: Millis,
+    /// The operator's restart or reinitialization that is under way.
+    pub restarting: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enforced {
+    pub names: String,
+    pub since_lsn: Lsn,
+}
+
+/// A planned change of leadership, as the leader carries it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switchover {
+    pub candidate: MemberName,
+    /// The request's revision: a changed request ends this one.
+    pub request: Revision,
+    pub stage: SwitchoverStage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchoverStage {
+    Checkpoint,
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    pub failures: u32,
+    pub not_before: Millis,
+}
+
+/// After a failure the next try waits this long, doubled with every further failure up to the limit.
+const RETRY_PAUSE: Millis = Millis(500);
+const RETRY_PAUSE_MAX: Millis = Millis(30_000);
+
+impl Memory {
+    pub fn may_try(&self, job: &Job, now: Millis) -> bool {
+        self.retries.get(job.kind()).is_none_or(|retry| retry.not_before <= now)
+    }
+
+    pub(super) fn failed(&mut self, job: &Job, now: Millis) {
+        let retry = self.retries.entry(job.kind()).or_default();
+        let pause = Millis(RETRY_PAUSE.0.saturating_shl(retry.failures)).min(RETRY_PAUSE_MAX);
+        *retry = Retry { failures: retry.failures.saturating_add(1), not_before: now + pause };
+    }
+
+    pub(super) fn succeeded(&mut self, job: &Job) {
+        self.retries.remove(job.kind());
+    }
+
+    pub(super) fn failures(&self, kind: &str) -> u32 {
+        self.retries.get(kind).map_or(0, |retry| retry.failures)
+    }
+}
+
+trait SaturatingShl {
+    fn saturating_shl(self, by: u32) -> Self;
+}
+
+impl SaturatingShl for u64 {
+    fn saturating_shl(self, by: u32) -> u64 {
+        self.saturating_mul(2u64.saturating_pow(by))
+    }
+}

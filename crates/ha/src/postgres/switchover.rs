@@ -1,0 +1,111 @@
+//! The planned change, as the leader carries it out: checkpoint while writes go on, stop, release to the candidate.
+//!
+//! Nothing waits for a fixed time. A stopping PostgreSQL hands all of its WAL to the replicas that stream before it
+//! ends, so the candidate is complete when the key is released.
+
+use super::decide::{Draft, Job};
+use super::election::switchover_obstacles;
+use super::memory::{Switchover, SwitchoverStage};
+use super::view::{JobState, Running};
+use crate::cluster::{FailoverRequest, StoreWrite};
+use crate::guard::StopMode;
+use crate::reason::{Obstacle, Reason};
+use types::{MemberName, Revision};
+
+pub(super) fn step(draft: &mut Draft<'_>, running: &Running) {
+    let Some(request) = draft.cluster.failover.clone() else {
+        draft.memory.switchover = None;
+        return;
+    };
+    if request.value.scheduled_at.is_some() && !draft.view.schedule_is_due {
+        let at = request.value.scheduled_at.unwrap_or_default();
+        return draft.because(Reason::SwitchoverScheduled { at });
+    }
+    let candidate = match choose(draft, &request.value, running) {
+        Ok(candidate) => candidate,
+        Err(why) => {
+            draft.memory.switchover = None;
+            draft.because(why);
+            return draft.write(StoreWrite::DeleteFailover { expected: request.revision });
+        }
+    };
+    // The others must know whom to leave the key to.
+    if request.value.candidate.as_ref() != Some(&candidate) || request.value.scheduled_at.is_some() {
+        let named = FailoverRequest {
+            leader: Some(draft.view.me.clone()),
+            candidate: Some(candidate.clone()),
+            scheduled_at: None,
+        };
+        return draft.write(StoreWrite::PutFailover { request: named, expected: Some(request.revision) });
+    }
+    draft.because(Reason::SwitchoverUnderway { candidate: candidate.clone() });
+    advance(draft, candidate, request.revision);
+}
+
+fn advance(draft: &mut Draft<'_>, candidate: MemberName, request: Revision) {
+    let same = draft
+        .memory
+        .switchover
+        .as_ref()
+        .filter(|underway| underway.request == request && underway.candidate == candidate);
+    let checkpointed = draft
+        .view
+        .job
+        .as_ref()
+        .is_some_and(|job| job.job == Job::Checkpoint && !matches!(job.state, JobState::Running { .. }));
+    let (stage, job) = match same.map(|underway| underway.stage) {
+        Some(SwitchoverStage::Checkpoint) if checkpointed => {
+            (SwitchoverStage::Stop, Job::Stop { mode: StopMode::Fast })
+        }
+        Some(SwitchoverStage::Stop) => (SwitchoverStage::Stop, Job::Stop { mode: StopMode::Fast }),
+        Some(SwitchoverStage::Checkpoint) | None => (SwitchoverStage::Checkpoint, Job::Checkpoint),
+    };
+    if draft.begin(job) {
+        draft.memory.switchover = Some(Switchover { candidate, request, stage });
+    }
+}
+
+fn choose(draft: &Draft<'_>, request: &FailoverRequest, running: &Running) -> Result<MemberName, Reason> {
+    if request.leader.as_ref().is_some_and(|leader| *leader != draft.view.me) {
+        return Err(Reason::SwitchoverImpossible {
+            candidate: request.candidate.clone(),
+            why: vec![Obstacle::IsLeader],
+        });
+    }
+    let why_not = |name: &MemberName| {
+        let mut found = switchover_obstacles(draft.cluster, draft.config, name);
+        let standby = running.standbys.iter().find(|standby| standby.name == name.as_str());
+        match standby {
+            Some(standby) if standby.streaming => {
+                let behind = standby.flush.behind(running.write);
+                // The stop waits for this replica to catch up; a long way would be a long pause.
+                if behind > draft.config.maximum_lag_on_failover {
+                    found.push(Obstacle::Lagging { bytes: behind, max: draft.config.maximum_lag_on_failover });
+                }
+            }
+            Some(_) | None if !found.contains(&Obstacle::NotAMember) && !found.contains(&Obstacle::IsLeader) => {
+                found.push(Obstacle::NotStreaming);
+            }
+            Some(_) | None => {}
+        }
+        found
+    };
+    if let Some(candidate) = &request.candidate {
+        return match why_not(candidate) {
+            why if why.is_empty() => Ok(candidate.clone()),
+            why => Err(Reason::SwitchoverImpossible { candidate: Some(candidate.clone()), why }),
+        };
+    }
+    let mut obstacles = Vec::new();
+    let mut best: Option<(types::Lsn, &MemberName)> = None;
+    for name in draft.cluster.members.keys().filter(|name| **name != draft.view.me) {
+        let why = why_not(name);
+        if why.is_empty() {
+            let flush =
+                running.standbys.iter().find(|standby| standby.name == name.as_str()).map(|standby| standby.flush);
+            best = best.max(Some((flush.unwrap_or_default(), name)));
+        }
+        obstacles.extend(why);
+    }
+    best.map(|(_, name)| name.clone()).ok_or(Reason::SwitchoverImpossible { candidate: None, why: obstacles })
+}

@@ -1,0 +1,121 @@
+//! Synchronous mode: keeping `/sync` and PostgreSQL's `synchronous_standby_names` in step, always on the safe side.
+//!
+//! The invariant: a member stands in `/sync` only while every acknowledged commit waited for it. So a member is added
+//! to PostgreSQL first and to `/sync` only when it has caught up with everything from before; and it is taken out of
+//! `/sync` first and out of PostgreSQL only when the store has confirmed that.
+
+use super::decide::{Action, Draft};
+use super::memory::Enforced;
+use super::view::{Running, Standby};
+use crate::cluster::{Fence, StoreWrite, SyncState};
+use crate::reason::Reason;
+use std::collections::BTreeSet;
+use types::MemberName;
+
+/// Patroni's name for a standby that does not exist: in strict mode commits wait for it when there is nobody else.
+pub(super) const PLACEHOLDER: &str = "__patroni_strict_sync_replica_placeholder__";
+
+pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
+    let present = draft.cluster.sync.as_ref();
+    let listed = present.map(|sync| sync.value.standbys.clone()).unwrap_or_default();
+    let expected = present.map(|sync| sync.revision);
+    if !draft.config.is_synchronous() {
+        if present.is_some_and(|sync| sync.value != SyncState::default()) {
+            draft.write(StoreWrite::PutSync { fence: fence.clone(), state: SyncState::default(), expected });
+        } else {
+            enforce(draft, running, &BTreeSet::new(), false);
+        }
+        return;
+    }
+    let me = &draft.view.me;
+    if present.is_none_or(|sync| sync.value.leader.as_ref() != Some(me)) {
+        // Synchronous mode begins here: nobody else is known to have everything.
+        let state = SyncState::new(me, BTreeSet::new());
+        return draft.write(StoreWrite::PutSync { fence: fence.clone(), state, expected });
+    }
+    let desired = choose(draft, running, &listed);
+    if let Some(lost) = listed.difference(&desired).next().cloned() {
+        draft.because(Reason::SynchronousStandbyLost { name: lost });
+        let state = SyncState::new(me, listed.intersection(&desired).cloned().collect());
+        return draft.write(StoreWrite::PutSync { fence: fence.clone(), state, expected });
+    }
+    if desired.is_empty() {
+        draft.because(Reason::NoSynchronousStandby { strict: draft.config.synchronous_mode_strict });
+    }
+    // From here on everything listed is desired: PostgreSQL may be told to wait for all desired members.
+    let names = enforce(draft, running, &desired, draft.config.synchronous_mode_strict);
+    if running.synchronous_standby_names != names {
+        draft.memory.enforced = None;
+        return;
+    }
+    let enforced = match &draft.memory.enforced {
+        Some(enforced) if enforced.names == names => enforced.clone(),
+        _ => {
+            // What was written up to now may have been acknowledged without them.
+            let enforced = Enforced { names, since_lsn: running.write };
+            draft.memory.enforced = Some(enforced);
+            if listed != desired {
+                // Seen again with the next probe, which then shows how far they are.
+                draft.actions.push(Action::Probe);
+            }
+            return;
+        }
+    };
+    let caught_up = |name: &MemberName| {
+        standby(running, name).is_some_and(|standby| standby.synchronous && standby.flush >= enforced.since_lsn)
+    };
+    let ready: BTreeSet<MemberName> =
+        desired.iter().filter(|name| listed.contains(*name) || caught_up(name)).cloned().collect();
+    if ready != listed {
+        for name in ready.difference(&listed) {
+            draft.because(Reason::SynchronousStandbyAdded { name: name.clone() });
+        }
+        draft.write(StoreWrite::PutSync {
+            fence: fence.clone(),
+            state: SyncState::new(&draft.view.me, ready),
+            expected,
+        });
+    } else if ready != desired {
+        draft.actions.push(Action::Probe);
+    }
+}
+
+fn standby<'a>(running: &'a Running, name: &MemberName) -> Option<&'a Standby> {
+    running.standbys.iter().find(|standby| standby.name == name.as_str() && standby.streaming)
+}
+
+/// Up to `synchronous_node_count` members that stream; those already listed first, then by how far they are.
+fn choose(draft: &Draft<'_>, running: &Running, listed: &BTreeSet<MemberName>) -> BTreeSet<MemberName> {
+    let mut candidates: Vec<(&MemberName, &Standby)> = draft
+        .cluster
+        .members
+        .iter()
+        .filter(|(name, member)| **name != draft.view.me && !member.data.tags.nosync() && member.data.is_running())
+        .filter_map(|(name, _)| standby(running, name).map(|standby| (name, standby)))
+        .collect();
+    candidates.sort_by_key(|(name, standby)| {
+        let nofailover = draft.cluster.members.get(*name).is_some_and(|member| member.data.tags.nofailover());
+        (!listed.contains(*name), nofailover, std::cmp::Reverse(standby.flush), (*name).clone())
+    });
+    candidates.into_iter().take(draft.config.synchronous_node_count).map(|(name, _)| name.clone()).collect()
+}
+
+/// Tells PostgreSQL whom commits wait for, if it does not know yet. Returns the setting's text.
+fn enforce(draft: &mut Draft<'_>, running: &Running, members: &BTreeSet<MemberName>, strict: bool) -> String {
+    let names = setting(members, strict);
+    if running.synchronous_standby_names != names {
+        draft.actions.push(Action::SetSynchronousStandbyNames { names: names.clone() });
+    }
+    names
+}
+
+fn setting(members: &BTreeSet<MemberName>, strict: bool) -> String {
+    let quoted: Vec<String> =
+        members.iter().map(|name| format!("\"{}\"", name.as_str().replace('"', "\"\""))).collect();
+    match quoted.as_slice() {
+        [] if strict => PLACEHOLDER.to_owned(),
+        [] => String::new(),
+        [only] => only.clone(),
+        several => format!("{} ({})", several.len(), several.join(",")),
+    }
+}
