@@ -16,6 +16,8 @@ mod limits;
 mod range;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod testing;
 mod txn;
 mod validate;
 mod watch;

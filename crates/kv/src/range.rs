@@ -95,3 +95,95 @@ fn answer(kv: &KeyValue, keys_only: bool) -> KeyValue {
         lease: kv.lease,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Command;
+    use crate::testing::{between, delete, everything, one, put, run, store_with};
+
+    /// Revisions: a 2, b 3, c 4, a again 5, c deleted 6, d 7.
+    fn store() -> Kv {
+        let mut kv = store_with(&[("a", "3"), ("b", "1"), ("c", "2"), ("a", "2")]);
+        run(&mut kv, Command::DeleteRange(delete(one("c"))));
+        run(&mut kv, Command::Put(put("d", "0")));
+        kv
+    }
+
+    fn all() -> RangeRequest {
+        RangeRequest::all(everything())
+    }
+
+    /// The keys in the order of the answer, `+` for more, and the count.
+    fn check(request: &RangeRequest, expected: Result<(&str, i64), KvError>) {
+        let answer = store().range(request).map(|answer| {
+            let keys: String = answer.kvs.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()).collect();
+            (keys + if answer.more { "+" } else { "" }, answer.count)
+        });
+        assert_eq!(answer, expected.map(|(keys, count)| (keys.to_owned(), count)), "{request:?}");
+    }
+
+    #[test]
+    fn which_keys() {
+        check(&all(), Ok(("abd", 3)));
+        check(&RangeRequest::all(one("b")), Ok(("b", 1)));
+        check(&RangeRequest::all(one("c")), Ok(("", 0)));
+        check(&RangeRequest::all(between("b", "d")), Ok(("b", 1)));
+        check(&RangeRequest::all(between("d", "b")), Ok(("", 0)));
+        check(&RangeRequest::all(between("b", "b")), Ok(("", 0)));
+        check(&RangeRequest::all(one("")), Err(KvError::EmptyKey));
+        check(&RangeRequest::all(KeyRange::From(Vec::new())), Err(KvError::EmptyKey));
+    }
+
+    #[test]
+    fn limits_and_counts() {
+        check(&RangeRequest { limit: 2, ..all() }, Ok(("ab+", 3)));
+        check(&RangeRequest { limit: 3, ..all() }, Ok(("abd", 3)));
+        check(&RangeRequest { limit: -1, ..all() }, Ok(("abd", 3)));
+        check(&RangeRequest { count_only: true, limit: 1, ..all() }, Ok(("", 3)));
+        // The count is of the range, not of what the filters leave.
+        check(&RangeRequest { min_mod_revision: Revision(5), ..all() }, Ok(("ad", 3)));
+        check(&RangeRequest { max_mod_revision: Revision(5), limit: 1, ..all() }, Ok(("a+", 3)));
+        check(&RangeRequest { min_create_revision: Revision(3), ..all() }, Ok(("bd", 3)));
+        check(&RangeRequest { max_create_revision: Revision(2), ..all() }, Ok(("a", 3)));
+    }
+
+    #[test]
+    fn orders() {
+        let sorted = |sort_target, sort_order| RangeRequest { sort_order, sort_target, ..all() };
+        check(&sorted(SortTarget::Key, SortOrder::Descend), Ok(("dba", 3)));
+        check(&sorted(SortTarget::Value, SortOrder::None), Ok(("dba", 3)));
+        check(&sorted(SortTarget::Value, SortOrder::Descend), Ok(("abd", 3)));
+        check(&sorted(SortTarget::Version, SortOrder::Descend), Ok(("abd", 3)));
+        check(&sorted(SortTarget::ModRevision, SortOrder::Ascend), Ok(("bad", 3)));
+        check(&sorted(SortTarget::CreateRevision, SortOrder::Descend), Ok(("dba", 3)));
+        check(&RangeRequest { limit: 1, ..sorted(SortTarget::Key, SortOrder::Descend) }, Ok(("d+", 3)));
+    }
+
+    #[test]
+    fn the_past() {
+        let at = |revision| RangeRequest { revision: Some(Revision(revision)), ..all() };
+        check(&at(1), Ok(("", 0)));
+        check(&at(4), Ok(("abc", 3)));
+        check(&at(5), Ok(("abc", 3)));
+        check(&at(6), Ok(("ab", 2)));
+        check(&at(7), Ok(("abd", 3)));
+        check(&at(0), Ok(("abd", 3)));
+        check(&at(8), Err(KvError::FutureRevision));
+        let mut kv = store();
+        run(&mut kv, Command::Compact { revision: Revision(4) });
+        assert_eq!(kv.range(&at(3)), Err(KvError::Compacted));
+        let past = kv.range(&at(4)).unwrap().kvs;
+        assert_eq!((past[0].value.as_slice(), past[0].version), (&b"3"[..], 1));
+    }
+
+    #[test]
+    fn keys_only_leaves_the_rest() {
+        let kv = store();
+        let full = kv.range(&all()).unwrap().kvs;
+        let keys = kv.range(&RangeRequest { keys_only: true, ..all() }).unwrap().kvs;
+        for (full, key) in full.into_iter().zip(keys) {
+            assert_eq!(KeyValue { value: Vec::new(), ..full }, key);
+        }
+    }
+}

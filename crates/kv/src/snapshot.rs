@@ -201,3 +201,81 @@ fn restore_history(
     }
     Ok(history)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Command;
+    use crate::testing::{delete, everything, one, put, put_leased, run, run_at, show, store_with};
+
+    fn busy_store() -> Kv {
+        let mut kv = store_with(&[("a", "1"), ("b", "2"), ("a", "3")]);
+        run_at(&mut kv, 700, Command::LeaseGrant { id: None, ttl: Millis(5000) });
+        let lease = kv.leases()[0];
+        run(&mut kv, Command::Put(put_leased("l", lease.0)));
+        run(&mut kv, Command::DeleteRange(delete(one("b"))));
+        run(&mut kv, Command::Compact { revision: Revision(3) });
+        kv
+    }
+
+    #[test]
+    fn everything_comes_back() {
+        let kv = busy_store();
+        let restored = Kv::restore(&kv.snapshot()).unwrap();
+        assert_eq!(show(&restored), show(&kv));
+        let numbers = |kv: &Kv| (kv.revision(), kv.compact_revision(), kv.now(), kv.size_bytes(), kv.next_expiry());
+        assert_eq!(numbers(&restored), numbers(&kv));
+        let id = kv.leases()[0];
+        assert_eq!(restored.lease_status(id, Millis(1000)), kv.lease_status(id, Millis(1000)));
+        let events = |kv: &Kv| kv.events_since(Revision(3)).unwrap().collect::<Vec<_>>();
+        assert_eq!(events(&restored), events(&kv));
+        assert_eq!(restored.snapshot(), kv.snapshot());
+    }
+
+    #[test]
+    fn a_value_is_written_once() {
+        let mut kv = Kv::new();
+        for key in ["a", "b"] {
+            run(&mut kv, Command::Put(put(key, &"x".repeat(10_000))));
+            run(&mut kv, Command::Put(put(key, &"y".repeat(10_000))));
+        }
+        let bytes = kv.snapshot();
+        assert!((40_000..41_000).contains(&bytes.len()), "{}", bytes.len());
+        run(&mut kv, Command::DeleteRange(delete(everything())));
+        assert!(kv.snapshot().len() < 41_000);
+    }
+
+    #[test]
+    fn what_is_no_snapshot() {
+        let bytes = busy_store().snapshot();
+        let malformed = |bytes: &[u8]| matches!(Kv::restore(bytes), Err(SnapshotError::Malformed(_)));
+        assert!(malformed(&[]));
+        assert!(malformed(&bytes[..3]));
+        assert!(malformed(&bytes[..bytes.len() - 1]));
+        assert!(malformed(&[bytes.as_slice(), &[0]].concat()));
+        let newer = [&2_u32.to_le_bytes(), &bytes[4..]].concat();
+        assert_eq!(Kv::restore(&newer).map(|_| ()), Err(SnapshotError::UnknownVersion(2)));
+    }
+
+    #[test]
+    fn what_contradicts_itself() {
+        let check = |damage: fn(&mut Snapshot<KeyValue>)| {
+            let kv = busy_store();
+            let mut snapshot: Snapshot<KeyValue> = postcard::from_bytes(&kv.snapshot()[4..]).unwrap();
+            damage(&mut snapshot);
+            match rebuild(snapshot) {
+                Err(SnapshotError::Inconsistent(why)) => why,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(check(|s| s.revision = Revision(0)), "revisions out of bounds");
+        assert_eq!(check(|s| s.compact_revision = Revision(99)), "revisions out of bounds");
+        assert_eq!(check(|s| s.revision = Revision(3)), "a value of the future");
+        assert_eq!(check(|s| s.leases.clear()), "a key without its lease");
+        assert_eq!(check(|s| s.leases.push(LeaseRecord { ..s.leases[0] })), "a lease twice");
+        assert_eq!(check(|s| s.present.reverse()), "keys out of order");
+        assert_eq!(check(|s| s.present[0] = 99), "a reference to no value");
+        assert_eq!(check(|s| s.changes.reverse()), "changes out of order");
+        assert_eq!(check(|s| s.changes[0].prev = Some(s.changes[1].kv)), "a change that replaces another key");
+    }
+}

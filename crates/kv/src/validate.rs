@@ -125,3 +125,110 @@ fn written(operations: &[TxnOperation]) -> Result<Written<'_>, KvError> {
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{CompareResult, CompareTarget};
+    use crate::testing::{between, compare, delete, one, put, put_leased, txn};
+    use types::Millis;
+
+    #[expect(clippy::needless_pass_by_value, reason = "the callers make the result on the spot")]
+    fn check(name: &str, command: &Command, expected: Result<(), KvError>) {
+        assert_eq!(validate(command), expected, "{name}");
+    }
+
+    fn write(key: &str) -> TxnOperation {
+        TxnOperation::Put(put(key, "v"))
+    }
+
+    fn remove(keys: KeyRange) -> TxnOperation {
+        TxnOperation::DeleteRange(delete(keys))
+    }
+
+    fn either(success: Vec<TxnOperation>, failure: Vec<TxnOperation>) -> TxnOperation {
+        TxnOperation::Txn(txn(vec![], success, failure))
+    }
+
+    #[test]
+    fn single_requests() {
+        let value = |length: usize| Command::Put(put("k", &"x".repeat(length)));
+        check("a put", &Command::Put(put("a", "")), Ok(()));
+        check("no key", &Command::Put(put("", "v")), Err(KvError::EmptyKey));
+        let ignore = PutRequest { ignore_value: true, ..put("a", "v") };
+        check("ignored value", &Command::Put(ignore), Err(KvError::ValueProvided));
+        let ignore = PutRequest { ignore_lease: true, ..put_leased("a", 1) };
+        check("ignored lease", &Command::Put(ignore), Err(KvError::LeaseProvided));
+        let ignore = PutRequest { ignore_lease: true, ..put_leased("a", 0) };
+        check("no lease ignored", &Command::Put(ignore), Ok(()));
+        check("delete of nothing", &Command::DeleteRange(delete(one(""))), Err(KvError::EmptyKey));
+        check("delete of all", &Command::DeleteRange(delete(KeyRange::From(vec![0]))), Ok(()));
+        check("large", &value(REQUEST_BYTES_MAX - 100), Ok(()));
+        check("too large", &value(REQUEST_BYTES_MAX), Err(KvError::RequestTooLarge));
+        let grant = |ttl| Command::LeaseGrant { id: None, ttl };
+        check("long lease", &grant(LEASE_TTL_MAX), Ok(()));
+        check("too long lease", &grant(LEASE_TTL_MAX + Millis(1)), Err(KvError::LeaseTtlTooLarge));
+    }
+
+    #[test]
+    fn how_many_operations() {
+        let numbered = |count: usize| (0..count).map(|number| write(&number.to_string())).collect::<Vec<_>>();
+        let check = |name, success, failure, expected| {
+            check(name, &Command::Txn(txn(vec![], success, failure)), expected);
+        };
+        check("the most", numbered(128), numbered(128), Ok(()));
+        check("one more", numbered(129), vec![], Err(KvError::TooManyOperations));
+        check("one more in the other branch", vec![], numbered(129), Err(KvError::TooManyOperations));
+        check("nested", vec![either(numbered(127), vec![])], vec![], Ok(()));
+        check("one more nested", vec![either(numbered(128), vec![])], vec![], Err(KvError::TooManyOperations));
+        let deep = |depth: usize| (0..depth).fold(vec![], |inner, _| vec![either(inner, vec![])]);
+        check("deep", deep(128), vec![], Ok(()));
+        check("too deep", deep(129), vec![], Err(KvError::TooManyOperations));
+    }
+
+    #[test]
+    fn keys_written_twice() {
+        let table: Vec<(&str, Vec<TxnOperation>, bool)> = vec![
+            ("different keys", vec![write("a"), write("b")], true),
+            ("the same key", vec![write("a"), write("a")], false),
+            ("put and delete", vec![write("a"), remove(one("a"))], false),
+            ("delete and put", vec![remove(between("a", "c")), write("b")], false),
+            ("delete up to the key", vec![remove(between("a", "b")), write("b")], true),
+            ("delete from the key", vec![remove(KeyRange::From("b".into())), write("z")], false),
+            ("two deletes", vec![remove(one("a")), remove(between("a", "c"))], true),
+            ("either branch", vec![either(vec![write("a")], vec![write("a")])], true),
+            ("one branch twice", vec![either(vec![write("a"), write("a")], vec![])], false),
+            ("nested and here", vec![either(vec![], vec![write("a")]), write("a")], false),
+            ("two nested", vec![either(vec![write("a")], vec![]), either(vec![], vec![write("a")])], false),
+            ("delete here, put nested", vec![either(vec![write("a")], vec![]), remove(one("a"))], false),
+            ("delete nested, put here", vec![write("a"), either(vec![], vec![remove(one("a"))])], false),
+            (
+                "delete nested, then put nested",
+                vec![either(vec![remove(one("a"))], vec![]), either(vec![write("a")], vec![])],
+                false,
+            ),
+            (
+                "put nested, then delete nested",
+                vec![either(vec![write("a")], vec![]), either(vec![remove(one("a"))], vec![])],
+                true,
+            ),
+        ];
+        for (name, operations, allowed) in table {
+            let expected = if allowed { Ok(()) } else { Err(KvError::DuplicateKey) };
+            check(name, &Command::Txn(txn(vec![], operations.clone(), vec![])), expected.clone());
+            check(name, &Command::Txn(txn(vec![], vec![], operations)), expected);
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_transaction_is_looked_at() {
+        let bad_compare = compare(one(""), CompareResult::Equal, CompareTarget::Version(0));
+        let bad_range = TxnOperation::Range(RangeRequest::all(one("")));
+        check("compare", &Command::Txn(txn(vec![bad_compare.clone()], vec![], vec![])), Err(KvError::EmptyKey));
+        let nested = TxnOperation::Txn(txn(vec![bad_compare], vec![], vec![]));
+        for bad in [nested, bad_range, write(""), remove(one(""))] {
+            let command = Command::Txn(txn(vec![], vec![write("a")], vec![either(vec![], vec![bad])]));
+            check("nested", &command, Err(KvError::EmptyKey));
+        }
+    }
+}

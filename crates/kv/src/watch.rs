@@ -223,3 +223,150 @@ fn strip(event: &Event, with_prev: bool) -> Event {
     let prev_kv = if with_prev { event.prev_kv.clone() } else { None };
     Event { kind: event.kind, kv: event.kv.clone(), prev_kv }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Command;
+    use crate::testing::{between, delete, everything, one, put, run, store_with};
+    use types::Millis;
+
+    fn watch(keys: KeyRange, start: i64) -> WatchRequest {
+        WatchRequest {
+            keys,
+            start_revision: (start != 0).then_some(Revision(start)),
+            no_put: false,
+            no_delete: false,
+            prev_kv: false,
+            progress_notify: false,
+        }
+    }
+
+    /// `id@revision: +key -key`, `id compacted revision`.
+    fn show(updates: &[WatchUpdate]) -> String {
+        let event = |event: &Event| {
+            let sign = if event.kind == EventKind::Put { '+' } else { '-' };
+            let before = if event.prev_kv.is_some() { "'" } else { "" };
+            format!(" {sign}{}{before}", String::from_utf8_lossy(&event.kv.key))
+        };
+        let update = |update: &WatchUpdate| match update {
+            WatchUpdate::Events { id, revision, events } => {
+                format!("{}@{revision}:{}", id.0, events.iter().map(event).collect::<String>())
+            }
+            WatchUpdate::Compacted { id, compact_revision } => format!("{} compacted {compact_revision}", id.0),
+        };
+        updates.iter().map(update).collect::<Vec<_>>().join(", ")
+    }
+
+    fn change(kv: &mut Kv, hub: &mut WatchHub, command: &Command) -> String {
+        let applied = kv.apply(Millis(0), command);
+        show(&hub.notify(kv.revision(), &applied.events))
+    }
+
+    #[test]
+    fn each_watcher_hears_what_it_asked_for() {
+        let mut kv = store_with(&[]);
+        let mut hub = WatchHub::new();
+        for request in [
+            watch(one("a"), 0),
+            WatchRequest { no_put: true, ..watch(everything(), 0) },
+            WatchRequest { no_delete: true, prev_kv: true, ..watch(between("a", "c"), 0) },
+            watch(everything(), 4),
+        ] {
+            hub.create(None, request, kv.revision()).unwrap();
+        }
+        assert_eq!(change(&mut kv, &mut hub, &Command::Put(put("a", "1"))), "0@2: +a, 2@2: +a");
+        assert_eq!(change(&mut kv, &mut hub, &Command::Put(put("a", "2"))), "0@3: +a, 2@3: +a'");
+        assert_eq!(change(&mut kv, &mut hub, &Command::Put(put("c", "1"))), "3@4: +c");
+        let all = Command::DeleteRange(delete(everything()));
+        assert_eq!(change(&mut kv, &mut hub, &all), "0@5: -a, 1@5: -a -c, 3@5: -a -c");
+        assert!(hub.cancel(WatchId(3)) && !hub.cancel(WatchId(3)));
+        assert_eq!(change(&mut kv, &mut hub, &Command::Put(put("z", "1"))), "");
+        assert!(hub.is_synced(kv.revision()));
+    }
+
+    #[test]
+    fn a_start_in_the_past_is_replayed_before_anything_new() {
+        let mut kv = store_with(&[("a", "1"), ("b", "1"), ("a", "2")]);
+        let mut hub = WatchHub::new();
+        hub.create(None, watch(one("a"), 2), kv.revision()).unwrap();
+        assert!(hub.is_behind(kv.revision()));
+        assert_eq!(change(&mut kv, &mut hub, &Command::Put(put("a", "3"))), "", "it would be out of order");
+        assert_eq!(show(&hub.catch_up(&kv)), "0@5: +a +a +a");
+        assert_eq!(show(&hub.catch_up(&kv)), "");
+        assert_eq!(change(&mut kv, &mut hub, &Command::Put(put("a", "4"))), "0@6: +a");
+        let applied = kv.apply(Millis(0), &Command::Put(put("a", "5")));
+        assert_eq!(show(&hub.catch_up(&kv)), "0@7: +a");
+        assert_eq!(show(&hub.notify(kv.revision(), &applied.events)), "", "it has that already");
+    }
+
+    #[test]
+    fn a_compacted_start_ends_the_watch() {
+        let mut kv = store_with(&[("a", "1"), ("a", "2"), ("a", "3")]);
+        run(&mut kv, Command::Compact { revision: Revision(3) });
+        let mut hub = WatchHub::new();
+        for start in [2, 3, 9, -1] {
+            hub.create(None, WatchRequest { prev_kv: true, ..watch(one("a"), start) }, kv.revision()).unwrap();
+        }
+        assert_eq!(show(&hub.catch_up(&kv)), "0 compacted 3, 1@4: +a +a', 3 compacted 3");
+        assert_eq!(hub.len(), 2);
+        // A start in the future outlives a compaction that it does not need.
+        for _ in 5..=8 {
+            run(&mut kv, Command::Put(put("a", "x")));
+        }
+        run(&mut kv, Command::Compact { revision: Revision(8) });
+        assert_eq!(show(&hub.catch_up(&kv)), "1 compacted 8");
+        assert_eq!(change(&mut kv, &mut hub, &Command::Put(put("a", "x"))), "2@9: +a'");
+    }
+
+    #[test]
+    fn a_long_replay_comes_in_pieces_of_whole_revisions() {
+        let mut kv = Kv::new();
+        let operations = |value: &str| {
+            (0..100).map(|number| crate::TxnOperation::Put(put(&format!("{number:03}"), value))).collect::<Vec<_>>()
+        };
+        for _ in 0..25 {
+            run(&mut kv, Command::Txn(crate::testing::txn(vec![], operations("v"), vec![])));
+        }
+        let large = "x".repeat(WATCH_BATCH_BYTES_MAX as usize / 150);
+        run(&mut kv, Command::Txn(crate::testing::txn(vec![], operations(&large), vec![])));
+        run(&mut kv, Command::Txn(crate::testing::txn(vec![], operations(&large), vec![])));
+        let mut hub = WatchHub::new();
+        hub.create(None, watch(everything(), 2), kv.revision()).unwrap();
+        let mut pieces = Vec::new();
+        while hub.is_behind(kv.revision()) {
+            for update in hub.catch_up(&kv) {
+                let WatchUpdate::Events { revision, events, .. } = update else { panic!("{update:?}") };
+                assert_eq!(events.last().map(|event| event.kv.mod_revision), Some(revision));
+                pieces.push(events.len());
+            }
+        }
+        assert_eq!(pieces, [1000, 1000, 700]);
+    }
+
+    #[test]
+    fn progress_names_only_who_asked_and_is_up_to_date() {
+        let kv = store_with(&[("a", "1")]);
+        let mut hub = WatchHub::new();
+        let asked = |start| WatchRequest { progress_notify: true, ..watch(one("x"), start) };
+        for request in [watch(one("x"), 0), asked(0), asked(1), asked(9)] {
+            hub.create(None, request, kv.revision()).unwrap();
+        }
+        assert_eq!(hub.progress(kv.revision()), [WatchId(1), WatchId(3)]);
+        hub.catch_up(&kv);
+        assert_eq!(hub.progress(kv.revision()), [WatchId(1), WatchId(2), WatchId(3)]);
+    }
+
+    #[test]
+    fn ids_are_unique_and_limited() {
+        let mut hub = WatchHub::new();
+        let mut create = |id| hub.create(id, watch(one("a"), 0), Revision(1));
+        assert_eq!(create(Some(WatchId(1))), Ok(WatchId(1)));
+        assert_eq!(create(Some(WatchId(1))), Err(WatchError::DuplicateId));
+        assert_eq!([create(None), create(None)], [Ok(WatchId(0)), Ok(WatchId(2))]);
+        for _ in 3..WATCHERS_MAX {
+            create(None).unwrap();
+        }
+        assert_eq!(create(None), Err(WatchError::TooManyWatchers));
+    }
+}

@@ -42,7 +42,7 @@ fn run(commands: &[(u64, Command)]) -> (Kv, Vec<Applied>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_command_does_what_the_model_says(commands in prop::collection::vec((0..4000_u64, command()), 1..40)) {

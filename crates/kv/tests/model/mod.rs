@@ -344,7 +344,7 @@ fn range(state: &State, request: &RangeRequest) -> RangeResponse {
         match request.sort_target {
             SortTarget::Key => kvs.reverse(),
             SortTarget::Version => kvs.sort_by_key(|kv| std::cmp::Reverse(kv.version)),
-            SortTarget::CreateRevision => kvs.sort_by_key(|kv| std::cmp::Reverse((kv.create_revision, 0))),
+            SortTarget::CreateRevision => kvs.sort_by_key(|kv| std::cmp::Reverse(kv.create_revision)),
             SortTarget::ModRevision => kvs.sort_by_key(|kv| std::cmp::Reverse(kv.mod_revision)),
             SortTarget::Value => kvs.sort_by_key(|kv| std::cmp::Reverse(kv.value.clone())),
         }
@@ -354,7 +354,9 @@ fn range(state: &State, request: &RangeRequest) -> RangeResponse {
         kvs.truncate(request.limit as usize);
     }
     if request.keys_only {
-        kvs.iter_mut().for_each(|kv| kv.value.clear());
+        for kv in &mut kvs {
+            kv.value.clear();
+        }
     }
     RangeResponse { kvs, more, count }
 }
