@@ -84,7 +84,10 @@ pub struct Reply {
     pub response: Response,
 }
 
-/// One write to disk. Within it the order is: snapshot, entries, hard state.
+/// One write to disk.
+///
+/// With a snapshot it stands for itself: it replaces everything that was written before, entries and hard state too.
+/// Without, it adds to what is there. Either way all of it counts, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persist {
     pub token: Token,
@@ -121,9 +124,6 @@ pub struct Snapshot {
     pub index: u64,
     pub term: u64,
     pub voters: Vec<MemberId>,
-    /// `true`: taken here, the log goes on behind `index`. `false`: came from the leader, and nothing of the log on disk
-    /// counts any more.
-    pub keeps_log: bool,
     pub data: Vec<u8>,
 }
 

@@ -77,6 +77,16 @@ impl Log {
         self.snapshot.as_ref().map_or(0, |snapshot| snapshot.get_metadata().index)
     }
 
+    pub fn hard_state(&self) -> HardState {
+        from_raft_hard_state(&self.hard_state)
+    }
+
+    /// Everything behind the entry `index`.
+    pub fn behind(&self, index: u64) -> Vec<LogEntry> {
+        let skipped = index.saturating_sub(self.before.0) as usize;
+        self.entries.iter().skip(skipped).map(from_raft_entry).collect()
+    }
+
     pub fn set_hard_state(&mut self, hard_state: eraftpb::HardState) {
         self.hard_state = hard_state;
     }
@@ -193,7 +203,7 @@ fn conf_state(voters: &[MemberId]) -> ConfState {
     ConfState { voters: voters.to_vec(), ..ConfState::default() }
 }
 
-pub fn to_raft_hard_state(from: HardState) -> eraftpb::HardState {
+fn to_raft_hard_state(from: HardState) -> eraftpb::HardState {
     eraftpb::HardState { term: from.term, vote: from.vote, commit: from.commit }
 }
 
@@ -220,13 +230,12 @@ pub fn to_raft_snapshot(from: &Snapshot) -> eraftpb::Snapshot {
     eraftpb::Snapshot { data: from.data.clone(), metadata: Some(metadata) }
 }
 
-pub fn from_raft_snapshot(from: &eraftpb::Snapshot, keeps_log: bool) -> Snapshot {
+pub fn from_raft_snapshot(from: &eraftpb::Snapshot) -> Snapshot {
     let metadata = from.get_metadata();
     Snapshot {
         index: metadata.index,
         term: metadata.term,
         voters: metadata.get_conf_state().voters.clone(),
-        keeps_log,
         data: from.data.clone(),
     }
 }

@@ -119,12 +119,13 @@ impl Store {
             return None;
         }
         let token = self.persisting.next_token();
+        let hard_state = ready.hs().map(from_raft_hard_state);
         self.effects.push(Effect::Persist(Persist {
             token,
             must_sync: ready.must_sync(),
-            snapshot: has_snapshot.then(|| from_raft_snapshot(ready.snapshot(), false)),
+            snapshot: has_snapshot.then(|| from_raft_snapshot(ready.snapshot())),
             entries: ready.entries().iter().map(from_raft_entry).collect(),
-            hard_state: ready.hs().map(from_raft_hard_state),
+            hard_state: hard_state.or_else(|| has_snapshot.then(|| self.raft.store().hard_state())),
         }));
         Some(token)
     }
@@ -162,9 +163,9 @@ impl Store {
         self.effects.push(Effect::Persist(Persist {
             token,
             must_sync: true,
-            snapshot: Some(Snapshot { index, term, voters: voters.clone(), keeps_log: true, data: data.clone() }),
-            entries: Vec::new(),
-            hard_state: None,
+            snapshot: Some(Snapshot { index, term, voters: voters.clone(), data: data.clone() }),
+            entries: self.raft.store().behind(index),
+            hard_state: Some(self.raft.store().hard_state()),
         }));
         self.persisting.queue.push_back(Step {
             token: Some(token),

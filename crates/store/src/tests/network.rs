@@ -264,11 +264,7 @@ pub fn put(key: &str, value: &str) -> Command {
 /// What a disk makes of a [`Persist`].
 pub fn write(disk: &mut Persisted, persist: Persist) {
     if let Some(snapshot) = persist.snapshot {
-        if !snapshot.keeps_log {
-            disk.entries.clear();
-        }
-        disk.entries.retain(|entry| entry.index > snapshot.index);
-        disk.snapshot = Some(snapshot);
+        *disk = Persisted { snapshot: Some(snapshot), ..Persisted::default() };
     }
     if let Some(LogEntry { index: first, .. }) = persist.entries.first() {
         disk.entries.retain(|entry| entry.index < *first);
