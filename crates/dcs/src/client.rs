@@ -1,0 +1,150 @@
+//! The client: reading the scope's keys and writing to them.
+
+use crate::{
+    attempt::{Account, Failure, attempt},
+    config::{DOUBT_AFTER, DcsConfig},
+    convert,
+    endpoints::Endpoints,
+    error::DcsError,
+    view::DcsView,
+};
+use etcd_api::etcdserverpb::ResponseHeader;
+use ha::cluster::{Cluster, StoreWrite};
+use kv::RangeRequest;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+use tokio::sync::{Notify, watch};
+use types::Revision;
+
+/// What became of a write. In both cases the store has decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Carried out; `revision` is the one it made.
+    Done { revision: Revision },
+    /// What the write expected is not so (any more). Nothing was changed.
+    Refused,
+}
+
+/// The client. Clones share the connections and the view.
+#[derive(Clone)]
+pub struct Dcs {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: DcsConfig,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) account: Account,
+    pub(crate) view: watch::Sender<Arc<DcsView>>,
+    /// Since when the store's answers have been ahead of the view.
+    ahead_since: Mutex<Option<Instant>>,
+    /// They have been for too long: the watch may have gone deaf.
+    pub(crate) doubt: Notify,
+}
+
+impl Dcs {
+    /// Connects to nothing yet, and never blocks.
+    pub fn new(config: DcsConfig) -> Self {
+        let inner = Inner {
+            endpoints: Endpoints::new(&config.endpoints),
+            account: Account::new(config.username.clone(), config.password.clone()),
+            view: watch::Sender::new(Arc::new(DcsView::empty())),
+            ahead_since: Mutex::new(None),
+            doubt: Notify::new(),
+            config,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What the background task publishes. Before its first load: an empty view with `generation` 0.
+    pub fn watch(&self) -> watch::Receiver<Arc<DcsView>> {
+        self.inner.view.subscribe()
+    }
+
+    /// When the store's quorum last answered anything.
+    pub fn last_contact(&self) -> Instant {
+        self.inner.view.borrow().last_contact
+    }
+
+    /// All keys of the scope as the store's quorum has them now.
+    pub async fn load(&self) -> Result<Cluster, DcsError> {
+        let keys = &self.inner.config.keys;
+        let request = convert::range_request(RangeRequest::all(keys.all()));
+        let answer = self
+            .repeatable(|link| {
+                let request = link.request(request.clone());
+                async move { link.kv().range(request).await.map(tonic::Response::into_inner) }
+            })
+            .await?;
+        self.note_contact(answer.header.as_ref());
+        let header = answer.header.ok_or(DcsError::BadAnswer { what: "a range without a header".to_owned() })?;
+        let kvs: Vec<_> = answer.kvs.into_iter().map(convert::key_value).collect();
+        Ok(Cluster::from_keys(keys, &kvs, Revision(header.revision)))
+    }
+
+    /// Carries out one fenced write. It is sent to another endpoint only when it certainly did not reach the one
+    /// before; after [`DcsError::OutcomeUnknown`] only a new view tells what happened.
+    pub async fn write(&self, write: &StoreWrite) -> Result<Written, DcsError> {
+        let inner = &self.inner;
+        let txn = convert::txn_request(write.to_txn(&inner.config.keys));
+        let call = |link: crate::attempt::Link| {
+            let request = link.request(txn.clone());
+            async move { link.kv().txn(request).await.map(tonic::Response::into_inner) }
+        };
+        let deadline = tokio::time::Instant::now() + inner.config.request_timeout;
+        let mut why = "no endpoints are configured".to_owned();
+        for index in inner.endpoints.order() {
+            let endpoint = || inner.endpoints.address(index).to_owned();
+            let sending = attempt(&inner.endpoints, &inner.account, index, &call);
+            match tokio::time::timeout_at(deadline, sending).await {
+                Ok(Ok(answer)) => {
+                    inner.endpoints.trust(index);
+                    self.note_contact(answer.header.as_ref());
+                    let revision = Revision(answer.header.map_or(0, |header| header.revision));
+                    return Ok(if answer.succeeded { Written::Done { revision } } else { Written::Refused });
+                }
+                Ok(Err(Failure::Refused(code, message))) => {
+                    self.note_contact(None);
+                    return Err(DcsError::refused(code, message));
+                }
+                Ok(Err(Failure::NotSent(because))) => {
+                    inner.endpoints.avoid(index);
+                    why = format!("{}: {because}", endpoint());
+                }
+                Ok(Err(Failure::Unknown(why))) => {
+                    inner.endpoints.avoid(index);
+                    return Err(DcsError::OutcomeUnknown { endpoint: endpoint(), why });
+                }
+                Err(_) => {
+                    inner.endpoints.avoid(index);
+                    inner.endpoints.disconnect(index);
+                    let why = format!("no answer within {:?}", inner.config.request_timeout);
+                    return Err(DcsError::OutcomeUnknown { endpoint: endpoint(), why });
+                }
+            }
+        }
+        Err(DcsError::Unreachable { endpoints: inner.endpoints.addresses(), why })
+    }
+
+    /// The store's quorum has answered. Freshens `last_contact` without waking the watchers, and begins to doubt a
+    /// watch that stays behind what the answers show.
+    pub(crate) fn note_contact(&self, header: Option<&ResponseHeader>) {
+        let now = Instant::now();
+        let mut seen = Revision(0);
+        self.inner.view.send_if_modified(|view| {
+            seen = view.cluster.revision;
+            Arc::make_mut(view).last_contact = now;
+            false
+        });
+        let Some(header) = header else { return };
+        let mut ahead_since = self.inner.ahead_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if header.revision <= seen.0 {
+            *ahead_since = None;
+        } else if now.duration_since(*ahead_since.get_or_insert(now)) > DOUBT_AFTER {
+            *ahead_since = None;
+            self.inner.doubt.notify_one();
+        }
+    }
+}
