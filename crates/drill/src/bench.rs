@@ -12,10 +12,12 @@ const SYSTEM: &str = "quorate";
 /// Prints what was measured also when a run fails, and then fails.
 pub async fn run(options: ClusterOptions, n: u32, scenarios: &[Scenario], output: Output) -> Result<()> {
     let mut cluster = Cluster::start(options)?;
-    cluster.wait_whole(BOOTSTRAP_TIME_MAX).await?;
     let mut series = Vec::new();
-    let mut failure = None;
+    let mut failure = cluster.wait_whole(BOOTSTRAP_TIME_MAX).await.err();
     for &scenario in scenarios {
+        if failure.is_some() {
+            break; // the cluster is in an unknown state; further numbers would measure that
+        }
         let mut outcomes: Vec<Outcome> = Vec::new();
         for number in 1..=n {
             let run = run_scenario(&mut cluster, scenario, &mut |_| {}).await;
@@ -36,15 +38,15 @@ pub async fn run(options: ClusterOptions, n: u32, scenarios: &[Scenario], output
             }
         }
         series.extend(Series::summarize(scenario.name(), SYSTEM, &outcomes));
-        if failure.is_some() {
-            break; // the cluster is in an unknown state; further numbers would measure that
-        }
     }
     match output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&series)?),
         Output::Table => print_table(&series),
     }
-    failure.map_or(Ok(()), Err)
+    let Some(failure) = failure else { return Ok(()) };
+    cluster.keep();
+    eprintln!("the logs are in {}", cluster.options().directory.display());
+    Err(failure)
 }
 
 fn print_table(series: &[Series]) {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The user PostgreSQL runs as when we are root; PostgreSQL refuses to be root.
-const POSTGRES_USER: &str = "postgres";
+pub const POSTGRES_USER: &str = "postgres";
 /// Between two looks at something we wait for.
 const POLL_PAUSE: Duration = Duration::from_millis(50);
 /// A checkpoint at shutdown may have to write everything that is dirty; a demo's data is small.
@@ -70,7 +70,8 @@ impl ClusterOptions {
     }
 }
 
-/// A running cluster. Dropping it kills every process and, unless asked to keep it, removes the directory.
+/// A running cluster. Dropping it kills every process and, unless asked to keep it or in a test that fails, removes the
+/// directory.
 #[derive(Debug)]
 pub struct Cluster {
     options: ClusterOptions,
@@ -134,6 +135,10 @@ impl Cluster {
     pub fn options(&self) -> &ClusterOptions {
         &self.options
     }
+    /// Leaves the directory when the cluster is dropped, for looking at the logs.
+    pub fn keep(&mut self) {
+        self.options.keep = true;
+    }
     pub fn scope(&self) -> &'static str {
         SCOPE
     }
@@ -192,11 +197,7 @@ impl Cluster {
                 }
             }
             if Instant::now() > deadline {
-                bail!(
-                    "the cluster is not whole after {} s: {missing}\nhint: the logs are in {}",
-                    patience.as_secs(),
-                    self.options.directory.display()
-                );
+                bail!("the cluster is not whole after {} s: {missing}", patience.as_secs());
             }
             tokio::time::sleep(POLL_PAUSE).await;
         }
@@ -253,10 +254,13 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.members.clear(); // each kills its processes
-        if !self.options.keep
-            && let Err(error) = fs::remove_dir_all(&self.options.directory)
+        let directory = &self.options.directory;
+        if std::thread::panicking() {
+            eprintln!("the logs of the failed drill are in {}", directory.display());
+        } else if !self.options.keep
+            && let Err(error) = fs::remove_dir_all(directory)
         {
-            eprintln!("cannot remove {}: {error}", self.options.directory.display());
+            eprintln!("cannot remove {}: {error}", directory.display());
         }
     }
 }
@@ -273,7 +277,7 @@ fn ensure_ports_free(address: Ipv4Addr) -> Result<()> {
 }
 
 /// Uid and gid of a system user. Such users are in the file, whatever directory service the others come from.
-fn find_user(name: &str) -> Result<(u32, u32)> {
+pub fn find_user(name: &str) -> Result<(u32, u32)> {
     let text = fs::read_to_string("/etc/passwd")?;
     let found = text.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -331,9 +335,9 @@ fn password(directory: &Path) -> Result<String> {
     if let Ok(kept) = fs::read_to_string(&file) {
         return Ok(kept.trim().to_owned());
     }
-    let mut random = [0; 12];
+    let mut random = [0; size_of::<u128>()];
     fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random))?;
-    let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let password = format!("{:032x}", u128::from_ne_bytes(random));
     write_private(&file, &password)?;
     Ok(password)
 }

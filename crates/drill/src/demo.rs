@@ -1,13 +1,13 @@
 //! `quorate-drill demo`: a cluster to look at, and one fault to watch.
 
-use crate::options::Output;
+use crate::options::{EXIT_INTERRUPTED, Output};
 use anyhow::Result;
 use drill::cluster::{Cluster, ClusterOptions, StoreKind};
 use drill::member::ports;
 use drill::scenario::{BOOTSTRAP_TIME_MAX, Report, Scenario, run as run_scenario};
 use std::process::{Command, ExitCode};
 
-/// Ends with `stop`; with a drill, when that is done.
+/// Ends with `stop`, which is how a demo ends; with a drill, when that is done.
 pub async fn run(
     options: ClusterOptions,
     drill: bool,
@@ -40,9 +40,13 @@ pub async fn run(
     };
     let done = tokio::select! {
         done = shown => done,
-        () = stop => Ok(ExitCode::SUCCESS), // Ctrl-C is how a demo ends
+        () = stop => Ok(if drill { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS }),
     };
     eprintln!("stopping");
+    if done.is_err() {
+        cluster.keep();
+        eprintln!("the logs are in {}", cluster.options().directory.display());
+    }
     if keep {
         cluster.stop_gently().await;
         eprintln!("the data is kept in {}", cluster.options().directory.display());

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// As a shell reports a program that was ended by Ctrl-C.
-const EXIT_INTERRUPTED: u8 = 130;
+pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// Starts a cluster of real processes on this machine, breaks it, and measures what a client notices.
 #[derive(Debug, Parser)]
