@@ -1,1 +1,23 @@
-//! (coming)
+//! What differs between operating systems: clocks, users, processes and how they are ended.
+//!
+//! The only home of `unsafe` and of `cfg(unix)` and `cfg(windows)`. Deliberately without decisions: the guard's rules
+//! are in ring 1, this crate does what they say. The invariant: a postmaster started here does not outlive its guard.
+
+mod child;
+mod clock;
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as os;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as os;
+
+pub use child::{ChildEvent, Children, PostmasterCommand, Signal, WorkerCommand};
+pub use clock::boot_clock;
+pub use os::memory_resident_bytes;
+pub use os::processes_in::{kill_processes_in, processes_in};
+pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_to, owner_of};

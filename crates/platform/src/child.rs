@@ -1,0 +1,103 @@
+//! The guard's children: one worker and one postmaster, with everything below the postmaster.
+
+use super::os;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+
+/// How many events may wait; the guard's loop takes them at once, and a sender that finds it full waits.
+const EVENTS_MAX: usize = 256;
+
+/// What happened to the children, or what the service manager asks.
+#[derive(Debug)]
+pub enum ChildEvent {
+    /// One line of the worker's standard output.
+    WorkerSaid(String),
+    WorkerExited(String),
+    PostmasterExited(String),
+    /// After the postmaster's end: no process of PostgreSQL is left.
+    TreeGone,
+    Terminate,
+    Reload,
+    /// A child ended; look again.
+    Look,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Smart,
+    Fast,
+    Immediate,
+}
+
+#[derive(Clone, Debug)]
+pub struct WorkerCommand {
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    pub run_as: Option<os::user::RunAs>,
+}
+
+#[derive(Clone, Debug)]
+pub struct PostmasterCommand {
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    pub environment: Vec<(String, String)>,
+    pub working_directory: PathBuf,
+    pub log_file: PathBuf,
+    pub run_as: Option<os::user::RunAs>,
+}
+
+/// Owns the processes. Must be used from one thread, the one that lives as long as the guard: on Linux the kernel
+/// ends a child when the thread that started it ends.
+pub struct Children {
+    inner: os::children::Children,
+    events: Receiver<ChildEvent>,
+}
+
+impl Children {
+    /// Takes charge of this process's children and signals.
+    pub fn new() -> io::Result<Self> {
+        let (sender, events) = std::sync::mpsc::sync_channel(EVENTS_MAX);
+        Ok(Self { inner: os::children::Children::new(sender)?, events })
+    }
+
+    /// The next event, or `None` when `wait` is over.
+    pub fn next_event(&mut self, wait: Option<std::time::Duration>) -> Option<ChildEvent> {
+        let event = match wait {
+            Some(wait) => self.events.recv_timeout(wait).ok(),
+            None => self.events.recv().ok(),
+        };
+        match event {
+            Some(ChildEvent::Look) => self.inner.look(),
+            other => other,
+        }
+    }
+
+    pub fn start_worker(&mut self, command: &WorkerCommand) -> io::Result<()> {
+        self.inner.start_worker(command)
+    }
+
+    /// Writes one line to the worker's standard input. A worker that does not read is not waited for.
+    pub fn tell_worker(&mut self, line: &str) {
+        self.inner.tell_worker(line);
+    }
+
+    /// Returns the postmaster's pid.
+    pub fn start_postmaster(&mut self, command: &PostmasterCommand) -> io::Result<u32> {
+        self.inner.start_postmaster(command)
+    }
+
+    pub fn signal_postmaster(&mut self, signal: Signal) {
+        self.inner.signal_postmaster(signal);
+    }
+
+    /// Kills the postmaster and everything below it. `PostmasterExited` (if it was alive) and `TreeGone` follow.
+    pub fn kill_tree(&mut self) {
+        self.inner.kill_tree();
+    }
+
+    /// Lets the postmaster go on when this process ends.
+    pub fn release_postmaster(&mut self) {
+        self.inner.release_postmaster();
+    }
+}

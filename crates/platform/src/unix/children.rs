@@ -1,0 +1,257 @@
+//! Children on Linux: the kernel kills the postmaster when the guard dies, and hands the guard every orphan.
+
+use crate::child::{ChildEvent, PostmasterCommand, Signal, WorkerCommand};
+use rustix::process::{self, Pid, WaitOptions, WaitStatus};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+/// Lines that may wait for the worker. A worker that does not read for longer is as good as dead, and is told nothing.
+const LINES_MAX: usize = 256;
+/// A line from the worker may be this long; more is the end of the connection.
+const LINE_BYTES_MAX: u64 = 256 * 1024;
+
+pub struct Children {
+    events: SyncSender<ChildEvent>,
+    worker: Option<Worker>,
+    postmaster: Option<Pid>,
+    /// The postmaster is gone and `TreeGone` is still owed.
+    tree_pending: bool,
+    /// Events found by one look and not yet given out.
+    found: Vec<ChildEvent>,
+}
+
+struct Worker {
+    pid: Pid,
+    lines: SyncSender<String>,
+}
+
+impl Children {
+    pub fn new(events: SyncSender<ChildEvent>) -> io::Result<Self> {
+        // Backends that lose their postmaster become our children, so that none can escape.
+        process::set_child_subreaper(Some(process::getpid()))?;
+        let mut signals = Signals::new([SIGCHLD, SIGTERM, SIGINT, SIGHUP])?;
+        let sender = events.clone();
+        spawn_thread("signals", move || {
+            for signal in signals.forever() {
+                let event = match signal {
+                    SIGCHLD => ChildEvent::Look,
+                    SIGHUP => ChildEvent::Reload,
+                    _ => ChildEvent::Terminate,
+                };
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { events, worker: None, postmaster: None, tree_pending: false, found: Vec::new() })
+    }
+
+    pub fn start_worker(&mut self, command: &WorkerCommand) -> io::Result<()> {
+        let mut worker = Command::new(&command.program);
+        worker.args(&command.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(user) = &command.run_as {
+            worker.uid(user.uid).gid(user.gid);
+        }
+        // Its own group: Ctrl-C reaches the guard alone, which then stops everything in order.
+        worker.process_group(0);
+        let mut child = worker.spawn()?;
+        let pid = pid_of(child.id())?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(io::Error::other("the worker has no pipes"));
+        };
+        let (lines, to_write) = sync_channel(LINES_MAX);
+        spawn_thread("to-worker", move || write_lines(stdin, &to_write))?;
+        let sender = self.events.clone();
+        spawn_thread("from-worker", move || read_lines(stdout, &sender))?;
+        self.worker = Some(Worker { pid, lines });
+        Ok(())
+    }
+
+    pub fn tell_worker(&mut self, line: &str) {
+        if let Some(worker) = &self.worker {
+            let _ = worker.lines.try_send(line.to_owned());
+        }
+    }
+
+    pub fn start_postmaster(&mut self, command: &PostmasterCommand) -> io::Result<u32> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&command.log_file)?;
+        if let Some(user) = &command.run_as {
+            crate::give_to(&command.log_file, user)?;
+        }
+        let mut postmaster = Command::new(&command.program);
+        postmaster
+            .args(&command.arguments)
+            .envs(command.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&command.working_directory)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        if let Some(user) = &command.run_as {
+            postmaster.uid(user.uid).gid(user.gid);
+        }
+        let guard = process::getpid();
+        // SAFETY: the closure runs between fork and exec and makes only system calls that are allowed there.
+        unsafe {
+            postmaster.pre_exec(move || {
+                // After the change of user, which would clear it.
+                process::set_parent_process_death_signal(Some(process::Signal::KILL))?;
+                if process::getppid() != Some(guard) {
+                    // The guard died before the line above took effect.
+                    return Err(io::Error::other("the guard is gone"));
+                }
+                process::setsid()?;
+                Ok(())
+            });
+        }
+        let child = postmaster.spawn()?;
+        self.postmaster = Some(pid_of(child.id())?);
+        self.tree_pending = false;
+        Ok(child.id())
+    }
+
+    pub fn signal_postmaster(&mut self, signal: Signal) {
+        let Some(postmaster) = self.postmaster else { return };
+        let signal = match signal {
+            Signal::Smart => process::Signal::TERM,
+            Signal::Fast => process::Signal::INT,
+            Signal::Immediate => process::Signal::QUIT,
+        };
+        let _ = process::kill_process(postmaster, signal);
+    }
+
+    pub fn kill_tree(&mut self) {
+        let mut doomed: Vec<Pid> = Vec::new();
+        if let Some(postmaster) = self.postmaster {
+            // The postmaster first: it must not start another backend.
+            let _ = process::kill_process(postmaster, process::Signal::KILL);
+            doomed.extend(children_of(postmaster));
+        } else {
+            self.tree_pending = true;
+        }
+        doomed.extend(self.orphans());
+        for pid in doomed {
+            let _ = process::kill_process(pid, process::Signal::KILL);
+        }
+        let _ = self.events.try_send(ChildEvent::Look);
+    }
+
+    pub fn release_postmaster(&mut self) {
+        self.postmaster = None;
+    }
+
+    /// Takes up every child that ended. Called after each `Look`.
+    pub fn look(&mut self) -> Option<ChildEvent> {
+        while let Ok(Some((pid, status))) = process::wait(WaitOptions::NOHANG) {
+            if self.worker.as_ref().is_some_and(|worker| worker.pid == pid) {
+                self.worker = None;
+                self.found.push(ChildEvent::WorkerExited(describe(status)));
+            } else if self.postmaster == Some(pid) {
+                self.postmaster = None;
+                self.tree_pending = true;
+                self.found.push(ChildEvent::PostmasterExited(describe(status)));
+            }
+        }
+        if self.tree_pending && self.postmaster.is_none() {
+            let orphans = self.orphans();
+            if orphans.is_empty() {
+                self.tree_pending = false;
+                self.found.push(ChildEvent::TreeGone);
+            }
+            for pid in orphans {
+                let _ = process::kill_process(pid, process::Signal::KILL);
+            }
+        }
+        if self.found.is_empty() {
+            return None;
+        }
+        let event = self.found.remove(0);
+        if !self.found.is_empty() {
+            let _ = self.events.try_send(ChildEvent::Look);
+        }
+        Some(event)
+    }
+
+    /// Our direct children that are neither worker nor postmaster: what either of them left behind.
+    fn orphans(&self) -> Vec<Pid> {
+        let mine = |pid: &Pid| Some(*pid) == self.postmaster || self.worker.as_ref().is_some_and(|worker| worker.pid == *pid);
+        children_of(process::getpid()).into_iter().filter(|pid| !mine(pid)).collect()
+    }
+}
+
+fn pid_of(id: u32) -> io::Result<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::other("the kernel gave no process id"))
+}
+
+fn spawn_thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    const STACK_BYTES: usize = 64 * 1024;
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
+}
+
+fn write_lines(mut to: impl Write, lines: &Receiver<String>) {
+    while let Ok(line) = lines.recv() {
+        if to.write_all(line.as_bytes()).and_then(|()| to.write_all(b"\n")).and_then(|()| to.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_lines(from: impl Read, events: &SyncSender<ChildEvent>) {
+    let mut reader = BufReader::new(from);
+    loop {
+        let mut line = Vec::new();
+        match (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) if line.last() != Some(&b'\n') => return,
+            Ok(_) => {
+                line.pop();
+                let line = String::from_utf8_lossy(&line).into_owned();
+                if events.send(ChildEvent::WorkerSaid(line)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Direct children, from the kernel's own list where it keeps one, else from every process's parent.
+fn children_of(parent: Pid) -> Vec<Pid> {
+    let parent_id = parent.as_raw_nonzero().get();
+    let tasks = std::fs::read_dir(format!("/proc/{parent_id}/task"));
+    let mut listed = Vec::new();
+    let mut complete = tasks.is_ok();
+    for task in tasks.into_iter().flatten().flatten() {
+        match std::fs::read_to_string(task.path().join("children")) {
+            Ok(text) => listed.extend(text.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))),
+            Err(_) => complete = false,
+        }
+    }
+    if complete { listed } else { children_by_scan(parent_id) }
+}
+
+fn children_by_scan(parent: i32) -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            // "pid (name) state ppid": the name may contain anything, so look behind its last parenthesis.
+            std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+                stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok()) == Some(parent)
+            })
+        })
+        .filter_map(Pid::from_raw)
+        .collect()
+}
+
+fn describe(status: WaitStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "unknown status".to_owned(),
+    }
+}

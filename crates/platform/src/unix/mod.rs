@@ -1,0 +1,20 @@
+//! Linux.
+
+pub mod children;
+pub mod processes_in;
+pub mod user;
+
+use rustix::time::{ClockId, clock_gettime};
+use types::Millis;
+
+pub fn boot_clock() -> Millis {
+    let now = clock_gettime(ClockId::Boottime);
+    Millis(u64::try_from(now.tv_sec).unwrap_or(0) * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000)
+}
+
+/// This process's resident memory.
+pub fn memory_resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}

@@ -1,0 +1,54 @@
+//! System users: PostgreSQL refuses to run as root, so a guard that is root runs it (and the worker) as somebody else.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The identity a child takes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunAs {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemUser {
+    pub name: String,
+    pub home: String,
+    pub run_as: RunAs,
+}
+
+pub fn current_user_is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Looks a user up by name; `None`: there is no such user.
+pub fn find_user(name: &str) -> Option<SystemUser> {
+    const BUFFER_BYTES: usize = 16 * 1024;
+    let name_c = CString::new(name).ok()?;
+    let mut buffer = vec![0u8; BUFFER_BYTES];
+    // SAFETY: `passwd` is plain data for which all zeros are valid.
+    let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+    let mut found: *mut libc::passwd = std::ptr::null_mut();
+    // SAFETY: all pointers are valid for the call, and the buffer's length is passed with it.
+    let code = unsafe {
+        libc::getpwnam_r(name_c.as_ptr(), &raw mut entry, buffer.as_mut_ptr().cast(), BUFFER_BYTES, &raw mut found)
+    };
+    if code != 0 || found.is_null() {
+        return None;
+    }
+    // SAFETY: getpwnam_r succeeded, so `pw_dir` points to a terminated string inside `buffer`.
+    let home = unsafe { CStr::from_ptr(entry.pw_dir) }.to_string_lossy().into_owned();
+    Some(SystemUser { name: name.to_owned(), home, run_as: RunAs { uid: entry.pw_uid, gid: entry.pw_gid } })
+}
+
+pub fn owner_of(path: &Path) -> io::Result<RunAs> {
+    let metadata = std::fs::metadata(path)?;
+    Ok(RunAs { uid: metadata.uid(), gid: metadata.gid() })
+}
+
+/// Gives a file or directory (not what is in it) to a user.
+pub fn give_to(path: &Path, user: &RunAs) -> io::Result<()> {
+    std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
+}

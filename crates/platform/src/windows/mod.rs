@@ -1,0 +1,17 @@
+//! Windows.
+
+pub mod children;
+pub mod processes_in;
+pub mod user;
+
+use types::Millis;
+
+pub fn boot_clock() -> Millis {
+    // SAFETY: takes nothing and cannot fail. It counts time asleep.
+    Millis(unsafe { windows_sys::Win32::System::SystemInformation::GetTickCount64() })
+}
+
+/// Not read on Windows yet.
+pub fn memory_resident_bytes() -> Option<u64> {
+    None
+}

@@ -1,0 +1,31 @@
+//! System users. On Windows the service's account is set by the service manager, so nothing is changed here.
+
+use std::io;
+use std::path::Path;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunAs;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemUser {
+    pub name: String,
+    pub home: String,
+    pub run_as: RunAs,
+}
+
+/// `postgres.exe` itself refuses an account with administrative rights; there is no root to drop.
+pub fn current_user_is_root() -> bool {
+    false
+}
+
+pub fn find_user(_name: &str) -> Option<SystemUser> {
+    None
+}
+
+pub fn owner_of(_path: &Path) -> io::Result<RunAs> {
+    Ok(RunAs)
+}
+
+pub fn give_to(_path: &Path, _user: &RunAs) -> io::Result<()> {
+    Ok(())
+}
