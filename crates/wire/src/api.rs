@@ -1,0 +1,155 @@
+//! What every protocol of the server shares: the store, the counters, the bounds, the signal to stop.
+//!
+//! Deliberately without a word of any protocol. The invariant: a call that runs has its memory accounted for, and a
+//! header's revision is that of the state the answer was read from.
+
+use crate::limits::{MEMORY_BYTES_MAX, WATCH_STREAMS_MAX};
+use crate::metrics::{Metrics, Rpc};
+use crate::node::{Header, StoreHandle};
+use crate::status;
+use etcd_api::etcdserverpb as pb;
+use kv::{Command, Kv};
+use prost::Message;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+use types::Revision;
+
+/// Beside its message, what a call costs us.
+const CALL_BYTES: usize = 4096;
+
+/// One member's API. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: StoreHandle,
+    metrics: Metrics,
+    /// Bytes that requests may still take.
+    memory: Arc<Semaphore>,
+    watch_streams: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Api {
+    pub fn new(store: StoreHandle, stop: CancellationToken) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                store,
+                metrics: Metrics::default(),
+                memory: Arc::new(Semaphore::new(MEMORY_BYTES_MAX)),
+                watch_streams: Arc::new(Semaphore::new(WATCH_STREAMS_MAX)),
+                stop,
+            }),
+        }
+    }
+
+    pub fn store(&self) -> &StoreHandle {
+        &self.shared.store
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub fn stop(&self) -> &CancellationToken {
+        &self.shared.stop
+    }
+
+    pub fn memory(&self) -> &Arc<Semaphore> {
+        &self.shared.memory
+    }
+
+    pub fn has_leader(&self) -> bool {
+        self.store().status().leader != 0
+    }
+
+    /// One call with one answer: counted, bounded, and refused without a leader if the client wants that.
+    pub async fn unary<Q: Message, A, F>(
+        &self,
+        rpc: Rpc,
+        request: Request<Q>,
+        run: impl FnOnce(Q) -> F,
+    ) -> Result<Response<A>, Status>
+    where
+        F: Future<Output = Result<A, Status>>,
+    {
+        let started = self.metrics().started(rpc);
+        let result = self.admitted(request, run).await;
+        started.handled(&result);
+        result.map(Response::new)
+    }
+
+    async fn admitted<Q: Message, A, F>(&self, request: Request<Q>, run: impl FnOnce(Q) -> F) -> Result<A, Status>
+    where
+        F: Future<Output = Result<A, Status>>,
+    {
+        if requires_leader(request.metadata()) && !self.has_leader() {
+            return Err(status::no_leader());
+        }
+        let message = request.into_inner();
+        let bytes = u32::try_from(message.encoded_len() + CALL_BYTES).map_err(|_| status::too_many_requests())?;
+        let _permit = self.memory().try_acquire_many(bytes).map_err(|_| status::too_many_requests())?;
+        run(message).await
+    }
+
+    /// Held for as long as the stream lives.
+    pub fn admit_watch_stream(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.shared.watch_streams).try_acquire_owned().map_err(|_| status::too_many_requests())
+    }
+
+    /// How many watch streams there are.
+    pub fn watch_streams(&self) -> usize {
+        WATCH_STREAMS_MAX - self.shared.watch_streams.available_permits()
+    }
+
+    /// Through the log. The header's revision is that of the answer.
+    pub async fn propose(&self, command: Command) -> Result<(pb::ResponseHeader, kv::Response), Status> {
+        kv::validate(&command).map_err(|error| status::of_kv(&error))?;
+        let (header, response) = self.store().propose(command).await.map_err(|error| status::of_store(&error))?;
+        Ok((wire_header(&header), response))
+    }
+
+    /// What was there when this was called, or later.
+    pub async fn linearizable(&self) -> Result<(), Status> {
+        self.store().linearizable().await.map_err(|error| status::of_store(&error))
+    }
+
+    /// Reads this member's state, whatever its age, with the header that goes with it.
+    pub fn read<R>(&self, read: impl FnOnce(&Kv) -> R) -> (pb::ResponseHeader, R) {
+        let (revision, result) = self.store().read(|kv| (kv.revision(), read(kv)));
+        (self.header_at(revision), result)
+    }
+
+    pub fn header(&self) -> pb::ResponseHeader {
+        wire_header(&self.store().header())
+    }
+
+    /// For an answer that reflects an older state than the newest.
+    pub fn header_at(&self, revision: Revision) -> pb::ResponseHeader {
+        pb::ResponseHeader { revision: revision.0, ..self.header() }
+    }
+}
+
+fn wire_header(header: &Header) -> pb::ResponseHeader {
+    pb::ResponseHeader {
+        cluster_id: header.cluster_id,
+        member_id: header.member_id,
+        revision: header.revision.0,
+        raft_term: header.raft_term,
+    }
+}
+
+/// The client wants an error rather than a server that is cut off (`clientv3.WithRequireLeader`).
+pub fn requires_leader(metadata: &MetadataMap) -> bool {
+    metadata.get("hasleader").is_some_and(|value| value == "true")
+}
+
+/// A state machine that answers another question than was asked: a broken invariant, but no reason to fall over.
+pub fn unexpected_response() -> Status {
+    Status::internal("etcdserver: unexpected response")
+}
