@@ -1,0 +1,77 @@
+//! What the command line needs of a configuration: where the cluster's state is, and how to talk to the REST API.
+//!
+//! Reads a member's own file as well as a `patronictl.yaml`, and leaves alone what it does not need.
+
+use crate::build::{Builder, namespace};
+use crate::check::check_only;
+use crate::error::Report;
+use crate::member::EtcdConfig;
+use crate::tree::Node;
+use crate::{ConfigErrors, Secret, User, environment, read};
+use std::collections::BTreeMap;
+use std::path::Path;
+use types::{MemberName, Scope};
+
+#[derive(Clone, Debug, Default)]
+pub struct ClientConfig {
+    pub scope: Option<Scope>,
+    /// Without slashes around it.
+    pub namespace: Option<String>,
+    /// The member whose file it is, when it is one.
+    pub name: Option<MemberName>,
+    /// `http://host:port`; empty when the file names no store.
+    pub endpoints: Vec<String>,
+    /// etcd's user, when its authentication is on.
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    /// For the requests that change something.
+    pub authentication: Option<User>,
+    pub insecure: bool,
+}
+
+/// `path` `None`: only the variables count.
+pub fn load_client(path: Option<&Path>, env: &BTreeMap<String, String>) -> Result<ClientConfig, ConfigErrors> {
+    let mut report = Report::default();
+    let tree = match path {
+        Some(path) => read::from_path(path, &mut report),
+        None => match env.get(read::WHOLE_CONFIGURATION).filter(|text| !text.trim().is_empty()) {
+            Some(text) => read::from_text(read::WHOLE_CONFIGURATION, text, &mut report),
+            None => Some(Node::empty_map()),
+        },
+    };
+    let Some(mut tree) = tree else { return Err(report.into_errors()) };
+    environment::overlay(&mut tree, env, &mut report);
+    check_only(&tree, &["scope", "namespace", "name", "store", "etcd3", "etcd", "ctl"], &mut report);
+    let text = |key: &str| tree.at(&[key]).map(crate::parts::text).filter(|text| !text.is_empty());
+    let name = text("name").map(MemberName::new);
+    let mut builder = Builder { tree: &tree, report: &mut report };
+    let store = builder.store(name.as_ref().unwrap_or(&MemberName::new("")));
+    let etcd = builder.etcd();
+    let authentication =
+        builder.user(&["ctl", "authentication"]).or_else(|| builder.user(&["restapi", "authentication"]));
+    let insecure = builder.flag(&["ctl", "insecure"]).unwrap_or(false);
+    report.take_warnings();
+    if report.has_errors() {
+        return Err(report.into_errors());
+    }
+    let own = MemberName::new(name.as_ref().map_or("", MemberName::as_str));
+    let endpoints = match (&store, &etcd) {
+        (Some(store), _) => store.endpoints(&own),
+        (None, Some(etcd)) => etcd.endpoints(),
+        (None, None) => Vec::new(),
+    };
+    let (username, password) = match etcd {
+        Some(EtcdConfig { username, password, .. }) => (username, password),
+        None => (None, None),
+    };
+    Ok(ClientConfig {
+        scope: text("scope").map(Scope::new),
+        namespace: tree.at(&["namespace"]).map(|_| namespace(&tree)),
+        name,
+        endpoints,
+        username,
+        password,
+        authentication,
+        insecure,
+    })
+}

@@ -1,0 +1,243 @@
+//! The configuration as types: complete, checked, defaults filled in.
+
+use crate::{Address, ConfigError, Secret};
+use ha::cluster::{Keys, Tags};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use types::{MemberName, Millis, Scope};
+
+/// Everything one member needs to know.
+#[derive(Clone, Debug)]
+pub struct MemberConfig {
+    pub scope: Scope,
+    /// Without slashes around it; `service` by default.
+    pub namespace: String,
+    pub name: MemberName,
+    /// The embedded store. Exactly one of `store` and `etcd` is there.
+    pub store: Option<StoreConfig>,
+    pub etcd: Option<EtcdConfig>,
+    pub restapi: RestApiConfig,
+    pub bootstrap: BootstrapConfig,
+    /// `None` on a witness.
+    pub postgresql: Option<PostgresqlConfig>,
+    pub proxy: Option<ProxyConfig>,
+    pub tags: Tags,
+    pub watchdog: WatchdogConfig,
+    pub log: LogConfig,
+    pub ctl: CtlConfig,
+    /// What is accepted and worth a line in the log at the start.
+    pub warnings: Vec<ConfigError>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Where clients (and tools such as etcdctl) reach this member.
+    pub listen: Address,
+    pub peer_port: u16,
+    pub data_dir: PathBuf,
+    /// All of them, this one included, by name.
+    pub members: BTreeMap<MemberName, StoreMember>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreMember {
+    pub host: String,
+    pub client_port: u16,
+    pub peer_port: u16,
+    /// Votes, but has no PostgreSQL.
+    pub witness: bool,
+}
+
+impl StoreMember {
+    pub fn client_address(&self) -> Address {
+        Address::new(&self.host, self.client_port)
+    }
+
+    pub fn peer_address(&self) -> Address {
+        Address::new(&self.host, self.peer_port)
+    }
+}
+
+/// Which section of the file named the etcd. Both are spoken to with version 3 of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DcsKind {
+    Etcd3,
+    Etcd,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdConfig {
+    pub kind: DcsKind,
+    pub hosts: Vec<Address>,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestApiConfig {
+    pub listen: Address,
+    pub connect_address: Address,
+    /// Who may use the requests that change something; `None`: everybody.
+    pub authentication: Option<User>,
+}
+
+/// A user with a password, and libpq's parameters (`sslmode`, ...) for PostgreSQL's users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub username: String,
+    pub password: Option<Secret>,
+    pub parameters: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct BootstrapConfig {
+    /// The first dynamic configuration, as it is put into the store. An object; already checked.
+    pub dcs: serde_json::Value,
+    pub initdb: Vec<InitdbOption>,
+    pub post_bootstrap: Option<String>,
+    pub pg_hba: Vec<String>,
+}
+
+/// `--name` or `--name=value`; the name is without dashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitdbOption {
+    pub name: String,
+    pub value: Option<String>,
+}
+
+pub type BasebackupOption = InitdbOption;
+
+impl InitdbOption {
+    pub fn to_argument(&self) -> String {
+        match &self.value {
+            Some(value) => format!("--{}={value}", self.name),
+            None => format!("--{}", self.name),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // Patroni's switches, each on its own
+pub struct PostgresqlConfig {
+    /// The first is used for local connections. `*`, `0.0.0.0` and `::` mean all.
+    pub listen_hosts: Vec<String>,
+    pub port: u16,
+    pub connect_address: Address,
+    pub proxy_address: Option<Address>,
+    pub data_dir: PathBuf,
+    pub config_dir: Option<PathBuf>,
+    /// `None`: searched for.
+    pub bin_dir: Option<PathBuf>,
+    /// Other names of programs, such as `pg_ctl`.
+    pub bin_name: BTreeMap<String, String>,
+    pub pgpass: Option<PathBuf>,
+    pub os_user: Option<String>,
+    pub authentication: Authentication,
+    pub parameters: BTreeMap<String, String>,
+    /// Empty: the dynamic configuration's.
+    pub pg_hba: Vec<String>,
+    pub pg_ident: Vec<String>,
+    pub recovery_conf: BTreeMap<String, String>,
+    pub use_unix_socket: bool,
+    pub use_unix_socket_repl: bool,
+    /// `on_start` and the like, to the command.
+    pub callbacks: BTreeMap<String, String>,
+    pub basebackup: Vec<BasebackupOption>,
+    pub rewind: Vec<BasebackupOption>,
+    pub pg_ctl_timeout: Millis,
+    /// `None`: the dynamic configuration decides.
+    pub use_pg_rewind: Option<bool>,
+    pub use_slots: Option<bool>,
+    pub remove_data_directory_on_rewind_failure: bool,
+    pub remove_data_directory_on_diverged_timelines: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authentication {
+    pub superuser: User,
+    pub replication: User,
+    /// The superuser when it was not given.
+    pub rewind: Option<User>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyConfig {
+    pub listen: Vec<String>,
+    pub primary_port: u16,
+    pub replica_port: u16,
+    pub hold: Millis,
+    pub connections_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WatchdogMode {
+    Off,
+    #[default]
+    Automatic,
+    Required,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchdogConfig {
+    pub mode: WatchdogMode,
+    pub device: PathBuf,
+    /// `None`: half of the ttl.
+    pub safety_margin: Option<Millis>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// In lower case, as `tracing` spells it: trace, debug, info, warn, error.
+    pub level: &'static str,
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CtlConfig {
+    pub authentication: Option<User>,
+    pub insecure: bool,
+}
+
+impl MemberConfig {
+    pub fn keys(&self) -> Keys {
+        Keys::new(Some(&self.namespace), &self.scope)
+    }
+
+    /// Where the store's clients connect, this member's own store first: `http://host:port`.
+    pub fn etcd_endpoints(&self) -> Vec<String> {
+        match (&self.store, &self.etcd) {
+            (Some(store), _) => store.endpoints(&self.name),
+            (None, Some(etcd)) => etcd.endpoints(),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// What `api_url` in the member's key says.
+    pub fn api_url(&self) -> String {
+        format!("http://{}/patroni", self.restapi.connect_address)
+    }
+
+    /// What `conn_url` in the member's key says; empty on a witness.
+    pub fn conn_url(&self) -> String {
+        self.postgresql.as_ref().map_or_else(String::new, |it| format!("postgres://{}/postgres", it.connect_address))
+    }
+
+    /// Store and vote only?
+    pub fn is_witness(&self) -> bool {
+        self.store.as_ref().and_then(|store| store.members.get(&self.name)).is_some_and(|member| member.witness)
+    }
+}
+
+impl StoreConfig {
+    pub(crate) fn endpoints(&self, own: &MemberName) -> Vec<String> {
+        let mut members: Vec<_> = self.members.iter().collect();
+        members.sort_by_key(|(name, _)| (*name != own, *name));
+        members.iter().map(|(_, member)| format!("http://{}", member.client_address())).collect()
+    }
+}
+
+impl EtcdConfig {
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        self.hosts.iter().map(|host| format!("http://{host}")).collect()
+    }
+}

@@ -1,0 +1,267 @@
+//! Configurations that are refused: every message with file, line, key and what is accepted.
+
+use config::load_text;
+use std::collections::BTreeMap;
+
+/// Good, except for what a case adds.
+const GOOD: &str = "\
+scope: demo
+name: pg1
+store:
+  data_dir: /d/store
+  members: {pg1: 10.0.0.1, pg2: 10.0.0.2, pg3: 10.0.0.3}
+postgresql:
+  data_dir: /d/pg
+  authentication: {replication: {username: rep, password: secret}}
+";
+
+fn messages(text: &str) -> String {
+    match load_text("q.yml", text, &BTreeMap::new()) {
+        Ok(_) => "accepted".to_owned(),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+/// Replaces a piece of the good configuration, or adds lines to it.
+fn check(cases: &[(&str, &str, &str)]) {
+    for (old, new, expected) in cases {
+        let text = if old.is_empty() { format!("{GOOD}{new}") } else { GOOD.replace(old, new) };
+        assert_ne!(text, GOOD, "the case changes nothing: {old}");
+        let found = messages(&text);
+        assert_eq!(&found, expected, "\n--- for\n{new}\n--- found\n{found}\n---");
+    }
+}
+
+#[test]
+fn the_good_one_is_accepted() {
+    assert_eq!(messages(GOOD), "accepted");
+}
+
+#[test]
+fn unknown_keys_are_named_with_the_nearest_known_one() {
+    check(&[
+        (
+            "",
+            "  lisen: 10.0.0.1:5432\n",
+            "q.yml:9: postgresql.lisen: unknown key [config-unknown-key]\n  hint: did you mean 'listen'?",
+        ),
+        (
+            "",
+            "restAPI: {listen: '10.0.0.1:8008'}\n",
+            "q.yml:9: restAPI: unknown key [config-unknown-key]\n  hint: did you mean 'restapi'?",
+        ),
+        (
+            "",
+            "synchronous_mode: on\n",
+            "q.yml:9: synchronous_mode: unknown key [config-unknown-key]\n  hint: 'bootstrap.dcs.synchronous_mode' exists; is the indentation right?",
+        ),
+        (
+            "",
+            "log: {colour: red}\n",
+            "q.yml:9: log.colour: unknown key [config-unknown-key]\n  hint: known keys: level, type, traceback_level, format, dateformat, static_fields, max_queue_size, dir, mode, file_num, file_size, loggers, deduplicate_heartbeat_logs",
+        ),
+        (
+            "",
+            "bootstrap:\n  dcs:\n    tll: 30\n    postgresql:\n      use_pg_rewnd: true\n",
+            "q.yml:11: bootstrap.dcs.tll: unknown key [config-unknown-key]\n  hint: did you mean 'ttl'?\nq.yml:13: bootstrap.dcs.postgresql.use_pg_rewnd: unknown key [config-unknown-key]\n  hint: did you mean 'use_pg_rewind'?",
+        ),
+    ]);
+}
+
+#[test]
+fn wrong_values_are_named_with_the_accepted_ones() {
+    check(&[
+        (
+            "",
+            "proxy: {primary_port: 70000}\n",
+            "q.yml:9: proxy.primary_port: 70000 is out of range; expected 1 to 65535 [config-range]",
+        ),
+        (
+            "",
+            "proxy: {hold: soon}\n",
+            "q.yml:9: proxy.hold: 'soon' is not a number; expected 0 to 600 seconds [config-type]",
+        ),
+        (
+            "",
+            "proxy: {replica_port: 5000}\n",
+            "q.yml:9: proxy.replica_port: 5000 is proxy.primary_port too; the two ports must differ [config-conflict]",
+        ),
+        (
+            "",
+            "watchdog: {mode: sometimes}\n",
+            "q.yml:9: watchdog.mode: 'sometimes' is not accepted; expected off, automatic or required [config-range]",
+        ),
+        (
+            "",
+            "  use_unix_socket: maybe\n",
+            "q.yml:9: postgresql.use_unix_socket: 'maybe' is not a truth value; expected true or false [config-type]",
+        ),
+        (
+            "",
+            "  listen: 10.0.0.1:x\n",
+            "q.yml:9: postgresql.listen: the port of '10.0.0.1:x' is not a number from 1 to 65535 [config-range]",
+        ),
+        ("", "  pg_hba: host all all all md5\n", "q.yml:9: postgresql.pg_hba: must be a list of lines [config-type]"),
+        (
+            "",
+            "  parameters: {work_mem: [1, 2]}\n",
+            "q.yml:9: postgresql.parameters.work_mem: must be a single value [config-type]",
+        ),
+        (
+            "",
+            "  basebackup: [{pgdata: /x}]\n",
+            "q.yml:9: postgresql.basebackup.pgdata: is set by the agent itself; remove it [config-reserved]",
+        ),
+        (
+            "",
+            "restapi: 10.0.0.1:8008\n",
+            "q.yml:9: restapi: must be a section (keys and values, indented) [config-type]",
+        ),
+        (
+            "",
+            "restapi: {listen: '10.0.0.1:8008', authentication: {username: u}}\n",
+            "q.yml:9: restapi.authentication: is missing [config-missing]\n  hint: both username and password are needed",
+        ),
+        (
+            "",
+            "bootstrap:\n  dcs:\n    ttl: 0\n    loop_wait: 5\n    maximum_lag_on_failover: -1\n",
+            "q.yml:11: bootstrap.dcs.ttl: 0 is out of range; expected 1 to 3600 [config-range]\nq.yml:13: bootstrap.dcs.maximum_lag_on_failover: -1 is out of range; expected at least 0 [config-range]",
+        ),
+        (
+            "",
+            "bootstrap: {initdb: [{encoding: UTF8}, [x]]}\n",
+            "q.yml:9: bootstrap.initdb: must be a list of options: names, or `name: value` [config-type]",
+        ),
+    ]);
+}
+
+#[test]
+fn the_stores_members_must_make_sense() {
+    check(&[
+        (
+            ", pg3: 10.0.0.3",
+            "",
+            "q.yml:5: store.members: 2 members vote; the number of voters must be odd (1, 3, 5) [config-voters]\n  hint: 2 voters survive no more failures than 1: leave one out, or add a witness for 3 (`name: {address: .., witness: true}`)",
+        ),
+        (
+            "name: pg1",
+            "name: pg4",
+            "q.yml:5: store.members: this member ('pg4') is not among the members (pg1, pg2, pg3) [config-missing]\n  hint: correct 'name', or add a line such as `pg4: 10.0.0.1` on every member",
+        ),
+        (
+            "name: pg1",
+            "name: zürich",
+            "q.yml:5: store.members: this member ('zürich') is not among the members (pg1, pg2, pg3) [config-missing]\n  hint: correct 'name', or add a line such as `zürich: 10.0.0.1` on every member",
+        ),
+        (
+            "10.0.0.2",
+            "10.0.0.1",
+            "q.yml:5: store.members.pg2: has the same address and peer port as 'pg1' [config-conflict]",
+        ),
+        (
+            "pg2: 10.0.0.2",
+            "pg2: '10.0.0.2:2380'",
+            "q.yml:5: store.members.pg2: '10.0.0.2:2380' has a port; only the address belongs here [config-range]\n  hint: ports stand in store.client_port and store.peer_port, or in {address: .., client_port: .., peer_port: ..}\nq.yml:5: store.members: 2 members vote; the number of voters must be odd (1, 3, 5) [config-voters]\n  hint: 2 voters survive no more failures than 1: leave one out, or add a witness for 3 (`name: {address: .., witness: true}`)",
+        ),
+        (
+            "pg3: 10.0.0.3",
+            "pg3: {address: 10.0.0.3, witnes: true}",
+            "q.yml:5: store.members.pg3.witnes: unknown key [config-unknown-key]\n  hint: did you mean 'witness'?",
+        ),
+        (
+            "10.0.0.1,",
+            "{address: 10.0.0.1, witness: true},",
+            "q.yml:6: postgresql: this member is a witness in store.members, which has no PostgreSQL [config-conflict]",
+        ),
+        (
+            "  data_dir: /d/store\n",
+            "",
+            "q.yml:3: store.data_dir: is missing [config-missing]\n  hint: a directory for the store's log, such as /var/lib/quorate/store",
+        ),
+    ]);
+}
+
+#[test]
+fn there_is_exactly_one_store() {
+    check(&[
+        (
+            "",
+            "etcd3: {hosts: [10.0.0.1:2379]}\n",
+            "q.yml:9: etcd3: 'store' and 'etcd3' exclude each other; keep one [config-conflict]",
+        ),
+        (
+            "",
+            "consul: {host: 'x:8500'}\n",
+            "q.yml:9: consul: is not supported yet [config-unsupported]\n  hint: the cluster's state lives in the embedded store or in an etcd; use 'store', 'etcd3' or 'etcd'",
+        ),
+        (
+            "store:\n  data_dir: /d/store\n  members: {pg1: 10.0.0.1, pg2: 10.0.0.2, pg3: 10.0.0.3}\n",
+            "restapi: {listen: '10.0.0.1:8008'}\n",
+            "q.yml: store: is missing [config-missing]\n  hint: add 'store' for the embedded store, or 'etcd3' with the hosts of an etcd\nq.yml:4: postgresql.listen: is missing [config-missing]\n  hint: where PostgreSQL listens, such as 10.0.0.1:5432",
+        ),
+        (
+            "store:\n  data_dir: /d/store\n  members: {pg1: 10.0.0.1, pg2: 10.0.0.2, pg3: 10.0.0.3}\n",
+            "restapi: {listen: '10.0.0.1:8008'}\netcd3: {hosts: ['https://10.0.0.1:2379', 'a:b:c']}\n",
+            "q.yml:4: etcd3.hosts: https is not supported yet [config-unsupported]\n  hint: use an etcd that listens without TLS on a protected network, or 'store'\nq.yml:4: etcd3.hosts: 'a:b:c' has an IPv6 address without brackets; write it as [address]:port [config-range]\nq.yml:5: postgresql.listen: is missing [config-missing]\n  hint: where PostgreSQL listens, such as 10.0.0.1:5432",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_not_supported_yet_says_so() {
+    check(&[
+        (
+            "",
+            "redis: {port: 6379}\n",
+            "q.yml:9: redis: is not supported yet [config-unsupported]\n  hint: it is planned; remove the section to run without it",
+        ),
+        (
+            "",
+            "  pre_promote: /x\n",
+            "q.yml:9: postgresql.pre_promote: is not supported yet [config-unsupported]\n  hint: a fencing script that is not run would be worse than none; fencing is built in",
+        ),
+        (
+            "",
+            "bootstrap: {method: wal_e, wal_e: {command: /x}}\n",
+            "q.yml:9: bootstrap.method: the bootstrap method 'wal_e' is not supported yet; only initdb is [config-unsupported]\n  hint: restore into the data directory by hand and start with it; an existing data directory is taken over",
+        ),
+        (
+            "",
+            "bootstrap: {dcs: {standby_cluster: {host: x}}}\n",
+            "q.yml:9: bootstrap.dcs.standby_cluster: standby clusters are not supported yet [config-unsupported]",
+        ),
+    ]);
+}
+
+#[test]
+fn missing_keys_say_what_they_are_for() {
+    assert_eq!(
+        messages("{}"),
+        "q.yml: scope: is missing [config-missing]\n  hint: the PostgreSQL cluster's name, the same on every member\nq.yml: name: is missing [config-missing]\n  hint: this member's name, different on every member\nq.yml: store: is missing [config-missing]\n  hint: add 'store' for the embedded store, or 'etcd3' with the hosts of an etcd\nq.yml: restapi.listen: is missing [config-missing]\n  hint: where the REST API listens, such as 10.0.0.1:8008\nq.yml: postgresql: is missing [config-missing]\n  hint: describe this member's PostgreSQL, or make the member a witness in store.members"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_yaml_is_named_with_the_line() {
+    assert_eq!(
+        messages("scope: a\npassword: hunter2\n  x: [\n"),
+        "q.yml:3: not valid YAML: mapping values are not allowed in this context [config-syntax]"
+    );
+    assert_eq!(messages("- a\n- b\n"), "q.yml:1: the file must hold keys and values (name: value) [config-type]");
+}
+
+#[test]
+fn no_password_is_in_a_message() {
+    for text in [
+        "postgresql: {authentication: {superuser: hunter2}}\n",
+        "postgresql: {authentication: hunter2}\n",
+        "postgresql: {authentication: {superuser: {password: [hunter2]}}}\n",
+        "postgresql: {authentication: {superuser: {pasword: hunter2}}}\n",
+        "etcd3: {url: 'http://root:hunter2@h:2379'}\n",
+        "etcd3: {hosts: ['http://root:hunter2@h:2379']}\n",
+        "password: 'hunter2\n",
+    ] {
+        let found = messages(text);
+        assert!(!found.contains("hunter2") && found != "accepted", "{text}: {found}");
+    }
+}

@@ -1,0 +1,181 @@
+//! Configurations that are accepted, and what they mean.
+
+use config::{Address, MemberConfig, Secret, WatchdogMode, load, load_client, load_environment, load_text};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use types::Millis;
+
+fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn read(text: &str) -> MemberConfig {
+    load_text("q.yml", text, &BTreeMap::new()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+const OURS: &str = "
+scope: demo
+name: pg2
+store:
+  data_dir: /d/store
+  members: {pg1: 127.0.0.11, pg2: 127.0.0.12, pg3: {address: 127.0.0.13, witness: true}}
+postgresql:
+  data_dir: /d/pg
+  authentication: {replication: {username: rep, password: secret}}
+proxy:
+";
+
+#[test]
+fn a_configuration_of_patronis_shape_is_read_whole() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/patroni-etcd3.yml");
+    let config = load(&path, &BTreeMap::new()).unwrap();
+    assert_eq!(
+        (config.scope.as_str(), config.name.as_str(), config.namespace.as_str()),
+        ("batman", "postgresql0", "service")
+    );
+    assert_eq!(config.keys().prefix(), "/service/batman/");
+    let endpoints = ["http://127.0.0.1:2379", "http://127.0.0.2:2379", "http://etcd3.example.com:2379"];
+    assert_eq!(config.etcd_endpoints(), endpoints);
+    assert_eq!(config.api_url(), "http://127.0.0.1:8008/patroni");
+    assert_eq!(config.conn_url(), "postgres://127.0.0.1:5433/postgres");
+    let postgresql = config.postgresql.as_ref().unwrap();
+    assert_eq!((postgresql.listen_hosts.join(" ").as_str(), postgresql.port), ("127.0.0.1 127.0.0.9", 5433));
+    assert_eq!(postgresql.bin_dir, None);
+    let users = &postgresql.authentication;
+    // Passwords are what stands in the file, whatever YAML takes them for.
+    assert_eq!(users.superuser.password, Some(Secret::new("0123")));
+    assert_eq!(users.superuser.parameters["sslmode"], "verify-ca");
+    assert_eq!(users.rewind.as_ref().unwrap().password, Some(Secret::new("yes")));
+    assert_eq!(postgresql.parameters["fsync"], "off");
+    assert_eq!(
+        postgresql.basebackup.iter().map(config::InitdbOption::to_argument).collect::<Vec<_>>(),
+        ["--verbose", "--max-rate=100M"]
+    );
+    assert_eq!(
+        config.bootstrap.initdb.iter().map(config::InitdbOption::to_argument).collect::<Vec<_>>(),
+        ["--encoding=UTF8", "--data-checksums"]
+    );
+    assert_eq!(config.bootstrap.post_bootstrap.as_deref(), Some("/usr/local/bin/setup_cluster.sh"));
+    assert_eq!(config.bootstrap.dcs["postgresql"]["use_slots"], true);
+    assert_eq!(config.watchdog.mode, WatchdogMode::Off);
+    assert_eq!((config.tags.failover_priority(), config.tags.flag("clonefrom")), (2, false));
+    assert!(config.proxy.is_none() && config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn our_own_sections_need_little() {
+    let config = read(OURS);
+    let store = config.store.as_ref().unwrap();
+    assert_eq!(store.listen, Address::new("127.0.0.12", 2379));
+    assert_eq!(store.members[&"pg3".into()].peer_address(), Address::new("127.0.0.13", 2380));
+    assert_eq!(config.etcd_endpoints(), ["http://127.0.0.12:2379", "http://127.0.0.11:2379", "http://127.0.0.13:2379"]);
+    assert_eq!(config.api_url(), "http://127.0.0.12:8008/patroni");
+    assert_eq!(config.conn_url(), "postgres://127.0.0.12:5432/postgres");
+    let proxy = config.proxy.as_ref().unwrap();
+    assert_eq!(
+        (proxy.listen.as_slice(), proxy.primary_port, proxy.replica_port),
+        (["127.0.0.12".to_owned()].as_slice(), 5000, 5001)
+    );
+    assert_eq!(proxy.hold, Millis(10_000));
+    assert!(!config.is_witness());
+}
+
+#[test]
+fn a_witness_has_no_postgresql() {
+    let text = OURS.replace("name: pg2", "name: pg3");
+    let text = text.split("postgresql:").next().unwrap();
+    let config = read(text);
+    assert!(config.is_witness() && config.postgresql.is_none());
+    assert_eq!(config.conn_url(), "");
+}
+
+#[test]
+fn listening_everywhere_tells_others_the_members_own_address() {
+    let text = OURS.replace("  data_dir: /d/pg", "  data_dir: /d/pg\n  listen: '*:6000'")
+        + "restapi: {listen: '0.0.0.0:9000'}\n";
+    let config = read(&text);
+    assert_eq!(config.conn_url(), "postgres://127.0.0.12:6000/postgres");
+    assert_eq!(config.api_url(), "http://127.0.0.12:9000/patroni");
+}
+
+#[test]
+fn variables_win_over_the_file() {
+    let env = env(&[
+        ("PATRONI_SCOPE", "other"),
+        ("PATRONI_POSTGRESQL_DATA_DIR", "/e/pg"),
+        ("PATRONI_RESTAPI_LISTEN", "10.0.0.1:8009"),
+        ("PATRONI_SUPERUSER_USERNAME", "boss"),
+        ("PATRONI_SUPERUSER_PASSWORD", "p: ss#"),
+        ("PATRONI_LOG_LEVEL", "debug"),
+        ("PATRONI_UNKNOWN_THING", "x"),
+    ]);
+    let config = load_text("q.yml", OURS, &env).unwrap();
+    assert_eq!((config.scope.as_str(), config.log.level), ("other", "debug"));
+    let postgresql = config.postgresql.unwrap();
+    assert_eq!(postgresql.data_dir, PathBuf::from("/e/pg"));
+    assert_eq!(config.restapi.connect_address, Address::new("10.0.0.1", 8009));
+    assert_eq!(postgresql.authentication.superuser.username, "boss");
+    assert_eq!(postgresql.authentication.superuser.password, Some(Secret::new("p: ss#")));
+}
+
+#[test]
+fn the_whole_configuration_may_be_in_the_environment() {
+    let whole = env(&[("PATRONI_CONFIGURATION", OURS), ("PATRONI_SCOPE", "ignored")]);
+    assert_eq!(load_environment(&whole).unwrap().scope.as_str(), "demo");
+    let single = env(&[
+        ("PATRONI_SCOPE", "s"),
+        ("PATRONI_NAME", "n"),
+        ("PATRONI_ETCD3_HOSTS", "'h1:2379','h2:2379'"),
+        ("PATRONI_RESTAPI_LISTEN", "10.0.0.1:8008"),
+        ("PATRONI_POSTGRESQL_LISTEN", "10.0.0.1:5432"),
+        ("PATRONI_POSTGRESQL_DATA_DIR", "/d"),
+        ("PATRONI_REPLICATION_USERNAME", "rep"),
+    ]);
+    assert_eq!(load_environment(&single).unwrap().etcd_endpoints(), ["http://h1:2379", "http://h2:2379"]);
+}
+
+#[test]
+fn a_directory_is_merged_in_the_order_of_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("10-base.yml", OURS);
+    write("20-more.yml", "scope: changed\npostgresql: {listen: '10.0.0.2:5555'}\n");
+    write("30-no.yaml", "scope: not read\n");
+    let config = load(directory.path(), &BTreeMap::new()).unwrap();
+    assert_eq!((config.scope.as_str(), config.postgresql.unwrap().port), ("changed", 5555));
+}
+
+#[test]
+fn passwords_are_not_in_debug_output() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/patroni-etcd3.yml");
+    let shown = format!("{:#?}", load(&path, &BTreeMap::new()).unwrap());
+    for secret in ["rest-secret", "rep-pass", "0123"] {
+        assert!(!shown.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_file_of_patronictl_is_enough_for_the_command_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("patronictl.yaml");
+    std::fs::write(&path, "dcs_api: x\nscope: s\netcd3: {host: '10.0.0.1:2379'}\nctl: {insecure: true, authentication: {username: u, password: p}}\n").unwrap();
+    let client = load_client(Some(&path), &BTreeMap::new()).unwrap();
+    assert_eq!(client.endpoints, ["http://10.0.0.1:2379"]);
+    assert_eq!((client.scope.unwrap().as_str(), client.insecure, client.namespace), ("s", true, None));
+    assert_eq!(client.authentication.unwrap().username, "u");
+    let nothing = load_client(None, &BTreeMap::new()).unwrap();
+    assert!(nothing.endpoints.is_empty());
+}
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let config = read(&format!("{OURS}log: {{dir: /var/log/patroni}}\nscope: demo\n"));
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "q.yml:2: scope: stands twice; the later one counts [config-duplicate]",
+            "q.yml:11: log.dir: has no effect: the log goes to standard error, which the service manager keeps [config-note]",
+        ]
+    );
+}
