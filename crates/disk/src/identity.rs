@@ -19,9 +19,18 @@ impl fmt::Display for Identity {
     }
 }
 
-impl Identity {
+/// The identity file's contents.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owner {
+    pub identity: Identity,
+    /// Grows with every start.
+    pub run: u64,
+}
+
+impl Owner {
     fn to_text(self) -> String {
-        format!("format {FORMAT}\ncluster {:016x}\nmember {:016x}\n", self.cluster_id, self.member_id)
+        let Identity { cluster_id, member_id } = self.identity;
+        format!("format {FORMAT}\ncluster {cluster_id:016x}\nmember {member_id:016x}\nrun {}\n", self.run)
     }
 
     fn from_text(text: &str) -> Option<(u32, Self)> {
@@ -30,7 +39,8 @@ impl Identity {
         let format = field("format")?.parse().ok()?;
         let cluster_id = u64::from_str_radix(&field("cluster")?, 16).ok()?;
         let member_id = u64::from_str_radix(&field("member")?, 16).ok()?;
-        Some((format, Self { cluster_id, member_id }))
+        let run = field("run")?.parse().ok()?;
+        Some((format, Self { identity: Identity { cluster_id, member_id }, run }))
     }
 
     /// `None`: there is none.
@@ -41,10 +51,10 @@ impl Identity {
         let file = directory.display(IDENTITY_FILE);
         let bytes = directory.read(IDENTITY_FILE).map_err(DiskError::io("read", file.clone()))?;
         match std::str::from_utf8(&bytes).ok().and_then(Self::from_text) {
-            Some((FORMAT, identity)) => Ok(Some(identity)),
+            Some((FORMAT, owner)) => Ok(Some(owner)),
             Some((found, _)) => Err(DiskError::NewerFormat { file, found, known: FORMAT }),
             None => {
-                let reason = "three lines 'format', 'cluster', 'member' were expected".to_owned();
+                let reason = "four lines 'format', 'cluster', 'member', 'run' were expected".to_owned();
                 Err(DiskError::Damaged { file, offset: 0, reason })
             }
         }

@@ -3,7 +3,7 @@
 use crate::{
     Directory, DiskError, File, Identity,
     frame::{self, Base, Frame},
-    identity::{IDENTITY_FILE, TEMPORARY_SUFFIX, write_durably},
+    identity::{IDENTITY_FILE, Owner, TEMPORARY_SUFFIX, write_durably},
 };
 use store::{HardState, LogEntry, Persist, Persisted, Snapshot, Token};
 
@@ -27,22 +27,25 @@ pub struct OpenedLog<D: Directory> {
     pub persisted: Persisted,
     /// Bytes of a write that a power cut or a kill interrupted, and that are gone now.
     pub cut_bytes: u64,
+    /// Different at every start of this member, and growing.
+    pub run: u64,
 }
 
 impl<D: Directory> DiskLog<D> {
-    /// Reads everything, or starts afresh in an empty directory. Changes nothing when it refuses.
-    pub fn open(directory: D, identity: Identity) -> Result<OpenedLog<D>, DiskError> {
+    /// Reads everything, or starts afresh in an empty directory. Changes nothing when it refuses. `wall_clock` need not be
+    /// right; it keeps the numbers of runs growing when a directory was lost.
+    pub fn open(directory: D, identity: Identity, wall_clock: u64) -> Result<OpenedLog<D>, DiskError> {
         let names = directory.list().map_err(DiskError::io("list", directory.display("")))?;
         let generation = newest(&names, LOG_PREFIX);
-        let found = Identity::read(&directory, &names)?;
-        if let Some(found) = found.filter(|found| *found != identity) {
+        let found = Owner::read(&directory, &names)?;
+        if let Some(found) = found.map(|owner| owner.identity).filter(|found| *found != identity) {
             return Err(DiskError::OtherIdentity {
                 directory: directory.display(""),
                 found: found.to_string(),
                 expected: identity.to_string(),
             });
         }
-        let opened = match generation {
+        let mut opened = match generation {
             Some(generation) => Self::open_existing(directory, &names, generation)?,
             None if found.is_some() || newest(&names, SNAPSHOT_PREFIX).is_some() => {
                 return Err(missing(&directory, &log_name(FIRST_GENERATION)));
@@ -52,15 +55,18 @@ impl<D: Directory> DiskLog<D> {
                 let (file, end) = start_file(&directory, generation, false, Frame::default())?;
                 let log =
                     Self { directory, file, generation, end, number: 2, snapshot_bytes: 0, late_hard_state: None };
-                OpenedLog { log, persisted: Persisted::default(), cut_bytes: 0 }
+                OpenedLog { log, persisted: Persisted::default(), cut_bytes: 0, run: 0 }
             }
         };
-        if found.is_none() {
-            // Written last. So a directory with an identity once had a log, and one without was never used.
-            if !opened.persisted.is_empty() {
-                return Err(missing(&opened.log.directory, IDENTITY_FILE));
-            }
-            identity.write(&opened.log.directory)?;
+        // The identity is written last. So a directory that has one once had a log, and one without was never used.
+        if found.is_none() && !opened.persisted.is_empty() {
+            return Err(missing(&opened.log.directory, IDENTITY_FILE));
+        }
+        opened.run = wall_clock.max(found.map_or(0, |owner| owner.run) + 1);
+        match (Owner { identity, run: opened.run }).write(&opened.log.directory) {
+            // A member that was here before starts on a full disk too: the clock will do.
+            Err(DiskError::StorageFull { .. }) if found.is_some() => {}
+            written => written?,
         }
         Ok(opened)
     }
@@ -101,7 +107,7 @@ impl<D: Directory> DiskLog<D> {
             snapshot_bytes,
             late_hard_state: None,
         };
-        Ok(OpenedLog { log, persisted, cut_bytes })
+        Ok(OpenedLog { log, persisted, cut_bytes, run: 0 })
     }
 
     /// Writes all of these with one fsync, and returns the last token: everything up to it is on disk then. When it fails

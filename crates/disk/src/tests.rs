@@ -7,7 +7,7 @@ const IDENTITY: Identity = Identity { cluster_id: 0xC1, member_id: 0x11 };
 const LOG: &str = "log-0000000000000001";
 
 fn open(directory: &MemoryDirectory) -> Result<OpenedLog<MemoryDirectory>, DiskError> {
-    DiskLog::open(directory.clone(), IDENTITY)
+    DiskLog::open(directory.clone(), IDENTITY, 0)
 }
 
 fn entry(index: u64, term: u64) -> LogEntry {
@@ -41,7 +41,8 @@ fn what_was_written_is_read_back() {
     let opened = open(&directory).unwrap();
     assert_eq!(indexes(&opened.persisted), [(1, 1), (2, 1), (3, 2), (4, 2)]);
     assert_eq!(opened.persisted.hard_state, HardState { term: 2, vote: 7, commit: 0 });
-    assert_eq!(opened.cut_bytes, 0);
+    assert_eq!((opened.cut_bytes, opened.run), (0, 2));
+    assert_eq!(DiskLog::open(directory, IDENTITY, 1_000).unwrap().run, 1_000);
 }
 
 #[test]
@@ -164,7 +165,7 @@ fn a_directory_of_somebody_else_is_refused() {
     let directory = MemoryDirectory::new();
     drop(open(&directory).unwrap());
     let other = Identity { cluster_id: 0xC2, ..IDENTITY };
-    let error = DiskLog::open(directory.clone(), other).map(|_| ()).unwrap_err();
+    let error = DiskLog::open(directory.clone(), other, 0).map(|_| ()).unwrap_err();
     assert_eq!(
         error.to_string(),
         " belongs to member 0000000000000011 of cluster 00000000000000c1, \
@@ -221,7 +222,7 @@ fn a_real_directory_keeps_what_was_written_and_lets_one_process_in() {
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("store");
     for round in 0..5_u64 {
-        let mut opened = DiskLog::open(RealDirectory::open(&path).unwrap(), IDENTITY).unwrap();
+        let mut opened = DiskLog::open(RealDirectory::open(&path).unwrap(), IDENTITY, 0).unwrap();
         assert_eq!(opened.persisted.snapshot.map_or(0, |snapshot| snapshot.index), round / 2 * 100);
         assert!(matches!(RealDirectory::open(&path), Err(DiskError::InUse { .. })));
         let index = round.div_ceil(2) * 100 + 2;
@@ -230,7 +231,7 @@ fn a_real_directory_keeps_what_was_written_and_lets_one_process_in() {
             opened.log.write(&[snapshot(2, index - 2)]).unwrap();
         }
         drop(opened.log);
-        let again = DiskLog::open(RealDirectory::open(&path).unwrap(), IDENTITY).unwrap();
+        let again = DiskLog::open(RealDirectory::open(&path).unwrap(), IDENTITY, 0).unwrap();
         assert_eq!(again.cut_bytes, 0);
         assert!(again.persisted.entries.iter().any(|entry| entry.index >= index - 1), "{round}");
     }
