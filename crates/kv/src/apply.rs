@@ -31,6 +31,8 @@ impl Kv {
     fn run(&mut self, command: &Command, at: Revision) -> Result<Response, KvError> {
         match command {
             Command::Put(put) => {
+                // etcd looks for the lease first here, and for the key first in a transaction.
+                self.check_lease(put)?;
                 let growth = self.check_put(put)?;
                 self.check_space(growth)?;
                 Ok(Response::Put { prev_kv: self.run_put(put, at) })

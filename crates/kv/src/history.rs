@@ -16,6 +16,7 @@ pub(crate) struct Change {
     pub kind: EventKind,
     /// After a deletion: only the key and the revision, as etcd reports it.
     pub kv: Arc<KeyValue>,
+    /// The version this one replaced, even one of the same transaction (etcd reports the one before the revision).
     pub prev: Option<Arc<KeyValue>>,
 }
 

@@ -65,7 +65,8 @@ fn passes_filters(kv: &KeyValue, request: &RangeRequest) -> bool {
         && within(kv.create_revision, request.min_create_revision, request.max_create_revision)
 }
 
-/// The keys come in key order. etcd sorts ascending when a target other than the key is named without an order.
+/// The keys come in key order. etcd sorts ascending when a target other than the key is named without an order; with a
+/// limit it then sorts only the first keys it finds, here all of them take part.
 fn sort(kvs: &mut [&KeyValue], request: &RangeRequest) {
     let by_target = |a: &&KeyValue, b: &&KeyValue| -> Ordering {
         match request.sort_target {

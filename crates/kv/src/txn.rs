@@ -83,14 +83,19 @@ impl Kv {
         if (put.ignore_value || put.ignore_lease) && before.is_none() {
             return Err(KvError::KeyNotFound);
         }
-        if lease_of(put).is_some_and(|lease| !self.leases.contains(lease)) {
-            return Err(KvError::LeaseNotFound);
-        }
+        self.check_lease(put)?;
         if put.ignore_value {
             return Ok(0);
         }
         let bytes_before = before.map_or(0, |kv| entry_bytes(kv));
         Ok(entry_bytes_of(put.key.len(), put.value.len()) as i64 - bytes_before as i64)
+    }
+
+    pub(crate) fn check_lease(&self, put: &PutRequest) -> Result<(), KvError> {
+        match lease_of(put) {
+            Some(lease) if !self.leases.contains(lease) => Err(KvError::LeaseNotFound),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Beyond the quota, data may change but not grow. (etcd refuses every put then; here the keys that keep a cluster

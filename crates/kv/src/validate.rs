@@ -98,12 +98,17 @@ impl<'a> Written<'a> {
 
 /// No key may be put twice, or put and deleted, by operations that can run together. The order of the looks is etcd's
 /// (`checkIntervals`): this level's deletes, then nested transactions in turn, then this level's puts. So it does let a
-/// nested transaction delete what an earlier one has put.
+/// nested transaction delete what an earlier one has put. It overlooks a delete without end, too (it compares with the
+/// wire's `\0`), so that "remove everything, then put this" is a valid transaction, and clients may rely on it.
 fn written(operations: &[TxnOperation]) -> Result<Written<'_>, KvError> {
     let mut all = Written::default();
     for operation in operations {
         if let TxnOperation::DeleteRange(delete) = operation {
-            all.deletes.insert(&delete.keys);
+            match &delete.keys {
+                KeyRange::One(key) => all.deletes.insert_key(key),
+                KeyRange::Between(start, end) => all.deletes.insert(start.clone(), end.clone()),
+                KeyRange::From(_) => {}
+            }
         }
     }
     for operation in operations {
@@ -194,7 +199,7 @@ mod tests {
             ("put and delete", vec![write("a"), remove(one("a"))], false),
             ("delete and put", vec![remove(between("a", "c")), write("b")], false),
             ("delete up to the key", vec![remove(between("a", "b")), write("b")], true),
-            ("delete from the key", vec![remove(KeyRange::From("b".into())), write("z")], false),
+            ("delete without end", vec![remove(KeyRange::From("b".into())), write("z")], true),
             ("two deletes", vec![remove(one("a")), remove(between("a", "c"))], true),
             ("either branch", vec![either(vec![write("a")], vec![write("a")])], true),
             ("one branch twice", vec![either(vec![write("a"), write("a")], vec![])], false),

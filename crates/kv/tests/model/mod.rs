@@ -149,6 +149,9 @@ impl Model {
 
     fn run(&mut self, command: &Command, work: &mut Work) -> Result<Response, KvError> {
         match command {
+            Command::Put(put) if put.lease.is_some_and(|lease| !self.leases.contains_key(&lease)) => {
+                Err(KvError::LeaseNotFound)
+            }
             Command::Put(put) => {
                 let txn = TxnRequest { success: vec![TxnOperation::Put(put.clone())], ..TxnRequest::default() };
                 match self.txn(&txn, work)?.responses.remove(0) {
