@@ -68,6 +68,11 @@ impl Dcs {
         self.inner.view.borrow().last_contact
     }
 
+    /// The endpoint that is asked first at present.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.inner.endpoints.best().map(|index| self.inner.endpoints.address(index))
+    }
+
     /// All keys of the scope as the store's quorum has them now.
     pub async fn load(&self) -> Result<Cluster, DcsError> {
         let keys = &self.inner.config.keys;

@@ -184,7 +184,10 @@ mod tests {
         };
         let wire = txn_request(txn);
         let [lease, create] = wire.compare.as_slice() else { panic!("two comparisons") };
-        assert_eq!((lease.target(), lease.result()), (pb::compare::CompareTarget::Lease, pb::compare::CompareResult::Equal));
+        assert_eq!(
+            (lease.target(), lease.result()),
+            (pb::compare::CompareTarget::Lease, pb::compare::CompareResult::Equal)
+        );
         assert_eq!(lease.target_union, Some(pb::compare::TargetUnion::Lease(0)));
         assert_eq!((create.key.as_slice(), create.range_end.as_slice()), (&b"k"[..], &b"\0"[..]));
         assert_eq!(create.target_union, Some(pb::compare::TargetUnion::CreateRevision(7)));
