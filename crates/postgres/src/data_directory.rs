@@ -130,6 +130,9 @@ pub(crate) async fn finish(data_dir: &Path) -> Result<()> {
     durable::blocking(move || {
         let unfinished = data_dir.join(UNFINISHED);
         let names = entries(&unfinished).map_err(Error::file("read", &unfinished))?;
+        // PostgreSQL's tools chose 0700, or 0750 where the configuration wants group access; the server insists on it.
+        let mode = fs::metadata(&unfinished).map_err(Error::file("read", &unfinished))?.permissions();
+        fs::set_permissions(&data_dir, mode).map_err(Error::file("close to others", &data_dir))?;
         for name in names {
             let from = unfinished.join(&name);
             fs::rename(&from, data_dir.join(&name)).map_err(Error::file("move up", from))?;

@@ -29,8 +29,8 @@ type Adopt = dyn Fn(&Path) -> io::Result<()> + Send + Sync;
 pub struct Launcher {
     /// Called on every command before it starts: sets the user, the process group, the window flags.
     pub prepare: Arc<Prepare>,
-    /// Called on every file and directory the agent makes for PostgreSQL: hands it to PostgreSQL's user and closes it
-    /// to everybody else (files 0600, directories 0700; a directory that is 0750 already may stay so).
+    /// Called on every file and directory the agent makes for PostgreSQL: hands it to PostgreSQL's user. Files are
+    /// closed to everybody else already.
     pub adopt: Arc<Adopt>,
 }
 

@@ -1,5 +1,6 @@
 //! Servers for tests: loopback, ports of the moment, ended by process id when dropped. As root they run under the
 //! unprivileged user `postgres`, as the agent would have it.
+#![allow(dead_code)] // each test file uses a part
 
 use postgres::{
     bootstrap::{InitDb, initdb},
@@ -62,12 +63,9 @@ impl World {
                     command.gid(gid).uid(uid);
                 }
             }),
-            adopt: Arc::new(move |path| {
-                let is_dir = path.is_dir();
-                if let Some((uid, gid)) = user {
-                    std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
-                }
-                fs::set_permissions(path, fs::Permissions::from_mode(if is_dir { 0o700 } else { 0o600 }))
+            adopt: Arc::new(move |path| match user {
+                Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
+                None => Ok(()),
             }),
         };
         let binaries = Binaries::find(None)?;
@@ -109,12 +107,16 @@ pub fn secret() -> Secret {
 
 impl Server<'_> {
     pub async fn initialize(&self) -> Result<()> {
-        let options = vec![
+        self.initialize_with(vec![
             ToolOption::Flag("data-checksums".to_owned()),
             ToolOption::Value("encoding".to_owned(), "UTF8".to_owned()),
             ToolOption::Value("locale".to_owned(), "C".to_owned()),
             ToolOption::Flag("no-sync".to_owned()),
-        ];
+        ])
+        .await
+    }
+
+    pub async fn initialize_with(&self, options: Vec<ToolOption>) -> Result<()> {
         let init = InitDb { superuser: "postgres".to_owned(), password: Some(secret()), options };
         let World { binaries, launcher, .. } = self.world;
         initdb(binaries, launcher, &self.locations.data_dir, Existing::Refuse, &init).await
@@ -155,10 +157,14 @@ impl Server<'_> {
     }
 
     pub async fn copy_of(&self, source: &Server<'_>) -> Result<()> {
+        self.copy(source, Existing::Refuse, vec![]).await
+    }
+
+    pub async fn copy(&self, source: &Server<'_>, existing: Existing, options: Vec<ToolOption>) -> Result<()> {
         let World { binaries, launcher, .. } = self.world;
-        let from = CloneFrom { source: source.conninfo("replicator", None), slot: None, options: vec![] };
+        let from = CloneFrom { source: source.conninfo("replicator", None), slot: None, options };
         let (progress, _) = tokio::sync::watch::channel(CloneProgress::default());
-        clone::clone(binaries, launcher, &self.locations.data_dir, Existing::Refuse, &from, &progress).await
+        clone::clone(binaries, launcher, &self.locations.data_dir, existing, &from, &progress).await
     }
 
     pub async fn start(&mut self) -> TestResult {
