@@ -38,8 +38,8 @@ pub(crate) struct Inner {
     pub(crate) endpoints: Endpoints,
     pub(crate) account: Account,
     pub(crate) view: watch::Sender<Arc<DcsView>>,
-    /// Since when the store's answers have been ahead of the view.
-    ahead_since: Mutex<Option<Instant>>,
+    /// A revision that an answer showed before the view did, and when.
+    ahead: Mutex<Option<(Revision, Instant)>>,
     /// They have been for too long: the watch may have gone deaf.
     pub(crate) doubt: Notify,
 }
@@ -51,7 +51,7 @@ impl Dcs {
             endpoints: Endpoints::new(&config.endpoints),
             account: Account::new(config.username.clone(), config.password.clone()),
             view: watch::Sender::new(Arc::new(DcsView::empty())),
-            ahead_since: Mutex::new(None),
+            ahead: Mutex::new(None),
             doubt: Notify::new(),
             config,
         };
@@ -144,11 +144,16 @@ impl Dcs {
             false
         });
         let Some(header) = header else { return };
-        let mut ahead_since = self.inner.ahead_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ahead = self.inner.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if ahead.is_some_and(|(revision, _)| revision <= seen) {
+            *ahead = None;
+        }
         if header.revision <= seen.0 {
-            *ahead_since = None;
-        } else if now.duration_since(*ahead_since.get_or_insert(now)) > DOUBT_AFTER {
-            *ahead_since = None;
+            return;
+        }
+        let (_, since) = *ahead.get_or_insert((Revision(header.revision), now));
+        if now.duration_since(since) > DOUBT_AFTER {
+            *ahead = None;
             self.inner.doubt.notify_one();
         }
     }

@@ -33,14 +33,22 @@ pub(crate) struct Tracked {
     pub(crate) cluster: Cluster,
     pub(crate) connected: bool,
     generation: u64,
-    /// Said once, not with every attempt.
-    went_back: bool,
+    /// Trouble is told once, when it begins, not with every attempt.
+    told_lost: bool,
+    told_went_back: bool,
 }
 
 impl Tracked {
     pub(crate) fn replace(&mut self, loaded: Cluster) {
         self.cluster = loaded;
         self.generation += 1;
+    }
+
+    pub(crate) fn connected(&mut self) {
+        self.connected = true;
+        if std::mem::take(&mut self.told_lost) {
+            tracing::info!("the store's changes are followed again");
+        }
     }
 
     /// Takes up complete revisions. What is not newer than the view is dropped: another endpoint may be behind, or
@@ -82,7 +90,13 @@ impl Dcs {
     }
 
     async fn follow(&self) {
-        let mut tracked = Tracked { cluster: Cluster::default(), connected: false, generation: 0, went_back: false };
+        let mut tracked = Tracked {
+            cluster: Cluster::default(),
+            connected: false,
+            generation: 0,
+            told_lost: false,
+            told_went_back: false,
+        };
         let mut complete = false;
         let mut backoff = Backoff::default();
         loop {
@@ -104,7 +118,7 @@ impl Dcs {
                 }
                 match end {
                     End::Better | End::Deaf => {}
-                    End::Compacted => complete = false,
+                    End::Unfollowable => complete = false,
                     End::Broken(why) => {
                         self.inner.endpoints.avoid(index);
                         self.lost(&mut tracked, &why, self.inner.endpoints.address(index));
@@ -121,21 +135,21 @@ impl Dcs {
         let loaded = self.load().await?;
         let (found, seen) = (loaded.revision, tracked.cluster.revision);
         if found >= seen {
-            tracked.went_back = false;
+            tracked.told_went_back = false;
             return Ok(loaded);
         }
         let error = DcsError::WentBack { found, seen };
-        if !std::mem::replace(&mut tracked.went_back, true) {
+        if !std::mem::replace(&mut tracked.told_went_back, true) {
             tracing::error!(hint = error.hint(), "{error}");
         }
         Err(error)
     }
 
     fn lost(&self, tracked: &mut Tracked, why: &str, endpoint: &str) {
-        if tracked.connected || tracked.generation == 0 {
-            tracing::warn!(endpoint, why, "the store's changes cannot be followed there; trying elsewhere");
-        } else {
+        if std::mem::replace(&mut tracked.told_lost, true) {
             tracing::debug!(endpoint, why, "the store's changes still cannot be followed");
+        } else {
+            tracing::warn!(endpoint, why, "the store's changes cannot be followed there; trying elsewhere");
         }
         if tracked.connected {
             tracked.connected = false;
@@ -178,7 +192,13 @@ mod tests {
     #[test]
     fn an_older_change_never_undoes_a_newer_one() {
         let keys = Keys::new(None, &"pg".into());
-        let mut tracked = Tracked { cluster: Cluster::default(), connected: true, generation: 1, went_back: false };
+        let mut tracked = Tracked {
+            cluster: Cluster::default(),
+            connected: true,
+            generation: 1,
+            told_lost: false,
+            told_went_back: false,
+        };
         let leader = |kind, value: &str, revision| Event {
             kind,
             kv: KeyValue {

@@ -2,8 +2,10 @@
 //!
 //! All three may be repeated without harm: a grant names its lease itself, so a second one finds the first.
 
-use crate::{client::Dcs, convert, error::DcsError};
-use etcd_api::etcdserverpb::{LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseRevokeRequest};
+use crate::{attempt::Link, client::Dcs, convert, error::DcsError};
+use etcd_api::etcdserverpb::{
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseRevokeRequest, RangeRequest,
+};
 use tonic::{Code, Status};
 use types::{LeaseId, Millis};
 
@@ -75,12 +77,32 @@ impl Dcs {
     }
 }
 
-/// The answer's TTL in seconds and in milliseconds.
-async fn keep_alive(link: &crate::attempt::Link, id: LeaseId) -> Result<Option<(i64, i64)>, Status> {
+/// The answer's TTL in seconds and in milliseconds; `None`: there is no such lease.
+async fn keep_alive(link: &Link, id: LeaseId) -> Result<Option<(i64, i64)>, Status> {
     let request = link.request(tokio_stream::once(LeaseKeepAliveRequest { id: id.0 }));
     let mut answers = link.lease().lease_keep_alive(request).await?.into_inner();
-    match answers.message().await? {
-        Some(answer) => Ok((answer.ttl > 0 || answer.ttl_ms > 0).then_some((answer.ttl, answer.ttl_ms))),
-        None => Err(Status::unavailable("the store closed the stream without an answer")),
+    let Some(answer) = answers.message().await? else {
+        return Err(Status::unavailable("the store closed the stream without an answer"));
+    };
+    if answer.ttl_ms > 0 {
+        return Ok(Some((answer.ttl, answer.ttl_ms)));
     }
+    if answer.ttl <= 0 {
+        return Ok(None);
+    }
+    confirm_term(link, answer.header.map_or(0, |header| header.raft_term)).await?;
+    Ok(Some((answer.ttl, 0)))
+}
+
+/// A real etcd renews leases without asking its quorum. A leader that was cut off goes on doing so until it notices,
+/// while the leader after it lets the lease run out earlier than was promised here. A read through the quorum that
+/// comes back with the term of the renewal proves that the renewal was made by the rightful leader. (Our own store,
+/// known by its milliseconds, writes renewals to the log.)
+async fn confirm_term(link: &Link, term: u64) -> Result<(), Status> {
+    let request = RangeRequest { key: vec![0], count_only: true, ..RangeRequest::default() };
+    let answer = link.kv().range(link.request(request)).await?.into_inner();
+    if answer.header.is_some_and(|header| header.raft_term == term) {
+        return Ok(());
+    }
+    Err(Status::unavailable("the store's leader changed while the lease was renewed"))
 }

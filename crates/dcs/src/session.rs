@@ -5,6 +5,7 @@ use crate::{
     client::Dcs,
     config::{FRAGMENT_EVENTS_MAX, PROBE_EVERY},
     convert,
+    error::DcsError,
     follow::Tracked,
 };
 use etcd_api::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse, watch_request::RequestUnion};
@@ -17,8 +18,8 @@ use tonic::{Status, Streaming};
 pub(crate) enum End {
     /// The endpoint failed: go on elsewhere from the same revision.
     Broken(String),
-    /// The events that come next are gone from the store: load anew.
-    Compacted,
+    /// What comes next cannot be followed (compacted away, another history): load anew.
+    Unfollowable,
     /// Another endpoint is to be preferred now.
     Better,
     /// Changes were missed; they have been taken up by loading.
@@ -45,8 +46,13 @@ impl Dcs {
                         Err(status) => return End::Broken(self.why_ended(index, &status)),
                     };
                     let behind = answer.header.as_ref().is_some_and(|it| it.revision < tracked.cluster.revision.0);
-                    if answer.created && behind && let Err(error) = self.load_newer(tracked).await {
-                        return End::Broken(error.to_string());
+                    if answer.created && behind {
+                        // This member may only be late. Or the store was made anew, and this watch would wait for long.
+                        match self.load_newer(tracked).await {
+                            Ok(_) => {}
+                            Err(DcsError::WentBack { .. }) => return End::Unfollowable,
+                            Err(error) => return End::Broken(error.to_string()),
+                        }
                     }
                     if let Some(end) = self.take_up(answer, &mut pieces, tracked) {
                         return end;
@@ -95,19 +101,19 @@ impl Dcs {
     fn take_up(&self, answer: WatchResponse, pieces: &mut Vec<Event>, tracked: &mut Tracked) -> Option<End> {
         if answer.canceled {
             if answer.compact_revision > 0 {
-                return Some(End::Compacted);
+                return Some(End::Unfollowable);
             }
             // The reason may be a token that is not known any more.
             self.inner.account.forget_token();
             return Some(End::Broken(answer.cancel_reason));
         }
         if answer.created && !tracked.connected {
-            tracked.connected = true;
+            tracked.connected();
             self.publish(tracked);
         }
         pieces.extend(answer.events.into_iter().filter_map(convert::event));
         if pieces.len() > FRAGMENT_EVENTS_MAX {
-            return Some(End::Compacted);
+            return Some(End::Unfollowable);
         }
         if !answer.fragment && tracked.apply(&self.inner.config.keys, pieces.drain(..)) {
             self.publish(tracked);

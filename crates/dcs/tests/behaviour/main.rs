@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a behaviour that cannot be shown fails where it stands
 
+mod scripted;
 mod sign_in;
 mod support;
 
