@@ -3,7 +3,7 @@
 //! Reading is open, as with Patroni: load balancers have no passwords.
 
 use crate::reply::Reply;
-use crate::settings::RestApiSettings;
+use crate::settings::{BasicAuth, RestApiSettings};
 use crate::snapshot::Snapshot;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
@@ -23,7 +23,7 @@ pub async fn check(snapshot: &Snapshot, headers: &HeaderMap, peer: IpAddr, with_
     {
         return Err(Reply::text(403, "Access is denied"));
     }
-    let Some(expected) = settings.authorization() else { return Ok(()) };
+    let Some(expected) = settings.authentication.as_ref().map(BasicAuth::header) else { return Ok(()) };
     let reason = match headers.get(AUTHORIZATION) {
         None => "no auth header received",
         Some(given) if is_same(given.as_bytes(), expected.as_bytes()) => return Ok(()),
@@ -98,7 +98,8 @@ impl Network {
 
 /// Compares without telling by its duration where the first difference is. The length may be told.
 fn is_same(given: &[u8], expected: &[u8]) -> bool {
-    let difference = given.iter().zip(expected).fold(0, |difference, (a, b)| std::hint::black_box(difference | (a ^ b)));
+    let difference =
+        given.iter().zip(expected).fold(0, |difference, (a, b)| std::hint::black_box(difference | (a ^ b)));
     given.len() == expected.len() && difference == 0
 }
 
@@ -143,7 +144,12 @@ mod tests {
 
     #[test]
     fn only_the_same_bytes_are_the_same() {
-        for (a, b, same) in [("Basic x", "Basic x", true), ("Basic x", "Basic y", false), ("Basic ", "Basic x", false), ("", "x", false)] {
+        for (a, b, same) in [
+            ("Basic x", "Basic x", true),
+            ("Basic x", "Basic y", false),
+            ("Basic ", "Basic x", false),
+            ("", "x", false),
+        ] {
             assert_eq!(is_same(a.as_bytes(), b.as_bytes()), same);
         }
     }

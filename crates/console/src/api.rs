@@ -4,14 +4,11 @@ use crate::command::{CommandRequest, wake};
 use crate::metrics::MetricsSource;
 use crate::reply::Reply;
 use crate::snapshot::Snapshot;
-use crate::store::{Store, Written};
+use crate::store::Store;
+use dcs::{DcsError, Written};
 use ha::cluster::{Cluster, StoreWrite};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-
-/// The store's own retries end before this; what takes longer is an outage, and the client hears so.
-const STORE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub struct Api {
@@ -29,25 +26,29 @@ impl Api {
 
     /// The cluster as it is now, for changes that must not be based on an old view.
     pub(crate) async fn load(&self) -> Result<Cluster, Reply> {
-        match tokio::time::timeout(STORE_WAIT_MAX, self.store.load()).await {
-            Ok(Ok(cluster)) => Ok(cluster),
-            Ok(Err(error)) => Err(unavailable(&error.0)),
-            Err(_) => Err(unavailable("no answer in time")),
-        }
+        self.store.load().await.map_err(|error| unavailable(&error))
     }
 
-    pub(crate) async fn write(&self, write: StoreWrite) -> Result<Written, Reply> {
-        match tokio::time::timeout(STORE_WAIT_MAX, self.store.write(write)).await {
-            Ok(Ok(written)) => {
-                wake(&self.commands);
-                Ok(written)
+    /// `None`: written or not, nobody knows. Whoever goes on reads first.
+    pub(crate) async fn write(&self, write: StoreWrite) -> Result<Option<Written>, Reply> {
+        let written = match self.store.write(write).await {
+            Ok(written) => Some(written),
+            Err(DcsError::OutcomeUnknown { endpoint, why }) => {
+                tracing::warn!(endpoint, why, "the store did not say whether a change was made");
+                None
             }
-            Ok(Err(error)) => Err(unavailable(&error.0)),
-            Err(_) => Err(unavailable("no answer in time")),
-        }
+            Err(error) => return Err(unavailable(&error)),
+        };
+        wake(&self.commands);
+        Ok(written)
     }
 }
 
-fn unavailable(why: &str) -> Reply {
-    Reply::text(503, format!("DCS is not accessible: {why}"))
+fn unavailable(error: &DcsError) -> Reply {
+    Reply::text(503, format!("DCS is not accessible: {error}"))
+}
+
+/// For changes that are not safe to begin a second time.
+pub(crate) fn outcome_unknown() -> Reply {
+    Reply::text(503, "the store did not say whether the change was made; look before you try again")
 }

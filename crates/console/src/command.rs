@@ -14,7 +14,10 @@ pub enum AgentCommand {
     /// Read the configuration file again.
     Reload,
     /// Throw the replica's data away and clone it anew.
-    Reinitialize { force: bool, from_leader: bool },
+    Reinitialize {
+        force: bool,
+        from_leader: bool,
+    },
     /// The store was changed: decide again now. The answer is not read.
     Wake,
 }

@@ -3,9 +3,9 @@
 //! Every change is checked before it is written. Patroni writes anything and its members then ignore what they cannot
 //! use; here the one who makes the mistake hears of it.
 
-use crate::api::Api;
+use crate::api::{Api, outcome_unknown};
 use crate::reply::Reply;
-use crate::store::Written;
+use dcs::Written;
 use ha::cluster::{Cluster, StoreWrite};
 use ha::config::DynamicConfig;
 use serde_json::{Map, Value};
@@ -30,8 +30,11 @@ pub async fn patch(api: &Api, changes: &Map<String, Value>) -> Reply {
         return Reply::json(200, &after);
     }
     match write(api, &after, Some(revision)).await {
-        Ok(Written::Done { .. }) => Reply::json(200, &after),
-        Ok(Written::Refused) => Reply::text(409, "somebody else changed the configuration at the same time; try again"),
+        Ok(Some(Written::Done { .. })) => Reply::json(200, &after),
+        Ok(None) => outcome_unknown(),
+        Ok(Some(Written::Refused)) => {
+            Reply::text(409, "somebody else changed the configuration at the same time; try again")
+        }
         Err(reply) => reply,
     }
 }
@@ -48,8 +51,9 @@ pub async fn put(api: &Api, after: Map<String, Value>) -> Reply {
             return Reply::json(200, &after);
         }
         match write(api, &after, current.map(|(_, revision)| revision)).await {
-            Ok(Written::Done { .. }) => return Reply::json(200, &after),
-            Ok(Written::Refused) => {}
+            Ok(Some(Written::Done { .. })) => return Reply::json(200, &after),
+            // The next round reads again, and finds the change where it was made after all.
+            Ok(Some(Written::Refused) | None) => {}
             Err(reply) => return reply,
         }
     }
@@ -61,7 +65,7 @@ fn current(cluster: &Cluster) -> Option<(Map<String, Value>, Revision)> {
     Some((serde_json::from_str(&text.value).ok()?, text.revision))
 }
 
-async fn write(api: &Api, config: &Map<String, Value>, expected: Option<Revision>) -> Result<Written, Reply> {
+async fn write(api: &Api, config: &Map<String, Value>, expected: Option<Revision>) -> Result<Option<Written>, Reply> {
     let value = Value::Object(config.clone());
     DynamicConfig::from_value(&value).map_err(|problem| Reply::text(400, problem.to_string()))?;
     let text = value.to_string();
@@ -97,9 +101,13 @@ mod tests {
     #[test]
     fn a_patch_merges_replaces_and_removes() {
         let object = |value: Value| value.as_object().cloned().unwrap();
-        let before = json!({"ttl": 30, "postgresql": {"parameters": {"a": 1, "b": 2}}, "slots": {"x": {}}, "pause": true});
+        let before =
+            json!({"ttl": 30, "postgresql": {"parameters": {"a": 1, "b": 2}}, "slots": {"x": {}}, "pause": true});
         for (changes, expected) in [
-            (json!({"ttl": 5}), json!({"ttl": 5, "postgresql": {"parameters": {"a": 1, "b": 2}}, "slots": {"x": {}}, "pause": true})),
+            (
+                json!({"ttl": 5}),
+                json!({"ttl": 5, "postgresql": {"parameters": {"a": 1, "b": 2}}, "slots": {"x": {}}, "pause": true}),
+            ),
             (
                 json!({"pause": null, "slots": null, "postgresql": {"parameters": {"a": null, "c": 3}}}),
                 json!({"ttl": 30, "postgresql": {"parameters": {"b": 2, "c": 3}}}),

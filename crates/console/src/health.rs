@@ -32,12 +32,12 @@ pub fn is_healthy(path: &str, query: &Query, snapshot: &Snapshot, now: Instant) 
         return roles.leader;
     }
     if has("master") || has("primary") || has("read-write") {
-        return roles.primary;
+        return roles.primary();
     }
     let healthy = if has("replica") {
         roles.replica
     } else if has("read-only") && !has("sync") && !has("quorum") {
-        roles.replica || roles.leads()
+        roles.replica || roles.leader
     } else if has("health") {
         snapshot.local.state == RunState::Running
     } else {
@@ -53,16 +53,16 @@ fn is_synchronous_as_asked(path: &str, roles: &Roles, snapshot: &Snapshot) -> bo
         "/sync" | "/synchronous" => sync && roles.replica,
         "/quorum" => quorum && roles.replica,
         "/async" | "/asynchronous" => !sync && !quorum && roles.replica,
-        "/read-only-sync" | "/read-only-synchronous" => roles.leads() || sync && roles.replica,
-        "/read-only-quorum" => roles.leads() || quorum && roles.replica,
+        "/read-only-sync" | "/read-only-synchronous" => roles.leader || sync && roles.replica,
+        "/read-only-quorum" => roles.leader || quorum && roles.replica,
         _ => false,
     }
 }
 
 /// What this member may be used as.
 struct Roles {
+    /// Of either kind of cluster.
     leader: bool,
-    primary: bool,
     standby_leader: bool,
     /// A replica that the query accepts.
     replica: bool,
@@ -84,11 +84,11 @@ impl Roles {
             local.holds_leader_lock(now)
         };
         let standby_leader = leader && local.role == Role::StandbyLeader;
-        Self { leader, primary: leader && !standby_leader, standby_leader, replica }
+        Self { leader, standby_leader, replica }
     }
 
-    fn leads(&self) -> bool {
-        self.primary || self.standby_leader
+    fn primary(&self) -> bool {
+        self.leader && !self.standby_leader
     }
 }
 
@@ -119,7 +119,8 @@ fn tags_match(query: &Query, snapshot: &Snapshot) -> bool {
     wanted.filter(|(_, value)| !value.is_empty()).all(|(name, value)| match snapshot.local.tags.0.get(name) {
         None | Some(Value::Null) => false,
         Some(Value::String(text)) => text == value,
-        Some(other) => other.to_string() == *value,
+        // As JSON writes it: `true`, `5`.
+        Some(other) => serde_json::to_string(other).is_ok_and(|text| text == *value),
     })
 }
 
@@ -153,10 +154,10 @@ pub fn is_ready(snapshot: &Snapshot, query: &Query, now: Instant) -> Result<(), 
         (Some("write"), _) => ("write", Lsn(0)),
         _ => ("apply", replayed(snapshot)),
     };
-    let allowed = query.get("lag").and_then(units::bytes).map_or_else(
-        || i128::from(snapshot.cluster.config().maximum_lag_on_failover),
-        i128::from,
-    );
+    let allowed = query
+        .get("lag")
+        .and_then(units::bytes)
+        .map_or_else(|| i128::from(snapshot.cluster.config().maximum_lag_on_failover), i128::from);
     let lag = position.behind(leader_end(snapshot));
     if i128::from(lag) > allowed {
         return Err(format!("Replication {mode} lag {lag} exceeds maximum allowable {allowed}"));

@@ -35,9 +35,9 @@ pub use json_text::json_text;
 pub use metrics::{MetricFamily, MetricKind, MetricsSource, Sample};
 pub use schedule::{Schedule, ScheduleError};
 pub use serve::serve;
-pub use settings::{RestApiSettings, ServerTokens};
+pub use settings::{BasicAuth, RestApiSettings, ServerTokens};
 pub use snapshot::{LocalStatus, ReplicationRow, Snapshot, Xlog};
-pub use store::{Store, StoreUnavailable, Written};
+pub use store::Store;
 
 /// The version of Patroni whose surface this is. Members write it as `version` into their key, because `patronictl`
 /// and real Patroni members read it as a version of Patroni.

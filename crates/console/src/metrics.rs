@@ -93,7 +93,11 @@ fn patroni(page: &mut Page, snapshot: &Snapshot) {
     );
     let version = local.server_version.filter(|_| answers).unwrap_or(0);
     page.gauge("patroni_postgres_server_version", "PostgreSQL's version as a number; 0 if unknown", f64::from(version));
-    page.gauge("patroni_cluster_unlocked", "1 if no member is known to hold the leader lock", is(is_unlocked(snapshot)));
+    page.gauge(
+        "patroni_cluster_unlocked",
+        "1 if no member is known to hold the leader lock",
+        is(is_unlocked(snapshot)),
+    );
     page.gauge("patroni_failsafe_mode_is_active", "1 while the failsafe mode keeps the primary up", 0.0);
     page.gauge("patroni_failsafe_mode_enabled", "1 if the failsafe mode is configured", 0.0);
     page.gauge("patroni_failsafe_member", "1 if this member counts in the failsafe mode", 0.0);
@@ -126,11 +130,7 @@ fn quorate(page: &mut Page, snapshot: &Snapshot, now: Instant) {
         "Time since the last decision",
         now.saturating_duration_since(snapshot.last_decision_at).as_secs_f64(),
     );
-    page.gauge(
-        "quorate_store_reachable",
-        "1 while the store answers",
-        f64::from(u8::from(snapshot.store_reachable)),
-    );
+    page.gauge("quorate_store_reachable", "1 while the store answers", f64::from(u8::from(snapshot.store_reachable)));
     page.gauge(
         "quorate_leader_lock",
         "1 while this member holds the leader lock and its lease has not run out",
@@ -160,7 +160,8 @@ impl Page {
 
     /// 4.1.4 becomes 040104, leading zero included, as Patroni writes it.
     fn padded_version(&mut self) {
-        let digits: String = PATRONI_VERSION.split('.').map(|part| format!("{part:0>2}")).collect();
+        let parts: Vec<String> = PATRONI_VERSION.split('.').map(|part| format!("{part:0>2}")).collect();
+        let digits = parts.concat();
         self.line("patroni_version", "Version of Patroni that this API follows", "gauge", &digits);
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// A restart with a long shutdown checkpoint takes minutes; nobody keeps a connection open for longer than this.
-const RESTART_WAIT_MAX: Duration = Duration::from_mins(10);
+const RESTART_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
 /// Everything else is only begun before it is answered.
 const COMMAND_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -123,7 +123,11 @@ mod tests {
             (json!({"timeout": 0}), 400, "Timeout should be a positive number of seconds"),
             (json!({"timeout": "soon"}), 400, "Timeout should be a positive number of seconds"),
             (json!({"colour": "red"}), 400, "Unknown filter for the scheduled restart: colour"),
-            (json!({"schedule": "2026-08-01T20:00"}), 400, "Timezone information is mandatory for the scheduled restart"),
+            (
+                json!({"schedule": "2026-08-01T20:00"}),
+                400,
+                "Timezone information is mandatory for the scheduled restart",
+            ),
             (json!({"schedule": "2020-01-01T00:00Z"}), 422, "Cannot schedule restart in the past"),
             (
                 json!({"schedule": null}),

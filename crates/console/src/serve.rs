@@ -26,7 +26,7 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// For the head of a request, and so also for how long a kept connection may be idle.
 pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
 /// A client that never reads its answers would hold its place for ever; longer than the longest restart.
-pub const CONNECTION_AGE_MAX: Duration = Duration::from_mins(15);
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(15 * 60);
 /// How long answers under way may take when the server stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// Accepting fails when the process has no file descriptors left; trying again at once would only burn a core.
@@ -61,10 +61,7 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
     let _ = tokio::time::timeout(DRAIN_MAX, drained).await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer.ip(), place)),

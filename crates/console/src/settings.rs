@@ -5,9 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 #[derive(Clone, Debug, Default)]
 pub struct RestApiSettings {
-    /// What the `Authorization` header must say; `None`: no password is asked for. Not readable back, so that it cannot
-    /// end up in a log.
-    authorization: Option<Secret>,
+    /// `restapi.authentication`: changes need this user name and password; `None`: nobody is asked.
+    pub authentication: Option<BasicAuth>,
     /// Addresses, networks (`10.0.0.0/8`) and host names from which changes are allowed; empty: from everywhere.
     pub allowlist: Vec<String>,
     /// The members' own REST addresses are allowed too.
@@ -17,22 +16,24 @@ pub struct RestApiSettings {
     pub server_tokens: ServerTokens,
 }
 
-impl RestApiSettings {
-    /// `restapi.authentication`: changes need this user name and password.
-    pub fn with_basic_auth(mut self, username: &str, password: &str) -> Self {
-        self.authorization = Some(Secret(format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))));
-        self
+/// A user name and password. Cannot be read back or printed, so that it does not end up in a log.
+#[derive(Clone)]
+pub struct BasicAuth {
+    /// What the `Authorization` header must say.
+    header: String,
+}
+
+impl BasicAuth {
+    pub fn new(username: &str, password: &str) -> Self {
+        Self { header: format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))) }
     }
 
-    pub(crate) fn authorization(&self) -> Option<&str> {
-        self.authorization.as_ref().map(|secret| secret.0.as_str())
+    pub(crate) fn header(&self) -> &str {
+        &self.header
     }
 }
 
-#[derive(Clone)]
-struct Secret(String);
-
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for BasicAuth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("(hidden)")
     }

@@ -52,6 +52,7 @@ impl Snapshot {
 
 /// This member and its PostgreSQL.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a field of Patroni's status")]
 pub struct LocalStatus {
     /// [`RunState::Other`] (`unknown`) when PostgreSQL should run but does not answer.
     pub state: RunState,

@@ -11,6 +11,7 @@ use serde_json::Value;
 use types::{Lsn, MemberName, Scope, SystemId, Timeline};
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the format is Patroni's")]
 pub struct StatusBody<'a> {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +65,7 @@ enum XlogBody {
     Replica { received_location: Lsn, replayed_location: Lsn, replayed_timestamp: Option<String>, paused: bool },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -121,4 +123,3 @@ pub fn answers(state: RunState) -> bool {
 pub fn is_unlocked(snapshot: &Snapshot) -> bool {
     snapshot.known_cluster().is_none_or(|cluster| cluster.leader.is_none())
 }
-

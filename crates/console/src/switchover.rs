@@ -4,12 +4,12 @@
 //! another member holds the leader lock and has said that it accepts writes. (Patroni reports it at the lock, after
 //! sleeping a second; here the snapshots are waited for, so the answer comes when it is true.)
 
-use crate::api::Api;
+use crate::api::{Api, outcome_unknown};
 use crate::cluster_json::is_sync_standby;
 use crate::reply::Reply;
 use crate::schedule::Schedule;
 use crate::snapshot::Snapshot;
-use crate::store::Written;
+use dcs::Written;
 use ha::cluster::{Cluster, FailoverRequest, Member, StoreWrite};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -20,7 +20,8 @@ use types::{MemberName, Revision};
 
 /// Patroni waits twice the larger of this and `loop_wait`.
 const RESULT_WAIT_MIN: Duration = Duration::from_secs(10);
-/// Another wish may be written at the same moment. Whoever comes last wins, as with Patroni.
+/// Another wish may be written at the same moment, or the store may change its leader. Whoever comes last wins, as with
+/// Patroni.
 const WRITE_ATTEMPTS_MAX: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,8 @@ async fn try_begin(api: &Api, action: Action, body: &Map<String, Value>) -> Resu
         let is_scheduled = plan.request.scheduled_at.is_some();
         let expected = cluster.failover.as_ref().map(|failover| failover.revision);
         let write = StoreWrite::PutFailover { request: plan.request.clone(), expected };
-        let Written::Done { revision } = api.write(write).await? else { continue };
+        // Refused or unknown: the next round reads again. The same wish written twice is still one wish.
+        let Some(Written::Done { revision }) = api.write(write).await? else { continue };
         if is_scheduled {
             return Ok(Reply::text(202, format!("{} scheduled", plan.action.title())));
         }
@@ -105,8 +107,11 @@ pub async fn cancel(api: &Api) -> Reply {
         return Reply::text(404, "no switchover is scheduled");
     };
     match api.write(StoreWrite::DeleteFailover { expected: failover.revision }).await {
-        Ok(Written::Done { .. }) => Reply::text(200, "scheduled switchover deleted"),
-        Ok(Written::Refused) => Reply::text(409, "the scheduled switchover was changed at the same time; try again"),
+        Ok(Some(Written::Done { .. })) => Reply::text(200, "scheduled switchover deleted"),
+        Ok(None) => outcome_unknown(),
+        Ok(Some(Written::Refused)) => {
+            Reply::text(409, "the scheduled switchover was changed at the same time; try again")
+        }
         Err(reply) => reply,
     }
 }

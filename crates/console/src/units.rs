@@ -4,15 +4,15 @@
 
 /// Bytes; a number alone is bytes. Units are case sensitive, and powers of 1024.
 pub fn bytes(text: &str) -> Option<i64> {
-    in_units(text, &[("B", 1.0), ("kB", 1024.0), ("MB", 1_048_576.0), ("GB", 1_073_741_824.0), ("TB", 1_099_511_627_776.0)])
+    in_units(
+        text,
+        &[("B", 1.0), ("kB", 1024.0), ("MB", 1_048_576.0), ("GB", 1_073_741_824.0), ("TB", 1_099_511_627_776.0)],
+    )
 }
 
 /// Whole seconds; a number alone is seconds.
 pub fn seconds(text: &str) -> Option<i64> {
-    in_units(
-        text,
-        &[("us", 0.000_001), ("ms", 0.001), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("d", 86_400.0)],
-    )
+    in_units(text, &[("us", 0.000_001), ("ms", 0.001), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("d", 86_400.0)])
 }
 
 fn in_units(text: &str, units: &[(&str, f64)]) -> Option<i64> {
@@ -54,7 +54,9 @@ mod tests {
         ] {
             assert_eq!(bytes(text), expected, "{text}");
         }
-        for (text, expected) in [("10", Some(10)), ("2min", Some(120)), ("1500 ms", Some(2)), ("1d", Some(86_400)), ("x", None)] {
+        for (text, expected) in
+            [("10", Some(10)), ("2min", Some(120)), ("1500 ms", Some(2)), ("1d", Some(86_400)), ("x", None)]
+        {
             assert_eq!(seconds(text), expected, "{text}");
         }
     }

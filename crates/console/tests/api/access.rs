@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use console::{Outcome, RestApiSettings, ServerTokens};
+use console::{BasicAuth, Outcome, RestApiSettings, ServerTokens};
 use std::sync::Arc;
 
 fn reload(authorization: Option<&str>) -> Request<Body> {
@@ -14,6 +14,10 @@ fn reload(authorization: Option<&str>) -> Request<Body> {
         request = request.header("authorization", value);
     }
     request.body(Body::empty()).unwrap()
+}
+
+fn with_password(settings: RestApiSettings, username: &str, password: &str) -> RestApiSettings {
+    RestApiSettings { authentication: Some(BasicAuth::new(username, password)), ..settings }
 }
 
 /// Plays the agent: whatever is asked for is scheduled.
@@ -32,7 +36,7 @@ fn obliging(settings: RestApiSettings) -> World {
 
 #[tokio::test]
 async fn a_password_is_asked_for_only_where_something_changes() {
-    let world = obliging(RestApiSettings::default().with_basic_auth("admin", "secret:1"));
+    let world = obliging(with_password(RestApiSettings::default(), "admin", "secret:1"));
     let good = format!("Basic {}", STANDARD.encode("admin:secret:1"));
     let bad = format!("Basic {}", STANDARD.encode("admin:secret:2"));
     for (authorization, status, text) in [
@@ -69,8 +73,8 @@ async fn the_allowlist_comes_before_the_password() {
         (listed(&[], true), "10.0.0.9", 403),
         (listed(&["10.0.0.9"], true), "10.0.0.9", 202),
         (listed(&["10.0.0.9"], false), "10.0.0.2", 403),
-        (listed(&["10.0.0.9"], false).with_basic_auth("a", "b"), "10.0.0.2", 403),
-        (listed(&["10.0.0.9"], false).with_basic_auth("a", "b"), "10.0.0.9", 401),
+        (with_password(listed(&["10.0.0.9"], false), "a", "b"), "10.0.0.2", 403),
+        (with_password(listed(&["10.0.0.9"], false), "a", "b"), "10.0.0.9", 401),
     ] {
         let what = format!("{peer} {settings:?}");
         let world = obliging(settings);

@@ -96,10 +96,7 @@ async fn the_cluster() {
     let view = cluster_as_json(&world.store.cluster());
     assert_eq!(view["members"][1]["role"], "sync_standby");
     assert_eq!(view["pause"], true);
-    assert_eq!(
-        view["scheduled_switchover"],
-        json!({"at": "2026-08-01T20:00:00+00:00", "from": "pg1", "to": "pg2"})
-    );
+    assert_eq!(view["scheduled_switchover"], json!({"at": "2026-08-01T20:00:00+00:00", "from": "pg1", "to": "pg2"}));
 }
 
 #[tokio::test]

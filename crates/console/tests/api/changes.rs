@@ -21,12 +21,7 @@ async fn a_patch_is_merged_checked_and_written() {
             "ttl: 0.1 is out of range; expected 1 to 3600",
             r#"{"loop_wait":10,"postgresql":{"parameters":{"work_mem":"8MB"}},"ttl":20}"#,
         ),
-        (
-            r#"{"postgresql":null}"#,
-            200,
-            r#"{"loop_wait": 10, "ttl": 20}"#,
-            r#"{"loop_wait":10,"ttl":20}"#,
-        ),
+        (r#"{"postgresql":null}"#, 200, r#"{"loop_wait": 10, "ttl": 20}"#, r#"{"loop_wait":10,"ttl":20}"#),
     ] {
         let answer = ask(&world.api, "PATCH", "/config", Some(body)).await;
         assert_eq!((answer.status, answer.body.as_str()), (status, text), "{body}");
@@ -70,7 +65,10 @@ async fn somebody_faster_or_a_store_that_is_away_is_told() {
         ("DELETE", "/switchover", None),
     ] {
         let answer = ask(&world.api, method, path, body).await;
-        assert_eq!(answer.body, "DCS is not accessible: connection refused", "{method} {path}");
+        assert_eq!(
+            answer.body, "DCS is not accessible: no member of the store at store answered: connection refused",
+            "{method} {path}"
+        );
         assert_eq!(answer.status, 503);
     }
 }
@@ -171,4 +169,20 @@ async fn a_restart_cannot_be_scheduled_in_the_pause() {
     world.publish(|snapshot| snapshot.local.pause = true);
     let answer = ask(&world.api, "POST", "/restart", Some(r#"{"schedule":"2099-01-01T00:00Z"}"#)).await;
     assert_eq!((answer.status, answer.body.as_str()), (500, "Can't schedule restart in the paused state"));
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_is_looked_up_before_it_is_tried_again() {
+    let world = World::new();
+    world.store.set_mute();
+    let answer = ask(&world.api, "PATCH", "/config", Some(r#"{"ttl":20}"#)).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("look before you try again"), "{}", answer.body);
+    world.store.set_mute();
+    let before = world.store.cluster().revision;
+    assert_eq!(ask(&world.api, "PUT", "/config", Some(r#"{"ttl":40}"#)).await.status, 200);
+    assert_eq!(world.store.cluster().revision.0, before.0 + 1, "it was written once");
+    world.store.set_mute();
+    let body = r#"{"leader":"pg1","candidate":"pg2","scheduled_at":"2099-01-01T02:00+02:00"}"#;
+    assert_eq!(ask(&world.api, "POST", "/switchover", Some(body)).await.status, 202);
 }

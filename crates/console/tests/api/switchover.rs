@@ -14,7 +14,12 @@ async fn what_makes_no_sense_is_refused_with_patronis_words() {
     let past = "Cannot schedule switchover in the past";
     for (path, body, status, text) in [
         ("/switchover", r#"{"candidate":"pg2"}"#, 400, "Switchover could be performed only from a specific leader"),
-        ("/switchover", r#"{"leader":null,"candidate":"pg2"}"#, 400, "Switchover could be performed only from a specific leader"),
+        (
+            "/switchover",
+            r#"{"leader":null,"candidate":"pg2"}"#,
+            400,
+            "Switchover could be performed only from a specific leader",
+        ),
         ("/failover", r#"{"leader":"pg1"}"#, 400, "Failover could be performed only to a specific candidate"),
         ("/failover", r#"{"candidate":"pg2","scheduled_at":"2099-01-01T00:00Z"}"#, 400, "Failover can't be scheduled"),
         ("/switchover", r#"{"leader":"pg1","candidate":"pg1"}"#, 400, "Switchover target and source are the same"),
@@ -114,7 +119,9 @@ async fn lead(world: &World, name: &str) {
     seen(world).await;
     world.store.put(&format!("members/{name}"), &member(name, "primary", r#","quorate":{"claim":true}"#));
     seen(world).await;
-    world.store.put(&format!("members/{name}"), &member(name, "primary", r#","quorate":{"claim":true,"writable":true}"#));
+    world
+        .store
+        .put(&format!("members/{name}"), &member(name, "primary", r#","quorate":{"claim":true,"writable":true}"#));
     seen(world).await;
 }
 

@@ -77,7 +77,8 @@ async fn whatever_is_sent_is_answered_and_the_server_lives_on() {
 #[tokio::test]
 async fn one_connection_takes_many_requests() {
     let server = start().await;
-    let requests = "GET /patroni HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3) + "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let requests = "GET /patroni HTTP/1.1\r\nHost: x\r\n\r\n".repeat(3)
+        + "HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let answer = talk(server.address, requests.as_bytes()).await;
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 4, "{answer}");
 }

@@ -2,7 +2,8 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
-use console::{Api, CommandRequest, LocalStatus, RestApiSettings, Snapshot, Store, StoreUnavailable, Written, Xlog};
+use console::{Api, CommandRequest, LocalStatus, RestApiSettings, Snapshot, Store, Xlog};
+use dcs::{DcsError, Written};
 use futures_util::future::BoxFuture;
 use ha::cluster::{Cluster, Keys, Role, RunState, StoreWrite};
 use kv::{Compare, CompareResult, CompareTarget, Event, EventKind, KeyRange, KeyValue, TxnOperation};
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
-use types::{Lsn, MemberName, Revision, Scope, SystemId, Timeline};
+use types::{Lsn, Revision, Scope, SystemId, Timeline};
 
 /// Enough of a store: keys with revisions, and transactions that compare revisions.
 #[derive(Default)]
@@ -26,6 +27,7 @@ struct State {
     down: bool,
     /// Somebody else changes the configuration just before each write.
     contended: bool,
+    mute: bool,
 }
 
 pub fn keys() -> Keys {
@@ -78,11 +80,16 @@ impl FakeStore {
         cluster
     }
 
-    fn commit(&self, write: &StoreWrite) -> Result<Written, StoreUnavailable> {
+    /// The next write is carried out, but nobody hears of it.
+    pub fn set_mute(&self) {
+        self.state.lock().unwrap().mute = true;
+    }
+
+    fn commit(&self, write: &StoreWrite) -> Result<Written, DcsError> {
         let txn = write.to_txn(&keys());
         let mut state = self.state.lock().unwrap();
         if state.down {
-            return Err(StoreUnavailable("connection refused".into()));
+            return Err(unreachable());
         }
         if state.contended {
             state.revision += 1;
@@ -106,8 +113,15 @@ impl FakeStore {
                 other => panic!("not used by the API: {other:?}"),
             }
         }
+        if std::mem::take(&mut state.mute) {
+            return Err(DcsError::OutcomeUnknown { endpoint: "store".into(), why: "cut".into() });
+        }
         Ok(Written::Done { revision: Revision(revision) })
     }
+}
+
+fn unreachable() -> DcsError {
+    DcsError::Unreachable { endpoints: vec!["store".into()], why: "connection refused".into() }
 }
 
 impl State {
@@ -123,13 +137,13 @@ impl State {
 }
 
 impl Store for FakeStore {
-    fn load(&self) -> BoxFuture<'_, Result<Cluster, StoreUnavailable>> {
+    fn load(&self) -> BoxFuture<'_, Result<Cluster, DcsError>> {
         let down = self.state.lock().unwrap().down;
         let cluster = self.cluster();
-        Box::pin(async move { if down { Err(StoreUnavailable("connection refused".into())) } else { Ok(cluster) } })
+        Box::pin(async move { if down { Err(unreachable()) } else { Ok(cluster) } })
     }
 
-    fn write(&self, write: StoreWrite) -> BoxFuture<'_, Result<Written, StoreUnavailable>> {
+    fn write(&self, write: StoreWrite) -> BoxFuture<'_, Result<Written, DcsError>> {
         Box::pin(async move { self.commit(&write) })
     }
 }
@@ -160,7 +174,10 @@ impl World {
         store.put("members/pg1", &member("pg1", "primary", r#","xlog_location":50331648,"timeline":2"#));
         let streams = r#","xlog_location":50330624,"receive_lsn":50331648,"replay_lsn":50330624,"replication_state":"streaming","timeline":2"#;
         store.put("members/pg2", &member("pg2", "replica", streams));
-        store.put("members/pg3", &member("pg3", "replica", r#","pending_restart":true,"tags":{"nofailover":true,"zone":"b"}"#));
+        store.put(
+            "members/pg3",
+            &member("pg3", "replica", r#","pending_restart":true,"tags":{"nofailover":true,"zone":"b"}"#),
+        );
         let snapshot = Snapshot {
             cluster: Arc::new(store.cluster()),
             store_reachable: true,
@@ -250,8 +267,4 @@ pub fn replica() -> LocalStatus {
         replication_state: Some("streaming".into()),
         ..primary()
     }
-}
-
-pub fn name(text: &str) -> MemberName {
-    text.into()
 }
