@@ -114,7 +114,7 @@ pub(crate) async fn begin(launcher: &Launcher, data_dir: &Path, existing: Existi
     let (launcher, data_dir) = (launcher.clone(), data_dir.to_owned());
     durable::blocking(move || {
         // A symbolic link stays what it is; the directory behind it is moved and made anew.
-        let data_dir = fs::canonicalize(&data_dir).unwrap_or(data_dir);
+        let data_dir = behind_links(&data_dir);
         make_room(&data_dir, existing)?;
         fs::create_dir_all(&data_dir).map_err(Error::file("make", &data_dir))?;
         launcher.adopt(&data_dir)?;
@@ -218,8 +218,13 @@ fn remove_all_in(dir: &Path) -> Result<()> {
 }
 
 fn rewind_marker(data_dir: &Path) -> PathBuf {
-    let real = fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-    with_suffix(&real, REWINDING)
+    with_suffix(&behind_links(data_dir), REWINDING)
+}
+
+/// Not on Windows: its canonical form (`\\?\C:\...`) is not understood by PostgreSQL's tools.
+fn behind_links(path: &Path) -> PathBuf {
+    let real = if cfg!(windows) { None } else { fs::canonicalize(path).ok() };
+    real.unwrap_or_else(|| path.to_owned())
 }
 
 /// From here until [`remove_marker`] the directory counts as unusable.
