@@ -1,1 +1,71 @@
-fn main() {}
+//! `quorate`: one binary per server. The command line decides which of its parts runs.
+
+mod agent;
+mod cli;
+mod guard;
+mod startup;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// Keeps PostgreSQL available
+#[derive(Parser)]
+#[command(name = "quorate", disable_version_flag = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(flatten)]
+    global: cli::GlobalArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run this server's member: the guard, and under it the worker and PostgreSQL
+    Agent {
+        /// The member's configuration: any patroni.yml, with the sections store: and proxy: if wanted
+        config: PathBuf,
+    },
+    /// The agent's worker; started by the guard
+    #[command(hide = true)]
+    Worker { config: PathBuf },
+    #[command(flatten)]
+    Client(cli::CliCommand),
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let code = match arguments.command {
+        Command::Agent { config } => startup::agent(&config),
+        Command::Worker { config } => worker(&config),
+        Command::Client(command) => client(arguments.global, command),
+    };
+    std::process::exit(code);
+}
+
+fn client(global: cli::GlobalArguments, command: cli::CliCommand) -> i32 {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(cli::run(global, command)),
+        Err(error) => {
+            eprintln!("quorate: {error}");
+            cli::EXIT_FAILED
+        }
+    }
+}
+
+fn worker(config: &std::path::Path) -> i32 {
+    // Standard output belongs to the guard.
+    let filter = EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    match agent::run(config) {
+        agent::WorkerEnd::Finished => 0,
+        agent::WorkerEnd::Failed(error) => {
+            tracing::error!("{error:#}");
+            cli::EXIT_FAILED
+        }
+        agent::WorkerEnd::Fatal(error) => {
+            eprintln!("quorate: {error:#}");
+            guard::EXIT_FATAL
+        }
+    }
+}

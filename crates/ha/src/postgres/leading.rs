@@ -121,7 +121,6 @@ pub(super) fn release(draft: &mut Draft<'_>, fence: &Fence, end: Option<Lsn>) {
         quorate.writable = false;
     }
     let slots = draft.cluster.status.as_ref().map(|status| status.value.slots.clone()).unwrap_or_default();
-    draft.memory.switchover = None;
     draft.write(StoreWrite::ReleaseLeader {
         fence: fence.clone(),
         lease: lease.id,
@@ -146,7 +145,7 @@ fn note_status(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
 
 /// Adds the lines of PostgreSQL's own history file that the store does not have, with when and who.
 fn note_history(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
-    if draft.memory.history_of == running.timeline || running.history.is_empty() {
+    if running.history.is_empty() {
         return;
     }
     let known = draft.cluster.history.as_ref().map(|history| history.value.clone()).unwrap_or_default();
@@ -161,7 +160,6 @@ fn note_history(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
         last.timestamp = Some(draft.view.wall.clone());
         last.new_leader = Some(draft.view.me.to_string());
     }
-    draft.memory.history_of = running.timeline;
     if lines != known {
         draft.write(StoreWrite::PutHistory { fence: fence.clone(), lines });
     }

@@ -22,8 +22,6 @@ pub struct Memory {
     pub needs_clone: bool,
     /// `rejoin` looked at the data directory and found it fit to follow on this timeline.
     pub rejoined: Option<Timeline>,
-    /// The timeline whose history is written.
-    pub history_of: Timeline,
     /// Slots made for members, and when the member was last seen.
     pub member_slots: BTreeMap<String, Millis>,
     pub status_written: Option<(Millis, Lsn)>,

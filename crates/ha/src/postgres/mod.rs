@@ -17,11 +17,12 @@ mod switchover;
 mod synchronous;
 mod view;
 
-pub use decide::{Action, Decision, Job, decide};
+pub use decide::{Action, Arming, Decision, Job, decide};
 pub use election::{obstacles, switchover_obstacles};
 pub use explain::{Explanation, explain};
 pub use leading::slot_name;
 pub use memory::Memory;
+pub use synchronous::names_at_start;
 pub use view::{
     DataDirectory, DcsView, GuardView, JobState, JobView, PostgresView, Request, Running, Server, Standby, View,
 };

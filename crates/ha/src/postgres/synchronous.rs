@@ -7,7 +7,8 @@
 use super::decide::{Action, Draft};
 use super::memory::Enforced;
 use super::view::{Running, Standby};
-use crate::cluster::{Fence, StoreWrite, SyncState};
+use crate::cluster::{Cluster, Fence, StoreWrite, SyncState};
+use crate::config::DynamicConfig;
 use crate::reason::Reason;
 use std::collections::BTreeSet;
 use types::MemberName;
@@ -107,6 +108,16 @@ fn enforce(draft: &mut Draft<'_>, running: &Running, members: &BTreeSet<MemberNa
         draft.actions.push(Action::SetSynchronousStandbyNames { names: names.clone() });
     }
     names
+}
+
+/// What a server that starts or is promoted as the primary must enforce from its first commit on: everybody in `/sync`,
+/// because any of them may be promoted next.
+pub fn names_at_start(cluster: &Cluster, config: &DynamicConfig) -> String {
+    if !config.is_synchronous() {
+        return String::new();
+    }
+    let listed = cluster.sync.as_ref().map(|sync| sync.value.standbys.clone()).unwrap_or_default();
+    setting(&listed, config.synchronous_mode_strict)
 }
 
 fn setting(members: &BTreeSet<MemberName>, strict: bool) -> String {

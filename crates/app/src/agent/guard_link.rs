@@ -1,0 +1,128 @@
+//! The worker's end of the line to the guard: one JSON message per line, over standard input and output.
+
+use ha::guard::{FromGuard, ToGuard};
+use platform::boot_clock;
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use tokio::sync::{mpsc, watch};
+use types::Millis;
+
+/// Messages that may wait to be written. A guard that does not read for longer is frozen, and the lease is not renewed.
+const OUTGOING_MAX: usize = 256;
+const INCOMING_MAX: usize = 256;
+const THREAD_STACK_BYTES: usize = 64 * 1024;
+
+/// What the guard last said, for everybody who waits for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuardState {
+    pub postmaster: Option<u32>,
+    pub armed: Option<Millis>,
+    /// Grows with every `Started`, `StartFailed` and `Exited`, so that a waiter sees what came after it began to wait.
+    pub sequence: u64,
+    pub start_failed: Option<String>,
+    pub exited: Option<String>,
+}
+
+#[derive(Clone)]
+pub struct GuardLink {
+    outgoing: SyncSender<String>,
+    state: watch::Receiver<GuardState>,
+    answered_at: Arc<AtomicU64>,
+    sequence: Arc<AtomicU64>,
+}
+
+impl GuardLink {
+    /// Starts the reading and the writing thread. The receiver ends when the guard is gone.
+    pub fn start() -> std::io::Result<(Self, mpsc::Receiver<FromGuard>)> {
+        let (outgoing, to_write) = sync_channel::<String>(OUTGOING_MAX);
+        thread("to-guard", move || {
+            let mut stdout = std::io::stdout().lock();
+            while let Ok(line) = to_write.recv() {
+                if writeln!(stdout, "{line}").and_then(|()| stdout.flush()).is_err() {
+                    return;
+                }
+            }
+        })?;
+        let (events, receiver) = mpsc::channel(INCOMING_MAX);
+        let (publish, state) = watch::channel(GuardState::default());
+        let answered_at = Arc::new(AtomicU64::new(0));
+        let answered = answered_at.clone();
+        thread("from-guard", move || {
+            for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+                let Ok(message) = serde_json::from_str::<FromGuard>(&line) else { continue };
+                answered.store(boot_clock().0, Ordering::Release);
+                note(&publish, &message);
+                if !matches!(message, FromGuard::Alive { .. }) && events.blocking_send(message).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok((Self { outgoing, state, answered_at, sequence: Arc::default() }, receiver))
+    }
+
+    /// Hands a message to the writing thread; `false`: the guard does not take any.
+    pub fn send(&self, message: &ToGuard) -> bool {
+        let Ok(line) = serde_json::to_string(message) else { return false };
+        match self.outgoing.try_send(line) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    pub fn heartbeat(&self) {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        self.send(&ToGuard::Heartbeat { sequence });
+    }
+
+    /// When the guard last said anything.
+    pub fn answered_at(&self) -> Millis {
+        Millis(self.answered_at.load(Ordering::Acquire))
+    }
+
+    pub fn state(&self) -> GuardState {
+        self.state.borrow().clone()
+    }
+
+    /// Waits until the guard's state is as wanted. An error: the guard is gone.
+    pub async fn wait_for(&self, wanted: impl FnMut(&GuardState) -> bool) -> Result<GuardState, watch::error::RecvError> {
+        self.state.clone().wait_for(wanted).await.map(|state| state.clone())
+    }
+}
+
+fn note(publish: &watch::Sender<GuardState>, message: &FromGuard) {
+    publish.send_if_modified(|state| {
+        let before = state.clone();
+        match message {
+            FromGuard::Hello { postmaster, fence, .. } => {
+                state.postmaster = *postmaster;
+                state.armed = *fence;
+            }
+            FromGuard::Started { pid } => {
+                state.postmaster = Some(*pid);
+                state.start_failed = None;
+                state.exited = None;
+                state.sequence += 1;
+            }
+            FromGuard::StartFailed { why } => {
+                state.start_failed = Some(why.clone());
+                state.sequence += 1;
+            }
+            FromGuard::Exited { status } => {
+                state.postmaster = None;
+                state.armed = None;
+                state.exited = Some(status.clone());
+                state.sequence += 1;
+            }
+            FromGuard::Fenced { .. } => state.armed = None,
+            FromGuard::Armed { until } => state.armed = *until,
+            FromGuard::Alive { .. } | FromGuard::Terminate | FromGuard::Reload => {}
+        }
+        *state != before
+    });
+}
+
+fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).stack_size(THREAD_STACK_BYTES).spawn(body).map(drop)
+}

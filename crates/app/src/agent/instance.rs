@@ -1,0 +1,311 @@
+//! The one PostgreSQL of this member: where it is, how it is configured, how it is reached.
+//!
+//! Deliberately without decisions. The invariant: the configuration on disk is always written from one `Desired`, under
+//! one lock, so that two writers cannot mix theirs.
+
+use config::{MemberConfig, PostgresqlConfig, User};
+use ha::cluster::{Cluster, HistoryLine};
+use ha::config::DynamicConfig;
+use ha::guard::StartCommand;
+use ha::postgres::DataDirectory;
+use postgres::configuration::{Locations, Written, default_hba};
+use postgres::data_directory::{DataDirectoryState, Unusable};
+use postgres::options::ToolOption;
+use postgres::postmaster::PostmasterCommand;
+use postgres::slot::slot_name;
+use postgres::sql::{Account, Accounts, Local, LocalAddress, Timeouts};
+use postgres::{Binaries, Configuration, Conninfo, Launcher, Role, Secret, Settings, Standby, Version};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use types::{MemberName, Timeline};
+
+pub struct Instance {
+    pub member: Arc<MemberConfig>,
+    pub settings: PostgresqlConfig,
+    pub binaries: Binaries,
+    pub version: Version,
+    pub launcher: Launcher,
+    pub configuration: Configuration,
+    /// For questions that are answered at once.
+    pub sql: Local,
+    /// For statements that take their time, so that the questions need not wait behind them.
+    pub slow_sql: Local,
+    desired: Mutex<Desired>,
+}
+
+/// The parts of the member's own file that a reload changes.
+#[derive(Clone, Debug, Default)]
+struct FromFile {
+    parameters: BTreeMap<String, String>,
+    hba: Vec<String>,
+    ident: Vec<String>,
+}
+
+impl FromFile {
+    fn of(settings: &PostgresqlConfig) -> Self {
+        Self { parameters: settings.parameters.clone(), hba: settings.pg_hba.clone(), ident: settings.pg_ident.clone() }
+    }
+}
+
+/// Everything the configuration files are written from.
+#[derive(Clone, Debug, Default)]
+struct Desired {
+    file: FromFile,
+    dynamic: DynamicConfig,
+    synchronous_standby_names: String,
+    /// `None`: a primary.
+    standby: Option<Upstream>,
+}
+
+/// Whom a standby streams from; nobody while there is no leader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upstream {
+    pub leader: Option<(MemberName, String, u16)>,
+}
+
+impl Upstream {
+    /// The address a member published, if it did.
+    pub fn to(cluster: &Cluster, name: &MemberName) -> Option<Self> {
+        let (host, port) = member_address(cluster, name)?;
+        Some(Self { leader: Some((name.clone(), host, port)) })
+    }
+}
+
+/// Host and port of a member's PostgreSQL, from `conn_url`.
+pub fn member_address(cluster: &Cluster, name: &MemberName) -> Option<(String, u16)> {
+    let (host, port) = cluster.members.get(name)?.data.postgres_address()?.rsplit_once(':')?;
+    Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))
+}
+
+impl Instance {
+    pub async fn open(member: Arc<MemberConfig>, settings: PostgresqlConfig) -> postgres::Result<Self> {
+        let launcher = Launcher::default();
+        let binaries = Binaries::find_named(settings.bin_dir.as_deref(), &settings.bin_name)?;
+        let version = binaries.version(&launcher).await?;
+        let locations = Locations {
+            data_dir: settings.data_dir.clone(),
+            config_dir: settings.config_dir.clone(),
+            pgpass: settings.pgpass.clone().unwrap_or_else(|| beside(&settings.data_dir, "pgpass")),
+            custom_conf: None,
+        };
+        let sockets = settings.parameters.get("unix_socket_directories").map(PathBuf::from);
+        let address = LocalAddress::new(
+            &settings.listen_hosts.join(","),
+            settings.port,
+            sockets.as_ref().filter(|_| settings.use_unix_socket),
+        );
+        let superuser = &settings.authentication.superuser;
+        let local = || Local::new(&address, &superuser.username, password(superuser), Timeouts::default());
+        Ok(Self {
+            configuration: Configuration::new(locations, launcher.clone()),
+            sql: local(),
+            slow_sql: local(),
+            desired: Mutex::new(Desired { file: FromFile::of(&settings), ..Desired::default() }),
+            member,
+            settings,
+            binaries,
+            version,
+            launcher,
+        })
+    }
+
+    /// Looks at the data directory; an unreadable one is reported as invalid.
+    pub async fn data_directory(&self) -> DataDirectory {
+        let state = postgres::data_directory::state(&self.binaries, &self.version, &self.launcher, &self.settings.data_dir);
+        match state.await {
+            // Made half-way: it is worth nothing, and making it again replaces it.
+            Ok(DataDirectoryState::Missing | DataDirectoryState::Empty | DataDirectoryState::Unusable(Unusable::Unfinished)) => {
+                DataDirectory::Empty
+            }
+            Ok(DataDirectoryState::Valid(control)) => DataDirectory::Valid {
+                system_id: control.system_identifier.clone(),
+                timeline: control.reached().0.max(control.timeline),
+                was_primary: !control.state.was_standby(),
+                clean: control.state.is_clean(),
+                checkpoint: control.checkpoint,
+            },
+            Ok(DataDirectoryState::Unusable(why)) => DataDirectory::Invalid { why: why.to_string() },
+            Err(error) => DataDirectory::Invalid { why: error.to_string() },
+        }
+    }
+
+    /// The member's file was read again.
+    pub async fn reload(&self, settings: &PostgresqlConfig) {
+        self.desired.lock().await.file = FromFile::of(settings);
+    }
+
+    pub async fn set_dynamic(&self, dynamic: &DynamicConfig) {
+        self.desired.lock().await.dynamic = dynamic.clone();
+    }
+
+    /// Takes over what a running server has, before anything is written: this worker may be new to it.
+    pub async fn adopt(&self, in_recovery: bool, synchronous_standby_names: &str) {
+        let mut desired = self.desired.lock().await;
+        desired.standby = in_recovery.then(Upstream::default);
+        synchronous_standby_names.clone_into(&mut desired.synchronous_standby_names);
+    }
+
+    pub async fn set_synchronous_standby_names(&self, names: &str) -> postgres::Result<bool> {
+        let mut desired = self.desired.lock().await;
+        names.clone_into(&mut desired.synchronous_standby_names);
+        self.write(&desired, false).await.map(|written| written.changed)
+    }
+
+    /// Sets the role of the running server and writes everything.
+    pub async fn set_role(&self, standby: Option<Upstream>) -> postgres::Result<Written> {
+        let mut desired = self.desired.lock().await;
+        desired.standby = standby;
+        self.write(&desired, false).await
+    }
+
+    /// Writes everything for a start in this role, enforcing these synchronous standbys from the first commit on.
+    pub async fn prepare_start(&self, standby: Option<Upstream>, synchronous_standby_names: String) -> postgres::Result<Written> {
+        let mut desired = self.desired.lock().await;
+        desired.standby = standby;
+        desired.synchronous_standby_names = synchronous_standby_names;
+        self.write(&desired, true).await
+    }
+
+    /// Writes everything again as it is desired now.
+    pub async fn rewrite(&self) -> postgres::Result<Written> {
+        let desired = self.desired.lock().await;
+        self.write(&desired, false).await
+    }
+
+    async fn write(&self, desired: &Desired, for_start: bool) -> postgres::Result<Written> {
+        let control = if for_start {
+            Some(postgres::ControlData::read(&self.binaries, &self.launcher, &self.settings.data_dir).await?)
+        } else {
+            None
+        };
+        let role = match &desired.standby {
+            None => Role::Primary,
+            Some(upstream) => Role::Replica(self.standby(upstream, desired)),
+        };
+        self.configuration.write(&self.effective_settings(desired), &role, control.as_ref()).await
+    }
+
+    fn effective_settings(&self, desired: &Desired) -> Settings {
+        let mut parameters = desired.dynamic.parameters.clone();
+        parameters.extend(desired.file.parameters.clone());
+        let authentication = &self.settings.authentication;
+        let hba = [&desired.file.hba, &desired.dynamic.pg_hba, &self.member.bootstrap.pg_hba]
+            .into_iter()
+            .find(|lines| !lines.is_empty())
+            .cloned()
+            .unwrap_or_else(|| default_hba(&authentication.superuser.username, &authentication.replication.username));
+        let ident = if desired.file.ident.is_empty() { &desired.dynamic.pg_ident } else { &desired.file.ident };
+        Settings {
+            parameters,
+            hba,
+            ident: ident.clone(),
+            listen_addresses: self.settings.listen_hosts.join(","),
+            port: self.settings.port,
+            cluster_name: self.member.scope.to_string(),
+            synchronous_standby_names: Some(desired.synchronous_standby_names.clone()),
+        }
+    }
+
+    fn standby(&self, upstream: &Upstream, desired: &Desired) -> Standby {
+        let use_slots = self.settings.use_slots.unwrap_or(desired.dynamic.use_slots);
+        Standby {
+            primary: upstream.leader.as_ref().map(|(_, host, port)| Conninfo {
+                application_name: Some(self.member.name.to_string()),
+                ..conninfo(host, *port, &self.settings.authentication.replication)
+            }),
+            primary_slot_name: (use_slots && upstream.leader.is_some()).then(|| slot_name(self.member.name.as_str())),
+            recovery: self.settings.recovery_conf.clone(),
+        }
+    }
+
+    /// The postmaster's command line for the configuration that was just written.
+    pub fn start_command(&self, written: &Written) -> StartCommand {
+        let command = PostmasterCommand::new(&self.binaries, &self.configuration.locations, &written.effective);
+        let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
+        StartCommand {
+            program: text(command.program.as_os_str()),
+            arguments: command.args.iter().map(|argument| text(argument)).collect(),
+            environment: Vec::new(),
+            log_file: text(beside(&self.settings.data_dir, "log").as_os_str()),
+            working_directory: text(self.settings.data_dir.as_os_str()),
+        }
+    }
+
+    /// How to reach a member's server as the rewind user (for its history, and for rewinding).
+    pub fn rewind_source(&self, host: &str, port: u16) -> Conninfo {
+        let authentication = &self.settings.authentication;
+        let user = authentication.rewind.as_ref().unwrap_or(&authentication.superuser);
+        Conninfo { dbname: Some("postgres".to_owned()), ..conninfo(host, port, user) }
+    }
+
+    pub fn clone_source(&self, host: &str, port: u16) -> Conninfo {
+        conninfo(host, port, &self.settings.authentication.replication)
+    }
+
+    pub fn accounts(&self) -> Accounts {
+        let account = |user: &User| Account { user: user.username.clone(), password: password(user) };
+        let authentication = &self.settings.authentication;
+        Accounts {
+            superuser: account(&authentication.superuser),
+            replication: account(&authentication.replication),
+            rewind: authentication.rewind.as_ref().map(account),
+        }
+    }
+
+    /// The local server as superuser, for the operator's script.
+    pub fn local_conninfo(&self) -> Conninfo {
+        let address = LocalAddress::new(&self.settings.listen_hosts.join(","), self.settings.port, None);
+        Conninfo {
+            dbname: Some("postgres".to_owned()),
+            ..conninfo(&address.host, address.port, &self.settings.authentication.superuser)
+        }
+    }
+
+    /// The history of a timeline from the local files; empty for the first one.
+    pub fn history(&self, timeline: Timeline) -> Vec<HistoryLine> {
+        let branches = postgres::history::read_local(&self.settings.data_dir, timeline).unwrap_or_default();
+        branches
+            .into_iter()
+            .map(|branch| HistoryLine {
+                timeline: branch.timeline,
+                lsn: branch.switch,
+                reason: branch.reason,
+                timestamp: None,
+                new_leader: None,
+            })
+            .collect()
+    }
+}
+
+pub fn tool_options(options: &[config::InitdbOption]) -> Vec<ToolOption> {
+    let option = |option: &config::InitdbOption| match &option.value {
+        Some(value) => ToolOption::Value(option.name.clone(), value.clone()),
+        None => ToolOption::Flag(option.name.clone()),
+    };
+    options.iter().map(option).collect()
+}
+
+/// `<data_dir>.<what>`: the agent's own files stand beside the data directory, which a clone replaces.
+fn beside(data_dir: &std::path::Path, what: &str) -> PathBuf {
+    let mut path = data_dir.as_os_str().to_owned();
+    path.push(format!(".{what}"));
+    PathBuf::from(path)
+}
+
+fn password(user: &User) -> Option<Secret> {
+    user.password.as_ref().map(|password| Secret::new(password.expose()))
+}
+
+fn conninfo(host: &str, port: u16, user: &User) -> Conninfo {
+    let options: BTreeMap<String, String> = user.parameters.clone();
+    Conninfo {
+        host: host.to_owned(),
+        port,
+        user: user.username.clone(),
+        password: password(user),
+        options,
+        ..Conninfo::default()
+    }
+}

@@ -1,0 +1,175 @@
+//! Keeps the member's lease, apart from everything that may be slow.
+//!
+//! The rules (when to renew, from when a renewal counts, where the fence is) are `ha::lease`'s. The invariant: the guard
+//! is armed only up to the fence of a renewal that the store has confirmed, counted from when it was sent.
+
+use super::guard_link::GuardLink;
+use dcs::Dcs;
+use ha::guard::ToGuard;
+use ha::lease::{Lease, Withhold, may_renew, renew_interval};
+use ha::postgres::Arming;
+use platform::boot_clock;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use types::{LeaseId, Millis};
+
+/// After a store that does not answer.
+const GRANT_RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the next worker must know to take up this one's lease.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Memo {
+    pub lease: LeaseId,
+    pub ttl: Millis,
+}
+
+/// What the decision loop tells the keeper, and what it reads from it.
+pub struct KeeperState {
+    lease: watch::Sender<Option<Lease>>,
+    arming: watch::Sender<Arming>,
+    ttl: watch::Sender<Millis>,
+    decided_at: AtomicU64,
+    withheld: watch::Sender<Option<Withhold>>,
+    wake: Notify,
+}
+
+impl KeeperState {
+    pub fn new(ttl: Millis) -> Arc<Self> {
+        Arc::new(Self {
+            lease: watch::Sender::new(None),
+            arming: watch::Sender::new(Arming::Leave),
+            ttl: watch::Sender::new(ttl),
+            decided_at: AtomicU64::new(boot_clock().0),
+            withheld: watch::Sender::new(None),
+            wake: Notify::new(),
+        })
+    }
+
+    pub fn lease(&self) -> watch::Receiver<Option<Lease>> {
+        self.lease.subscribe()
+    }
+
+    pub fn withheld(&self) -> Option<Withhold> {
+        *self.withheld.borrow()
+    }
+
+    /// Called after every decision.
+    pub fn decided(&self, arming: Arming) {
+        self.decided_at.store(boot_clock().0, Ordering::Release);
+        let changed = self.arming.send_if_modified(|old| std::mem::replace(old, arming) != arming);
+        if changed {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The time to live for the next lease.
+    pub fn set_ttl(&self, ttl: Millis) {
+        self.ttl.send_if_modified(|old| std::mem::replace(old, ttl) != ttl);
+    }
+}
+
+pub struct Keeper {
+    pub state: Arc<KeeperState>,
+    pub dcs: Dcs,
+    pub guard: GuardLink,
+    pub memo: Option<Memo>,
+}
+
+impl Keeper {
+    pub async fn run(mut self) {
+        if let Some(memo) = self.memo.take() {
+            self.take_up(&memo).await;
+        }
+        loop {
+            self.guard.heartbeat();
+            let lease = *self.state.lease.borrow();
+            match lease {
+                None => self.grant().await,
+                Some(lease) => {
+                    self.arm(lease);
+                    self.wait(renew_interval(lease.ttl)).await;
+                    self.guard.heartbeat();
+                    self.renew(lease).await;
+                }
+            }
+        }
+    }
+
+    /// Arming changes are passed on at once, not with the next renewal.
+    async fn wait(&self, interval: Millis) {
+        let until = tokio::time::Instant::now() + interval.into();
+        while tokio::time::timeout_at(until, self.state.wake.notified()).await.is_ok() {
+            let lease = *self.state.lease.borrow();
+            if let Some(lease) = lease {
+                self.arm(lease);
+            }
+        }
+    }
+
+    fn arm(&self, lease: Lease) {
+        let armed = self.guard.state().armed;
+        match *self.state.arming.borrow() {
+            Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
+                self.guard.send(&ToGuard::Arm { until: lease.fence() });
+            }
+            Arming::Disarm if armed.is_some() => {
+                self.guard.send(&ToGuard::Disarm);
+            }
+            Arming::Arm | Arming::Disarm | Arming::Leave => {}
+        }
+    }
+
+    async fn take_up(&self, memo: &Memo) {
+        let sent = boot_clock();
+        if let Ok(Some(ttl)) = self.dcs.lease_keep_alive(memo.lease).await {
+            tracing::info!(lease = %memo.lease, "the lease of the previous worker is taken up");
+            let ttl = ttl.min(memo.ttl);
+            self.state.lease.send_replace(Some(Lease { id: memo.lease, ttl, renewed_at: sent }));
+        }
+    }
+
+    async fn grant(&self) {
+        let ttl = *self.state.ttl.borrow();
+        let sent = boot_clock();
+        match self.dcs.lease_grant(ttl, None).await {
+            Ok(granted) => {
+                let lease = Lease { id: granted.id, ttl: granted.ttl, renewed_at: sent };
+                if let Ok(text) = serde_json::to_string(&Memo { lease: lease.id, ttl: lease.ttl }) {
+                    self.guard.send(&ToGuard::Memo { text });
+                }
+                self.state.lease.send_replace(Some(lease));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no lease from the store");
+                tokio::time::sleep(GRANT_RETRY_PAUSE).await;
+            }
+        }
+    }
+
+    async fn renew(&self, lease: Lease) {
+        let now = boot_clock();
+        let decided_at = Millis(self.state.decided_at.load(Ordering::Acquire));
+        let allowed = may_renew(now, self.guard.answered_at(), decided_at);
+        self.state.withheld.send_if_modified(|old| {
+            let new = allowed.err();
+            std::mem::replace(old, new) != new
+        });
+        if let Err(why) = allowed {
+            tracing::warn!(reason = %ha::reason::Reason::RenewalWithheld(why), "the lease is not renewed");
+            return;
+        }
+        match self.dcs.lease_keep_alive(lease.id).await {
+            Ok(Some(_)) => {
+                self.state.lease.send_replace(Some(Lease { renewed_at: now, ..lease }));
+            }
+            Ok(None) => {
+                tracing::warn!(lease = %lease.id, "the lease is gone; asking for a new one");
+                self.state.lease.send_replace(None);
+            }
+            Err(error) => tracing::debug!(%error, "the lease was not renewed"),
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! What can be typed: `patronictl`'s options, and a few of ours.
+
+use super::render::Format;
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Options of every command, in front of it or behind it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct GlobalArguments {
+    /// Configuration file; also from PATRONICTL_CONFIG_FILE or QUORATE_CONFIG, else the first of the usual places
+    #[arg(short = 'c', long, global = true, value_name = "FILE", env = "PATRONICTL_CONFIG_FILE", hide_env = true)]
+    pub config_file: Option<PathBuf>,
+    /// Where the cluster's state is, instead of what the configuration says: etcd3://host:port[,host:port]
+    #[arg(short = 'd', long, visible_alias = "dcs", global = true, value_name = "URL", env = "DCS_URL", hide_env = true)]
+    pub dcs_url: Option<String>,
+    /// Do not check the certificate of the REST API
+    #[arg(short = 'k', long, global = true)]
+    pub insecure: bool,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub enum CliCommand {
+    /// Show the members of a cluster
+    List(ListArguments),
+    /// Show who replicates from whom
+    Topology(TopologyArguments),
+    /// Show the changes of leader
+    History(HistoryArguments),
+    /// Hand the leadership over to a replica, as planned
+    Switchover(SwitchoverArguments),
+    /// Make a replica the leader, also when there is none
+    Failover(FailoverArguments),
+    /// Restart PostgreSQL on members
+    Restart(RestartArguments),
+    /// Make members read their configuration again
+    Reload(MembersArguments),
+    /// Make replicas anew, from a copy
+    Reinit(ReinitArguments),
+    /// Withdraw what was scheduled
+    Flush(FlushArguments),
+    /// Stop automatic failover
+    Pause(PauseArguments),
+    /// Start automatic failover again
+    Resume(PauseArguments),
+    /// Show the dynamic configuration
+    ShowConfig(ShowConfigArguments),
+    /// Change the dynamic configuration
+    EditConfig(EditConfigArguments),
+    /// Say why the leader leads, and what keeps every other member from it
+    Explain(ExplainArguments),
+    /// Show the version of this program, and of a cluster's members
+    Version(VersionArguments),
+    /// Print a connection string
+    Dsn(DsnArguments),
+}
+
+/// How tables are printed.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct FormatArgument {
+    /// Output format
+    #[arg(short = 'f', visible_short_alias = 'o', long, visible_alias = "output", value_enum, default_value = "pretty")]
+    pub format: Format,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+pub struct WatchArguments {
+    /// Refresh every 2 seconds
+    #[arg(short = 'W')]
+    pub watch_2s: bool,
+    /// Refresh every so many seconds
+    #[arg(short = 'w', long, value_name = "SECONDS")]
+    pub watch: Option<f64>,
+}
+
+/// Citus groups are not supported; the option is there so that scripts parse.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct GroupArgument {
+    /// Citus group (not supported)
+    #[arg(long, hide = true)]
+    pub group: Option<u32>,
+}
+
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ForceArgument {
+    /// Ask no questions
+    #[arg(long, visible_alias = "yes")]
+    pub force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RoleFilter {
+    Leader,
+    #[value(alias = "master")]
+    Primary,
+    #[value(alias = "standby_leader")]
+    StandbyLeader,
+    Replica,
+    Standby,
+    Any,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ListArguments {
+    /// Clusters; the configuration's when none is given
+    pub clusters: Vec<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// Show every column, also the empty ones
+    #[arg(short, long)]
+    pub extended: bool,
+    /// Print the time in front
+    #[arg(short, long)]
+    pub timestamp: bool,
+    #[command(flatten)]
+    pub format: FormatArgument,
+    #[command(flatten)]
+    pub watch: WatchArguments,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct TopologyArguments {
+    /// Clusters; the configuration's when none is given
+    pub clusters: Vec<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    #[command(flatten)]
+    pub watch: WatchArguments,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct HistoryArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    #[command(flatten)]
+    pub format: FormatArgument,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct SwitchoverArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// The present leader
+    #[arg(long, visible_alias = "primary", alias = "master")]
+    pub leader: Option<String>,
+    /// Who leads next; the best replica when none is given
+    #[arg(long)]
+    pub candidate: Option<String>,
+    /// When, in ISO 8601, or now
+    #[arg(long, value_name = "TIME")]
+    pub scheduled: Option<String>,
+    #[command(flatten)]
+    pub force: ForceArgument,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct FailoverArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// With the present leader named it is a switchover
+    #[arg(long, alias = "primary", alias = "master", hide = true)]
+    pub leader: Option<String>,
+    /// Who leads next
+    #[arg(long)]
+    pub candidate: Option<String>,
+    #[command(flatten)]
+    pub force: ForceArgument,
+}
+
+/// The cluster and some of its members.
+#[derive(Args, Clone, Debug)]
+pub struct MembersArguments {
+    /// The cluster and members of it; a name of the configured cluster's members alone will do
+    #[arg(value_name = "CLUSTER [MEMBER]...")]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// Only members with this role
+    #[arg(short, long, value_enum, default_value = "any")]
+    pub role: RoleFilter,
+    #[command(flatten)]
+    pub force: ForceArgument,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RestartArguments {
+    #[command(flatten)]
+    pub members: MembersArguments,
+    /// One member only, any of them
+    #[arg(long)]
+    pub any: bool,
+    /// When, in ISO 8601, or now
+    #[arg(long, value_name = "TIME")]
+    pub scheduled: Option<String>,
+    /// Only where PostgreSQL is older than this, such as 15.4
+    #[arg(long, value_name = "VERSION")]
+    pub pg_version: Option<String>,
+    /// Only where a restart is pending
+    #[arg(long)]
+    pub pending: bool,
+    /// Fail, and fail over where it must be, when it takes longer: seconds, or with a unit
+    #[arg(long)]
+    pub timeout: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ReinitArguments {
+    /// The cluster and replicas of it; a name of the configured cluster's members alone will do
+    #[arg(value_name = "CLUSTER [MEMBER]...")]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// Copy from the leader
+    #[arg(long)]
+    pub from_leader: bool,
+    /// Wait until the copy is made
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub force: ForceArgument,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct FlushArguments {
+    /// The cluster, members of it, and what to withdraw: restart or switchover
+    #[arg(value_name = "CLUSTER [MEMBER]... restart|switchover", required = true)]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// Only members with this role
+    #[arg(short, long, value_enum, default_value = "any")]
+    pub role: RoleFilter,
+    #[command(flatten)]
+    pub force: ForceArgument,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct PauseArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// Wait until every member knows it
+    #[arg(long)]
+    pub wait: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ShowConfigArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// Output format: yaml or json
+    #[arg(short = 'f', visible_short_alias = 'o', long, visible_alias = "output", value_enum, default_value = "yaml")]
+    pub format: Format,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct EditConfigArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// Do not show the difference
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Set one value, such as ttl=20; null removes it. May be repeated
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Set one of PostgreSQL's parameters, such as work_mem=64MB. May be repeated
+    #[arg(short = 'p', long = "pg", value_name = "NAME=VALUE")]
+    pub pg: Vec<String>,
+    /// Lay a YAML file over the configuration; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub apply: Option<String>,
+    /// Put a YAML file in the place of the configuration; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub replace: Option<String>,
+    #[command(flatten)]
+    pub force: ForceArgument,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub format: FormatArgument,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct VersionArguments {
+    /// The cluster, to ask its members too
+    pub cluster: Option<String>,
+    /// Only these members
+    pub members: Vec<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+}
+
+/// The programs a connection string is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DsnStyle {
+    /// host=.. port=..
+    #[value(alias = "go", alias = "python", alias = "psycopg")]
+    Libpq,
+    /// postgresql://
+    #[value(alias = "uri")]
+    Url,
+    Jdbc,
+    Npgsql,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DsnArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// A member with this role; the leader when neither role nor member is given
+    #[arg(short, long, value_enum)]
+    pub role: Option<RoleFilter>,
+    /// This member
+    #[arg(short, long, conflicts_with = "role")]
+    pub member: Option<String>,
+    /// All members in one string: the client finds the primary, or a replica with --role replica
+    #[arg(long, conflicts_with = "member")]
+    pub all: bool,
+    /// The form of the string
+    #[arg(short = 's', long, value_enum, default_value = "libpq")]
+    pub style: DsnStyle,
+}
+
+impl RoleFilter {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Primary => "primary",
+            Self::StandbyLeader => "standby-leader",
+            Self::Replica => "replica",
+            Self::Standby => "standby",
+            Self::Any => "any",
+        }
+    }
+}

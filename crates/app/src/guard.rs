@@ -1,0 +1,130 @@
+//! The guard process: the parent that owns the postmaster. Synchronous, without a runtime, and small on purpose.
+//!
+//! Deliberately no decisions: `ha::guard` decides, this file carries out. The invariant: everything that happens is
+//! handed to the machine before anything else is done.
+
+use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, StartCommand, StopMode};
+use platform::{ChildEvent, Children, PostmasterCommand, RunAs, Signal, WorkerCommand, boot_clock};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The exit code a worker ends with when starting it again would not help (its own message said why).
+pub const EXIT_FATAL: i32 = 2;
+
+pub struct GuardProcess {
+    children: Children,
+    worker: WorkerCommand,
+    run_as: Option<RunAs>,
+    /// The worker said, by its exit code, that it cannot work at all.
+    fatal: bool,
+}
+
+impl GuardProcess {
+    /// `run_as`: whom worker and PostgreSQL run as, when the guard is root.
+    pub fn new(config: &Path, run_as: Option<RunAs>) -> std::io::Result<Self> {
+        let worker = WorkerCommand {
+            program: std::env::current_exe()?,
+            arguments: vec!["worker".to_owned(), config.to_string_lossy().into_owned()],
+            run_as: run_as.clone(),
+        };
+        Ok(Self { children: Children::new()?, worker, run_as, fatal: false })
+    }
+
+    /// Runs until the agent is told to end. Returns the exit code.
+    pub fn run(mut self) -> i32 {
+        let mut guard = Guard::new(boot_clock());
+        let mut queue = VecDeque::from([GuardEvent::Tick]);
+        loop {
+            while let Some(event) = queue.pop_front() {
+                for effect in guard.handle(boot_clock(), event) {
+                    if !self.carry_out(effect, &mut queue) {
+                        return if self.fatal { EXIT_FATAL } else { 0 };
+                    }
+                }
+            }
+            let wait = guard.next_tick().map(|at| Duration::from(at.since(boot_clock())));
+            queue.push_back(match self.children.next_event(wait) {
+                None => GuardEvent::Tick,
+                Some(event) => match self.take_up(event) {
+                    Some(event) => event,
+                    None => continue,
+                },
+            });
+        }
+    }
+
+    fn take_up(&mut self, event: ChildEvent) -> Option<GuardEvent> {
+        match event {
+            ChildEvent::WorkerSaid(line) => match serde_json::from_str(&line) {
+                Ok(message) => Some(GuardEvent::FromWorker(message)),
+                Err(error) => {
+                    eprintln!("guard: the worker sent a line that cannot be read: {error}");
+                    None
+                }
+            },
+            ChildEvent::WorkerExited(status) => {
+                eprintln!("guard: the worker ended ({status})");
+                if status == format!("exit code {EXIT_FATAL}") {
+                    self.fatal = true;
+                    return Some(GuardEvent::TerminateRequested);
+                }
+                Some(GuardEvent::WorkerExited)
+            }
+            ChildEvent::PostmasterExited(status) => Some(GuardEvent::PostmasterExited { status }),
+            ChildEvent::TreeGone => Some(GuardEvent::TreeGone),
+            ChildEvent::Terminate => Some(GuardEvent::TerminateRequested),
+            ChildEvent::Reload => Some(GuardEvent::ReloadRequested),
+            ChildEvent::Look => None,
+        }
+    }
+
+    /// `false`: the guard ends.
+    fn carry_out(&mut self, effect: GuardEffect, queue: &mut VecDeque<GuardEvent>) -> bool {
+        match effect {
+            GuardEffect::Spawn(command) => {
+                queue.push_back(match self.children.start_postmaster(&self.postmaster_command(command)) {
+                    Ok(pid) => GuardEvent::Spawned { pid },
+                    Err(error) => GuardEvent::SpawnFailed { why: error.to_string() },
+                });
+            }
+            GuardEffect::SignalPostmaster(mode) => match mode {
+                StopMode::Smart => self.children.signal_postmaster(Signal::Smart),
+                StopMode::Fast => self.children.signal_postmaster(Signal::Fast),
+                StopMode::Immediate => self.children.signal_postmaster(Signal::Immediate),
+                StopMode::Kill => self.children.kill_tree(),
+            },
+            GuardEffect::KillTree => self.children.kill_tree(),
+            GuardEffect::Send(message) => {
+                if let FromGuard::Fenced { .. } = message {
+                    eprintln!("guard: the lease is over; PostgreSQL is stopped");
+                }
+                if let Ok(line) = serde_json::to_string(&message) {
+                    self.children.tell_worker(&line);
+                }
+            }
+            GuardEffect::SpawnWorker => {
+                if let Err(error) = self.children.start_worker(&self.worker) {
+                    eprintln!("guard: cannot start the worker: {error}");
+                    queue.push_back(GuardEvent::WorkerExited);
+                }
+            }
+            GuardEffect::Exit => {
+                self.children.release_postmaster();
+                return false;
+            }
+        }
+        true
+    }
+
+    fn postmaster_command(&self, command: StartCommand) -> PostmasterCommand {
+        PostmasterCommand {
+            program: PathBuf::from(command.program),
+            arguments: command.arguments,
+            environment: command.environment,
+            working_directory: PathBuf::from(command.working_directory),
+            log_file: PathBuf::from(command.log_file),
+            run_as: self.run_as.clone(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! `quorate agent`: what is checked before anything starts, so that a mistake is one sentence and changes nothing.
+
+use crate::guard::{EXIT_FATAL, GuardProcess};
+use config::{MemberConfig, PostgresqlConfig};
+use platform::{RunAs, current_user_is_root, find_user, give_to};
+use postgres::data_directory::{DataDirectoryState, Unusable};
+use postgres::{Binaries, Launcher};
+use std::collections::BTreeMap;
+use std::net::{TcpListener, ToSocketAddrs};
+use std::path::Path;
+
+/// Whom PostgreSQL runs as when the agent is root and nobody else is named.
+const USER_DEFAULT: &str = "postgres";
+
+/// Checks, then becomes the guard. Returns the exit code.
+pub fn agent(path: &Path) -> i32 {
+    let env: BTreeMap<String, String> = std::env::vars().collect();
+    let member = match config::load(path, &env) {
+        Ok(member) => member,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return EXIT_FATAL;
+        }
+    };
+    for warning in &member.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let checked = user(&member).and_then(|run_as| check(&member, run_as.as_ref()).map(|()| run_as));
+    let run_as = match checked {
+        Ok(run_as) => run_as,
+        Err(problem) => {
+            eprintln!("quorate: {problem}");
+            return EXIT_FATAL;
+        }
+    };
+    match GuardProcess::new(path, run_as) {
+        Ok(guard) => guard.run(),
+        Err(error) => {
+            eprintln!("quorate: the guard cannot start: {error}");
+            EXIT_FATAL
+        }
+    }
+}
+
+/// Root hands PostgreSQL and the worker to an ordinary user; anybody else runs them as himself.
+fn user(member: &MemberConfig) -> Result<Option<RunAs>, String> {
+    if !current_user_is_root() {
+        return Ok(None);
+    }
+    let named = member.postgresql.as_ref().and_then(|postgresql| postgresql.os_user.as_deref());
+    let name = named.unwrap_or(USER_DEFAULT);
+    match find_user(name) {
+        Some(user) if user.run_as.uid == 0 => {
+            Err(format!("PostgreSQL refuses to run as {name}\nhint: name an ordinary user in postgresql.os_user"))
+        }
+        Some(user) => Ok(Some(user.run_as)),
+        None => Err(format!(
+            "there is no user '{name}' to run PostgreSQL as\nhint: install PostgreSQL, or name a user in postgresql.os_user"
+        )),
+    }
+}
+
+fn check(member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), String> {
+    ports_are_free(member)?;
+    let Some(postgresql) = &member.postgresql else { return prepare_directories(member, None, run_as) };
+    binaries_fit(postgresql)?;
+    let held = platform::processes_in(&postgresql.data_dir);
+    if !held.is_empty() {
+        return Err(format!(
+            "PostgreSQL already runs in {} (process {}), started by somebody else\nhint: stop it first; Quorate starts it itself",
+            postgresql.data_dir.display(),
+            held[0]
+        ));
+    }
+    prepare_directories(member, Some(postgresql), run_as)
+}
+
+fn ports_are_free(member: &MemberConfig) -> Result<(), String> {
+    let mut wanted = vec![("restapi.listen", member.restapi.listen.host.clone(), member.restapi.listen.port)];
+    if let Some(store) = &member.store {
+        wanted.push(("store.listen", store.listen.host.clone(), store.listen.port));
+        wanted.push(("store.peer_port", store.listen.host.clone(), store.peer_port));
+    }
+    if let Some(postgresql) = &member.postgresql {
+        for host in &postgresql.listen_hosts {
+            wanted.push(("postgresql.listen", host.clone(), postgresql.port));
+        }
+    }
+    if let Some(proxy) = &member.proxy {
+        for host in &proxy.listen {
+            wanted.push(("proxy.primary_port", host.clone(), proxy.primary_port));
+            wanted.push(("proxy.replica_port", host.clone(), proxy.replica_port));
+        }
+    }
+    for (key, host, port) in wanted {
+        let host = if host == "*" { "0.0.0.0".to_owned() } else { host };
+        let addresses = (host.as_str(), port).to_socket_addrs().map_err(|error| {
+            format!("{key}: '{host}' is not an address of this machine ({error})\nhint: use one of its own addresses, or 0.0.0.0")
+        })?;
+        for address in addresses.take(1) {
+            if let Err(error) = TcpListener::bind(address) {
+                let hint = match error.kind() {
+                    std::io::ErrorKind::AddrInUse => "another program listens there; find it with: ss -ltnp",
+                    std::io::ErrorKind::AddrNotAvailable => "use one of this machine's own addresses, or 0.0.0.0",
+                    _ => "choose another address or port",
+                };
+                return Err(format!("{key}: cannot listen on {address} ({error})\nhint: {hint}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn binaries_fit(postgresql: &PostgresqlConfig) -> Result<(), String> {
+    let with_hint = |error: postgres::Error| format!("{error}\nhint: {}", error.hint());
+    let binaries = Binaries::find_named(postgresql.bin_dir.as_deref(), &postgresql.bin_name).map_err(with_hint)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let launcher = Launcher::default();
+        let version = binaries.version(&launcher).await.map_err(with_hint)?;
+        match postgres::data_directory::state(&binaries, &version, &launcher, &postgresql.data_dir).await.map_err(with_hint)? {
+            DataDirectoryState::Unusable(why @ (Unusable::Foreign | Unusable::OtherVersion { .. })) => Err(format!(
+                "postgresql.data_dir {}: {why}\nhint: name an empty directory, or the programs of the right version in postgresql.bin_dir",
+                postgresql.data_dir.display()
+            )),
+            DataDirectoryState::Unusable(_)
+            | DataDirectoryState::Missing
+            | DataDirectoryState::Empty
+            | DataDirectoryState::Valid(_) => Ok(()),
+        }
+    })
+}
+
+/// Directories that the worker, as an ordinary user, could not make itself.
+fn prepare_directories(member: &MemberConfig, postgresql: Option<&PostgresqlConfig>, run_as: Option<&RunAs>) -> Result<(), String> {
+    let mut wanted = Vec::new();
+    if let Some(store) = &member.store {
+        wanted.push(store.data_dir.clone());
+    }
+    if let Some(postgresql) = postgresql {
+        // The data directory itself is made by initdb or by a clone, in a parent that must let it.
+        wanted.extend(postgresql.data_dir.parent().map(Path::to_owned));
+        let sockets = postgresql.parameters.get("unix_socket_directories");
+        wanted.extend(sockets.into_iter().flat_map(|list| list.split(',')).map(|path| Path::new(path.trim()).to_owned()));
+    }
+    for directory in wanted.into_iter().filter(|directory| directory.is_absolute() && !directory.exists()) {
+        let made = std::fs::create_dir_all(&directory).and_then(|()| match run_as {
+            Some(user) => give_to(&directory, user),
+            None => Ok(()),
+        });
+        made.map_err(|error| format!("cannot make the directory {}: {error}\nhint: make it, or name another", directory.display()))?;
+    }
+    Ok(())
+}
