@@ -6,8 +6,8 @@
 
 use etcd_api::POOL;
 use prost::Message;
-use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions};
-use serde_json::{Deserializer, Serializer};
+use prost_reflect::{DeserializeOptions, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
+use serde_json::{Deserializer, Serializer, Value};
 use tonic::Status;
 
 const WRITING: SerializeOptions = SerializeOptions::new()
@@ -15,7 +15,8 @@ const WRITING: SerializeOptions = SerializeOptions::new()
     .stringify_64_bit_integers(true)
     .skip_default_fields(true)
     .use_enum_numbers(false);
-const READING: DeserializeOptions = DeserializeOptions::new().deny_unknown_fields(false);
+/// The lax way would also take a misspelt comparison for the default one, so unknown fields are taken out beforehand.
+const READING: DeserializeOptions = DeserializeOptions::new().deny_unknown_fields(true);
 
 /// What goes into and comes out of one call.
 #[derive(Clone)]
@@ -40,14 +41,14 @@ impl Shapes {
 
     /// The requests of a stream: objects one after the other, so many at most.
     pub fn read_all<Q: Message + Default>(&self, body: &[u8], messages_max: usize) -> Result<Vec<Q>, Status> {
-        let mut requests = Vec::new();
-        let mut json = Deserializer::from_slice(body);
-        while requests.len() < messages_max && json.end().is_err() {
-            let message = DynamicMessage::deserialize_with_options(self.request.clone(), &mut json, &READING)
-                .map_err(|error| Status::invalid_argument(error.to_string()))?;
-            requests.push(message.transcode_to().map_err(|error| Status::invalid_argument(error.to_string()))?);
-        }
-        Ok(requests)
+        let values = Deserializer::from_slice(body).into_iter::<Value>();
+        values.take(messages_max).map(|value| self.message(value.map_err(invalid)?)).collect()
+    }
+
+    fn message<Q: Message + Default>(&self, mut value: Value) -> Result<Q, Status> {
+        drop_unknown_fields(&self.request, &mut value);
+        let message = DynamicMessage::deserialize_with_options(self.request.clone(), value, &READING);
+        message.map_err(invalid)?.transcode_to().map_err(invalid)
     }
 
     pub fn write<A: Message>(&self, answer: &A) -> Result<Vec<u8>, Status> {
@@ -56,5 +57,24 @@ impl Shapes {
         let mut json = Serializer::new(Vec::with_capacity(256));
         message.serialize_with_options(&mut json, &WRITING).map_err(|error| Status::internal(error.to_string()))?;
         Ok(json.into_inner())
+    }
+}
+
+fn invalid(error: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// The depth is bounded by the JSON parser.
+fn drop_unknown_fields(shape: &MessageDescriptor, value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.retain(|name, value| {
+            let known = shape.get_field_by_name(name).or_else(|| shape.get_field_by_json_name(name));
+            if let Some(Kind::Message(inner)) = known.as_ref().map(prost_reflect::FieldDescriptor::kind) {
+                drop_unknown_fields(&inner, value);
+            }
+            known.is_some()
+        }),
+        Value::Array(values) => values.iter_mut().for_each(|value| drop_unknown_fields(shape, value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

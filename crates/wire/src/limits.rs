@@ -42,10 +42,8 @@ pub const WATCH_ANSWERS_WAITING_MAX: usize = 4;
 pub const WATCH_FRAGMENT_BYTES: usize = MESSAGE_BYTES_MAX;
 /// How often a watch with `progress_notify` hears of the revision when nothing happens. etcd's number.
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(600);
-/// How often a stream that requires a leader looks for one.
-pub const LEADER_CHECK_EVERY: Duration = Duration::from_secs(1);
-/// Leaderless for so many checks: the stream ends (etcd: three election timeouts).
-pub const LEADERLESS_CHECKS_MAX: u32 = 3;
+/// A stream that requires a leader ends after so long without one (etcd: three election timeouts).
+pub const LEADERLESS_MAX: Duration = Duration::from_secs(3);
 /// Messages of one JSON stream request.
 pub const JSON_STREAM_MESSAGES_MAX: usize = 64;
 /// A long poll of the v2 keys ends with an empty answer after this. etcd's number.

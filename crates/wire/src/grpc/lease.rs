@@ -63,7 +63,8 @@ impl lease_server::Lease for Api {
         self.unary(Rpc::LeaseTimeToLive, request, async |request| {
             self.linearizable().await?;
             let id = LeaseId(request.id);
-            let (header, lease) = self.read(|kv| kv.lease_status(id, kv.now()));
+            let now = self.store().store_time();
+            let (header, lease) = self.read(|kv| kv.lease_status(id, now));
             let header = Some(header);
             Ok(match lease {
                 Some(lease) => pb::LeaseTimeToLiveResponse {

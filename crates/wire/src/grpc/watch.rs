@@ -7,8 +7,7 @@
 use super::Answers;
 use crate::api::{Api, requires_leader};
 use crate::limits::{
-    LEADER_CHECK_EVERY, LEADERLESS_CHECKS_MAX, PROGRESS_EVERY, WATCH_ANSWERS_WAITING_MAX, WATCH_FRAGMENT_BYTES,
-    WATCHES_PER_STREAM_MAX,
+    LEADERLESS_MAX, PROGRESS_EVERY, WATCH_ANSWERS_WAITING_MAX, WATCH_FRAGMENT_BYTES, WATCHES_PER_STREAM_MAX,
 };
 use crate::metrics::Rpc;
 use crate::node::AppliedBatch;
@@ -117,8 +116,8 @@ impl WatchStream {
         let stop = self.api.stop().clone();
         let answers = self.answers.clone();
         let mut progress_at = Instant::now() + PROGRESS_EVERY;
-        let mut leader_check_at = Instant::now() + LEADER_CHECK_EVERY;
-        let mut leaderless = 0;
+        let mut status = self.api.store().watch_status();
+        let mut leaderless_since: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = answers.closed() => return Err(Gone),
@@ -141,13 +140,12 @@ impl WatchStream {
                     progress_at = Instant::now() + PROGRESS_EVERY;
                     self.report_progress().await?;
                 }
-                () = sleep_until(leader_check_at), if with_leader => {
-                    leader_check_at = Instant::now() + LEADER_CHECK_EVERY;
-                    leaderless = if self.api.has_leader() { 0 } else { leaderless + 1 };
-                    if leaderless >= LEADERLESS_CHECKS_MAX {
-                        return Ok(status::no_leader());
-                    }
+                Ok(()) = status.changed(), if with_leader => {
+                    let leaderless = status.borrow_and_update().leader == 0;
+                    leaderless_since = leaderless.then(|| leaderless_since.unwrap_or_else(Instant::now));
                 }
+                () = sleep_until(leaderless_since.unwrap_or_else(Instant::now) + LEADERLESS_MAX),
+                    if leaderless_since.is_some() => return Ok(status::no_leader()),
             }
         }
     }

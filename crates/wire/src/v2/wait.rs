@@ -1,14 +1,14 @@
 //! The long poll of version 2: one answer for the first change at or after an index.
 
 use super::answer::{Answer, Node, Refusal, headers};
-use super::tree::leaf;
+use super::tree::Tree;
 use crate::api::Api;
 use crate::limits::V2_WAIT_MAX;
 use crate::node::AppliedBatch;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
-use kv::{Event, EventKind, Kv, KvError};
+use kv::{Event, EventKind, KvError};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;
@@ -73,9 +73,10 @@ impl Wanted {
     }
 
     fn look(&self, api: &Api) -> Result<Option<Answer>, KvError> {
+        let now = api.store().store_time();
         api.store().read(|kv| {
             let found = kv.events_since(self.from)?.find(|event| self.matches(event));
-            Ok(found.map(|event| answer(kv, &event)))
+            Ok(found.map(|event| answer(&Tree { kv, now }, &event)))
         })
     }
 
@@ -87,9 +88,9 @@ impl Wanted {
     }
 }
 
-fn answer(kv: &Kv, event: &Event) -> Answer {
-    let prev_node = event.prev_kv.as_ref().map(|prev| leaf(kv, prev));
-    let node = leaf(kv, &event.kv);
+fn answer(tree: &Tree<'_>, event: &Event) -> Answer {
+    let prev_node = event.prev_kv.as_ref().map(|prev| tree.leaf(prev));
+    let node = tree.leaf(&event.kv);
     match event.kind {
         EventKind::Put => Answer { action: "set", node, prev_node },
         EventKind::Delete => {

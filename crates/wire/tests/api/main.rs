@@ -1,0 +1,12 @@
+//! The API over real sockets: stock clients, Patroni's requests, a real etcd beside ours, and peers that misbehave.
+
+mod cluster;
+mod etcdctl;
+mod lab;
+mod lease;
+mod malformed;
+mod pages;
+mod patroni;
+mod same_as_etcd;
+mod v2;
+mod watch;
