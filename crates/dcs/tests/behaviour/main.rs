@@ -14,6 +14,7 @@ use support::{
     etcd::Etcd,
     eventually,
     network::{Link, Wire},
+    own::Own,
     put_config, put_member, put_status, take_leader, until,
 };
 use types::{LeaseId, Lsn, Millis, Revision};
@@ -22,10 +23,14 @@ use types::{LeaseId, Lsn, Millis, Revision};
 const PROMPT: Duration = Duration::from_secs(8);
 
 macro_rules! behaviours {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($name:ident,)*) => {
         mod etcd {
-            $($(#[$doc])* #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() { super::$name::<super::Etcd>().await; })*
+        }
+        mod own {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name::<super::Own>().await; })*
         }
     };
 }
@@ -47,6 +52,20 @@ behaviours! {
     a_cut_wire_loses_no_change,
     nothing_answers_without_a_quorum_and_the_error_says_so,
     the_stores_lead_can_be_moved,
+}
+
+/// A real etcd rounds up to seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_own_store_counts_leases_in_milliseconds() {
+    let own = Own::start(1).await;
+    let dcs = client(&own.endpoints());
+    let lease = dcs.lease_grant(Millis(1300), None).await.unwrap();
+    assert_eq!(lease.ttl, Millis(1300));
+    assert_eq!(dcs.lease_keep_alive(lease.id).await, Ok(Some(Millis(1300))));
+    let etcd = Etcd::start(1).await;
+    let dcs = client(&etcd.endpoints());
+    let lease = dcs.lease_grant(Millis(1300), None).await.unwrap();
+    assert_eq!(lease.ttl, Millis(2000));
 }
 
 fn revision(written: Written) -> Revision {

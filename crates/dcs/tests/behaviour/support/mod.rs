@@ -2,6 +2,7 @@
 
 pub mod etcd;
 pub mod network;
+pub mod own;
 
 use dcs::{Dcs, DcsConfig, DcsView};
 use ha::cluster::{Cluster, Keys, MemberData, Status, StoreWrite};
