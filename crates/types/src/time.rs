@@ -18,6 +18,7 @@ impl Millis {
         Millis(seconds.saturating_mul(1000))
     }
     /// Time since `earlier`; zero when `earlier` is in fact later.
+    #[must_use]
     pub const fn since(self, earlier: Millis) -> Millis {
         Millis(self.0.saturating_sub(earlier.0))
     }

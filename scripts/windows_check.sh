@@ -1,0 +1,31 @@
+# Does everything compile for Windows? Checked without a Windows machine, without linking. Sourced by ./dev.
+
+readonly WINDOWS_TARGET=x86_64-pc-windows-gnu
+
+# Uses the target's standard library if the toolchain has it; otherwise compiles the standard library from Debian's
+# sources, with the one compiler they belong to.
+windows_check() {
+  local libraries
+  libraries=$(rustc --print target-libdir --target $WINDOWS_TARGET 2>/dev/null) || libraries=
+  if compgen -G "$libraries/libstd-*" >/dev/null; then
+    say "cargo check for $WINDOWS_TARGET"
+    in_root env CARGO_TARGET_DIR="$ROOT/target-windows" cargo check --quiet --workspace --target $WINDOWS_TARGET
+    return
+  fi
+  if ! is_present windows-rustc && ! apt_has_rustc_web; then
+    [ "${1:-}" = --if-possible ] || die "this toolchain cannot compile for $WINDOWS_TARGET" "rustup target add $WINDOWS_TARGET"
+    say "skipped: the check for Windows (hint: rustup target add $WINDOWS_TARGET)"
+    return
+  fi
+  need cc protoc windows-rustc
+  say "cargo check for $WINDOWS_TARGET, with the standard library of rustc $(debian_rustc_version)"
+  # The variable lets a stable compiler take the -Z option; nothing of ours uses unstable features.
+  in_root env RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_DIR="$ROOT/target-windows" \
+    cargo check --quiet --workspace --target $WINDOWS_TARGET -Z build-std=std,panic_abort
+}
+
+# Debian has it as of version 12 (in its security updates), Ubuntu does not.
+apt_has_rustc_web() {
+  can_be_root || return 1
+  apt-cache policy rustc-web 2>/dev/null | grep --quiet 'Candidate: [1-9]'
+}
