@@ -158,3 +158,24 @@ impl Dcs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use types::{LeaseId, Millis};
+
+    #[test]
+    fn requests_can_be_made_from_any_task() {
+        fn sendable<T: Send>(_: T) {}
+        let dcs = Dcs::new(DcsConfig::new(Vec::new(), ha::cluster::Keys::new(None, &"pg".into())));
+        let write = StoreWrite::DeleteFailover { expected: Revision(1) };
+        sendable(dcs.load());
+        sendable(dcs.write(&write));
+        sendable(dcs.lease_grant(Millis(1), None));
+        sendable(dcs.lease_keep_alive(LeaseId(1)));
+        sendable(dcs.lease_revoke(LeaseId(1)));
+        sendable(dcs.members());
+        sendable(dcs.status("a:1"));
+        sendable(dcs.move_leader(1));
+    }
+}
