@@ -2,7 +2,7 @@
 
 use crate::guard::{EXIT_FATAL, GuardProcess};
 use config::{MemberConfig, PostgresqlConfig};
-use platform::{RunAs, current_user_is_root, find_user, give_to};
+use platform::{RunAs, current_user_is_root, find_user, give_to, may_read};
 use postgres::data_directory::{DataDirectoryState, Unusable};
 use postgres::{Binaries, Launcher};
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub fn agent(path: &Path) -> i32 {
     for warning in &member.warnings {
         eprintln!("warning: {warning}");
     }
-    let checked = user(&member).and_then(|run_as| check(&member, run_as.as_ref()).map(|()| run_as));
+    let checked = user(&member).and_then(|run_as| check(path, &member, run_as.as_ref()).map(|()| run_as));
     let run_as = match checked {
         Ok(run_as) => run_as,
         Err(problem) => {
@@ -60,7 +60,16 @@ fn user(member: &MemberConfig) -> Result<Option<RunAs>, String> {
     }
 }
 
-fn check(member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), String> {
+fn check(path: &Path, member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), String> {
+    if let Some(user) = run_as.filter(|user| path.is_file() && !may_read(user, path)) {
+        return Err(format!(
+            "{}: the user that PostgreSQL and the worker run as (uid {}) cannot read it\nhint: chown {} {}",
+            path.display(),
+            user.uid,
+            user.uid,
+            path.display()
+        ));
+    }
     ports_are_free(member)?;
     let Some(postgresql) = &member.postgresql else { return prepare_directories(member, None, run_as) };
     binaries_fit(postgresql)?;

@@ -112,6 +112,10 @@ impl Cluster {
             let config_file = directory.join("quorate.yml");
             let text = serde_saphyr::to_string(&config).context("cannot write a configuration as YAML")?;
             write_private(&config_file, &text)?;
+            if let Some((uid, gid)) = owner {
+                // The agent's worker reads it as that user.
+                chown(&config_file, Some(uid), Some(gid))?;
+            }
             let etcd = (cluster.options.store == StoreKind::Etcd).then(|| Etcd::new(&plan, index, &directory));
             let quorate = cluster.options.quorate.clone();
             let member = Member {

@@ -20,4 +20,4 @@ pub use child::{ChildEvent, Children, PostmasterCommand, Signal, WorkerCommand};
 pub use clock::boot_clock;
 pub use os::memory_resident_bytes;
 pub use os::processes_in::{kill_processes_in, processes_in};
-pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_to, owner_of};
+pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_to, may_read, owner_of};

@@ -122,7 +122,8 @@ impl Instance {
             Ok(DataDirectoryState::Valid(control)) => DataDirectory::Valid {
                 system_id: control.system_identifier.clone(),
                 timeline: control.reached().0.max(control.timeline),
-                was_primary: !control.state.was_standby(),
+                // A copy (or a rewound directory) that has not been started yet: it only ever becomes a standby.
+                was_primary: !control.state.was_standby() && !self.settings.data_dir.join("backup_label").exists(),
                 clean: control.state.is_clean(),
                 checkpoint: control.checkpoint,
             },

@@ -119,7 +119,9 @@ impl Api {
             match self.request(member, method, path, body).await {
                 Ok(answer) => return Ok((name, answer)),
                 Err(NoAnswer::NotSent(why)) => eprintln!("Member {name} is not accessible: {why}"),
-                Err(NoAnswer::Unknown(why)) if method == Method::Get => eprintln!("Member {name} did not answer: {why}"),
+                Err(NoAnswer::Unknown(why)) if method == Method::Get => {
+                    eprintln!("Member {name} did not answer: {why}")
+                }
                 Err(NoAnswer::Unknown(why)) => return Err(NoMember::Unknown { name: name.clone(), why }),
             }
         }
@@ -130,9 +132,14 @@ impl Api {
 /// No member took a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoMember {
-    None { tried: usize },
+    None {
+        tried: usize,
+    },
     /// One took it and did not say what became of it, so it was not sent to another.
-    Unknown { name: MemberName, why: String },
+    Unknown {
+        name: MemberName,
+        why: String,
+    },
 }
 
 impl From<NoMember> for Failure {

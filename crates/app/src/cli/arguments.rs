@@ -11,7 +11,15 @@ pub struct GlobalArguments {
     #[arg(short = 'c', long, global = true, value_name = "FILE", env = "PATRONICTL_CONFIG_FILE", hide_env = true)]
     pub config_file: Option<PathBuf>,
     /// Where the cluster's state is, instead of what the configuration says: etcd3://host:port[,host:port]
-    #[arg(short = 'd', long, visible_alias = "dcs", global = true, value_name = "URL", env = "DCS_URL", hide_env = true)]
+    #[arg(
+        short = 'd',
+        long,
+        visible_alias = "dcs",
+        global = true,
+        value_name = "URL",
+        env = "DCS_URL",
+        hide_env = true
+    )]
     pub dcs_url: Option<String>,
     /// Do not check the certificate of the REST API
     #[arg(short = 'k', long, global = true)]
@@ -58,7 +66,14 @@ pub enum CliCommand {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct FormatArgument {
     /// Output format
-    #[arg(short = 'f', visible_short_alias = 'o', long, visible_alias = "output", value_enum, default_value = "pretty")]
+    #[arg(
+        short = 'f',
+        visible_short_alias = 'o',
+        long,
+        visible_alias = "output",
+        value_enum,
+        default_value = "pretty"
+    )]
     pub format: Format,
 }
 
@@ -346,6 +361,71 @@ impl RoleFilter {
             Self::Replica => "replica",
             Self::Standby => "standby",
             Self::Any => "any",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        global: GlobalArguments,
+        #[command(subcommand)]
+        command: CliCommand,
+    }
+
+    #[test]
+    fn what_is_typed_for_patronictl_is_understood() {
+        for line in [
+            "-c postgres0.yml list batman -e -t -f yaml",
+            "--config-file x -d etcd3://localhost:2379 -k list a b --format tsv -W",
+            "--dcs etcd3://h:1 list --watch 0.5 --group 0",
+            "--dcs-url etcd3://h:1 topology batman -w 1",
+            "dsn batman -r primary",
+            "dsn batman --role standby-leader",
+            "dsn batman --member postgresql1",
+            "dsn -r master",
+            "show-config batman --group 0",
+            "edit-config batman -q -s a=b --set c=d -p x=1 --pg y=2 --apply - --force",
+            "edit-config batman --replace file.yml --force",
+            "failover batman --candidate b --force",
+            "failover batman --leader a --candidate b",
+            "switchover batman --primary a --candidate b --scheduled 2030-01-01T10:00 --force",
+            "switchover --master a --force",
+            "restart batman a b -r replica --any --scheduled now --pg-version 9.5.2 --pending --timeout 10s --force",
+            "reload batman a --role any --force",
+            "reinit batman a --force --from-leader --wait",
+            "flush batman a b restart -r replica --force",
+            "flush batman switchover",
+            "pause batman --wait",
+            "resume --wait",
+            "history batman -f json",
+            "history -o yaml",
+            "list -o table",
+            "list --output json",
+            "version batman a",
+            "version",
+            "explain batman -o json",
+            "list -c late.yml -d etcd3://h:1",
+        ] {
+            let words = std::iter::once("quorate").chain(line.split_whitespace());
+            if let Err(error) = Program::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn options_in_front_and_behind_are_the_same() {
+        for line in ["quorate -c f.yml -d u list x", "quorate list x -c f.yml -d u"] {
+            let program = Program::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(program.global.config_file.as_deref(), Some(std::path::Path::new("f.yml")), "{line}");
+            assert_eq!(program.global.dcs_url.as_deref(), Some("u"));
+            assert!(matches!(program.command, CliCommand::List(list) if list.clusters == ["x"]));
         }
     }
 }

@@ -13,8 +13,11 @@ pub fn on_terminal() -> bool {
 /// A text; an empty answer is the default.
 pub fn prompt(question: &str, default: &str, option: &str) -> Result<String, Failure> {
     if !on_terminal() {
-        return Err(Failure::usage("cli-not-a-terminal", format!("{question} cannot be asked, because this is no terminal"))
-            .hint(format!("use {option}")));
+        return Err(Failure::usage(
+            "cli-not-a-terminal",
+            format!("{question} cannot be asked, because this is no terminal"),
+        )
+        .hint(format!("use {option}")));
     }
     let shown = if default.is_empty() { format!("{question}: ") } else { format!("{question} [{default}]: ") };
     let answer = read_line(&shown)?;

@@ -67,8 +67,10 @@ impl Context {
         match (named, &self.client.scope) {
             (Some(named), _) => Ok(Scope::new(named)),
             (None, Some(scope)) => Ok(scope.clone()),
-            (None, None) => Err(Failure::usage("cli-no-cluster", "no cluster was named, and the configuration has no 'scope'")
-                .hint(self.where_from("name the cluster, for example: quorate list demo"))),
+            (None, None) => {
+                Err(Failure::usage("cli-no-cluster", "no cluster was named, and the configuration has no 'scope'")
+                    .hint(self.where_from("name the cluster, for example: quorate list demo")))
+            }
         }
     }
 

@@ -17,7 +17,9 @@ pub fn moment() -> String {
 /// An hour from now, as an example in a question.
 pub fn example() -> String {
     let hour = jiff::SignedDuration::from_hours(1);
-    Zoned::now().checked_add(hour).map_or_else(|_| "2030-01-01T12:00".to_owned(), |then| then.strftime("%Y-%m-%dT%H:%M").to_string())
+    Zoned::now()
+        .checked_add(hour)
+        .map_or_else(|_| "2030-01-01T12:00".to_owned(), |then| then.strftime("%Y-%m-%dT%H:%M").to_string())
 }
 
 /// `None` for `now`; else ISO 8601 with an offset, the local one when none was typed.
@@ -32,8 +34,13 @@ pub fn scheduled(text: &str) -> Result<Option<String>, Failure> {
     };
     match zoned {
         Some(zoned) => Ok(Some(zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())),
-        None => Err(Failure::usage("cli-time", format!("Unable to parse scheduled timestamp ({text}). It should be in an unambiguous format (e.g. ISO 8601)"))
-            .hint("write it as 2030-01-31T12:00:00+01:00, or 2030-01-31T12:00 for local time")),
+        None => Err(Failure::usage(
+            "cli-time",
+            format!(
+                "Unable to parse scheduled timestamp ({text}). It should be in an unambiguous format (e.g. ISO 8601)"
+            ),
+        )
+        .hint("write it as 2030-01-31T12:00:00+01:00, or 2030-01-31T12:00 for local time")),
     }
 }
 

@@ -27,7 +27,8 @@ pub fn candidates(env: &BTreeMap<String, String>, windows: bool) -> Vec<PathBuf>
     if windows {
         files.extend(directory("ProgramData").map(|data| data.join("quorate").join("quorate.yml")));
     } else {
-        let system = ["/etc/quorate/quorate.yml", "/etc/patroni/patroni.yml", "/etc/patroni/config.yml", "/etc/patroni.yml"];
+        let system =
+            ["/etc/quorate/quorate.yml", "/etc/patroni/patroni.yml", "/etc/patroni/config.yml", "/etc/patroni.yml"];
         files.extend(system.iter().map(PathBuf::from));
     }
     files
@@ -50,10 +51,16 @@ mod tests {
 
     #[test]
     fn a_named_file_wins_then_the_users_then_the_systems() {
-        let env: BTreeMap<String, String> =
-            [("HOME", "/h"), ("APPDATA", "/a"), ("ProgramData", "/p")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-        let first = |windows| candidates(&env, windows).iter().map(|file| file.display().to_string()).take(3).collect::<Vec<_>>();
-        assert_eq!(first(false), ["/h/.config/patroni/patronictl.yaml", "/h/.config/quorate/quorate.yml", "/etc/quorate/quorate.yml"]);
+        let env: BTreeMap<String, String> = [("HOME", "/h"), ("APPDATA", "/a"), ("ProgramData", "/p")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into();
+        let first = |windows| {
+            candidates(&env, windows).iter().map(|file| file.display().to_string()).take(3).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            first(false),
+            ["/h/.config/patroni/patronictl.yaml", "/h/.config/quorate/quorate.yml", "/etc/quorate/quorate.yml"]
+        );
         assert_eq!(candidates(&env, true).len(), 3);
         assert_eq!(find(Some(Path::new("/x.yml")), &env), Some(PathBuf::from("/x.yml")));
         let env = [(OWN_VARIABLE.to_owned(), "/own.yml".to_owned())].into();

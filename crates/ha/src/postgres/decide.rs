@@ -168,9 +168,6 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
     let Some(cluster) = &view.dcs.cluster else {
         return waiting(memory, Reason::StoreUnreachable { leading: false });
     };
-    if matches!(view.postgres.server, Server::Unknown) || matches!(view.postgres.data, DataDirectory::Unknown) {
-        return waiting(memory, Reason::NotReadyYet);
-    }
     let config = cluster.config();
     let mut draft = Draft {
         view,
@@ -185,9 +182,13 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
     };
     take_up_job(&mut draft);
     remember(&mut draft);
-    arm(&mut draft);
-    situation(&mut draft);
-    entry::publish(&mut draft);
+    if matches!(view.postgres.server, Server::Unknown) || matches!(view.postgres.data, DataDirectory::Unknown) {
+        draft.because(Reason::NotReadyYet);
+    } else {
+        arm(&mut draft);
+        situation(&mut draft);
+        entry::publish(&mut draft);
+    }
     let Draft { memory, actions, reasons, arming, wake_at, finished, .. } = draft;
     Decision { next: memory, actions, reasons, arming, wake_at, finished }
 }
@@ -231,19 +232,17 @@ pub(super) fn stop_a_primary_without_lease(draft: &mut Draft<'_>) {
 fn take_up_job(draft: &mut Draft<'_>) {
     let Some(job) = &draft.view.job else { return };
     let now = draft.view.now;
+    let leader_timeline = draft.cluster.leader_member().and_then(|(_, member)| member.data.timeline);
     match &job.state {
         JobState::Running { since } => draft.because(Reason::JobRunning { what: job.job.kind(), since: *since }),
         JobState::Done => {
             match &job.job {
                 Job::Clone { .. } => {
                     draft.memory.needs_clone = false;
-                    draft.memory.rejoined = None;
+                    draft.memory.rejoined = leader_timeline;
                     draft.memory.restarting = false;
                 }
-                Job::Rejoin { .. } => {
-                    let leader = draft.cluster.leader_member().and_then(|(_, member)| member.data.timeline);
-                    draft.memory.rejoined = leader;
-                }
+                Job::Rejoin { .. } => draft.memory.rejoined = leader_timeline,
                 Job::Stop { .. }
                 | Job::Initdb
                 | Job::PostBootstrap

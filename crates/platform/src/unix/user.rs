@@ -52,3 +52,16 @@ pub fn owner_of(path: &Path) -> io::Result<RunAs> {
 pub fn give_to(path: &Path, user: &RunAs) -> io::Result<()> {
     std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
 }
+
+/// Whether this user may read the file, by its mode alone.
+pub fn may_read(user: &RunAs, path: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else { return false };
+    let mode = metadata.mode();
+    if metadata.uid() == user.uid {
+        mode & 0o400 != 0
+    } else if metadata.gid() == user.gid {
+        mode & 0o040 != 0
+    } else {
+        mode & 0o004 != 0
+    }
+}

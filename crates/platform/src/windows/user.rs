@@ -29,3 +29,7 @@ pub fn owner_of(_path: &Path) -> io::Result<RunAs> {
 pub fn give_to(_path: &Path, _user: &RunAs) -> io::Result<()> {
     Ok(())
 }
+
+pub fn may_read(_user: &RunAs, _path: &Path) -> bool {
+    true
+}

@@ -10,13 +10,19 @@ const PARAMETERS: [&str; 2] = ["postgresql", "parameters"];
 /// The configuration in the store.
 pub fn present(target: &Target) -> Result<Value, Failure> {
     if let Some(why) = target.cluster.unreadable.get("config") {
-        return Err(Failure::new("cli-config-unreadable", format!("the configuration in the store cannot be read: {why}")));
+        return Err(Failure::new(
+            "cli-config-unreadable",
+            format!("the configuration in the store cannot be read: {why}"),
+        ));
     }
     match &target.cluster.config_text {
-        Some(text) => serde_json::from_str(&text.value)
-            .map_err(|error| Failure::new("cli-config-unreadable", format!("the configuration in the store is not JSON: {error}"))),
-        None => Err(Failure::new("cli-no-config", format!("The config key does not exist in the cluster {}", target.scope))
-            .hint("it is written when the cluster is created")),
+        Some(text) => serde_json::from_str(&text.value).map_err(|error| {
+            Failure::new("cli-config-unreadable", format!("the configuration in the store is not JSON: {error}"))
+        }),
+        None => {
+            Err(Failure::new("cli-no-config", format!("The config key does not exist in the cluster {}", target.scope))
+                .hint("it is written when the cluster is created"))
+        }
     }
 }
 
@@ -41,7 +47,10 @@ pub fn patch(config: &mut Value, over: &Value) {
 
 /// Sets `a.b.c=value`, where the value is YAML and null removes.
 pub fn set(config: &mut Value, pair: &str) -> Result<(), Failure> {
-    let wrong = |why: &str| Failure::usage("cli-set", format!("Invalid parameter setting {pair}{why}")).hint("write it as key=value, such as ttl=20");
+    let wrong = |why: &str| {
+        Failure::usage("cli-set", format!("Invalid parameter setting {pair}{why}"))
+            .hint("write it as key=value, such as ttl=20")
+    };
     let (path, value) = pair.split_once('=').filter(|(path, _)| !path.trim().is_empty()).ok_or_else(|| wrong(""))?;
     let value = config::yaml_to_json("value", value).map_err(|error| wrong(&format!(": {error}")))?;
     let keys: Vec<&str> = path.trim().split('.').collect();
@@ -85,17 +94,28 @@ mod tests {
         for (pair, expected) in [
             ("ttl=20", json!({"ttl": 20, "postgresql": {"parameters": {"a": 1}}})),
             ("ttl=null", json!({"postgresql": {"parameters": {"a": 1}}})),
-            ("synchronous_mode=on", json!({"ttl": 30, "synchronous_mode": true, "postgresql": {"parameters": {"a": 1}}})),
-            ("postgresql.parameters.pg_stat.max=5", json!({"ttl": 30, "postgresql": {"parameters": {"a": 1, "pg_stat.max": 5}}})),
+            (
+                "synchronous_mode=on",
+                json!({"ttl": 30, "synchronous_mode": true, "postgresql": {"parameters": {"a": 1}}}),
+            ),
+            (
+                "postgresql.parameters.pg_stat.max=5",
+                json!({"ttl": 30, "postgresql": {"parameters": {"a": 1, "pg_stat.max": 5}}}),
+            ),
             ("postgresql.parameters.a=null", json!({"ttl": 30})),
-            ("slots.s.type=physical", json!({"ttl": 30, "postgresql": {"parameters": {"a": 1}}, "slots": {"s": {"type": "physical"}}})),
+            (
+                "slots.s.type=physical",
+                json!({"ttl": 30, "postgresql": {"parameters": {"a": 1}}, "slots": {"s": {"type": "physical"}}}),
+            ),
         ] {
             let mut config = json!({"ttl": 30, "postgresql": {"parameters": {"a": 1}}});
             set(&mut config, pair).unwrap();
             assert_eq!(config, expected, "{pair}");
         }
         let mut config = json!({});
-        assert!(set(&mut config, "ttl").is_err() && set(&mut config, "=1").is_err() && set(&mut config, "a=[").is_err());
+        assert!(
+            set(&mut config, "ttl").is_err() && set(&mut config, "=1").is_err() && set(&mut config, "a=[").is_err()
+        );
     }
 
     #[test]

@@ -17,7 +17,9 @@ pub async fn show(context: &Context, arguments: ShowConfigArguments) -> Result<(
     let config = changes::present(&target)?;
     match arguments.format {
         Format::Json => output::line(&console::json_text(&config)),
-        Format::Pretty | Format::Tsv | Format::Yaml | Format::Topology => output::emit(&config::yaml_from_json(&config)),
+        Format::Pretty | Format::Tsv | Format::Yaml | Format::Topology => {
+            output::emit(&config::yaml_from_json(&config))
+        }
     }
 }
 
@@ -28,7 +30,8 @@ pub async fn edit(context: &Context, arguments: EditConfigArguments) -> Result<(
         Err(failure) if failure.code == "cli-config-unreadable" && arguments.replace.is_some() => Value::Null,
         present => present?,
     };
-    let by_editor = arguments.replace.is_none() && arguments.apply.is_none() && arguments.set.is_empty() && arguments.pg.is_empty();
+    let by_editor =
+        arguments.replace.is_none() && arguments.apply.is_none() && arguments.set.is_empty() && arguments.pg.is_empty();
     let changed = if by_editor {
         match edit::by_person(&present, target.scope.as_str())? {
             Some(changed) => changed,
@@ -46,7 +49,8 @@ pub async fn edit(context: &Context, arguments: EditConfigArguments) -> Result<(
         })?;
     }
     if !arguments.quiet {
-        let text = edit::difference(&config::yaml_from_json(&present), &config::yaml_from_json(&changed), output::in_colour());
+        let text =
+            edit::difference(&config::yaml_from_json(&present), &config::yaml_from_json(&changed), output::in_colour());
         output::emit(&text)?;
     }
     let from_stdin = [&arguments.apply, &arguments.replace].into_iter().flatten().any(|file| file == "-");

@@ -98,10 +98,25 @@ mod tests {
         for (style, addresses, wants, expected) in [
             (DsnStyle::Libpq, &one[..], None, "host=10.0.0.1 port=5432"),
             (DsnStyle::Libpq, &two, all, "host=10.0.0.1,10.0.0.2 port=5432,5433 target_session_attrs=read-write"),
-            (DsnStyle::Url, &two, all, "postgresql://10.0.0.1:5432,10.0.0.2:5433/postgres?target_session_attrs=read-write"),
-            (DsnStyle::Jdbc, &two, all, "jdbc:postgresql://10.0.0.1:5432,10.0.0.2:5433/postgres?targetServerType=primary"),
+            (
+                DsnStyle::Url,
+                &two,
+                all,
+                "postgresql://10.0.0.1:5432,10.0.0.2:5433/postgres?target_session_attrs=read-write",
+            ),
+            (
+                DsnStyle::Jdbc,
+                &two,
+                all,
+                "jdbc:postgresql://10.0.0.1:5432,10.0.0.2:5433/postgres?targetServerType=primary",
+            ),
             (DsnStyle::Npgsql, &one, None, "Host=10.0.0.1;Port=5432;Database=postgres"),
-            (DsnStyle::Npgsql, &two, Some("prefer-standby"), "Host=10.0.0.1:5432,10.0.0.2:5433;Database=postgres;Target Session Attributes=prefer-standby"),
+            (
+                DsnStyle::Npgsql,
+                &two,
+                Some("prefer-standby"),
+                "Host=10.0.0.1:5432,10.0.0.2:5433;Database=postgres;Target Session Attributes=prefer-standby",
+            ),
         ] {
             assert_eq!(string(style, addresses, wants), expected);
         }

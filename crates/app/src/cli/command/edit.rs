@@ -25,7 +25,8 @@ pub fn check(config: &Value) -> Result<(), String> {
 /// Opens an editor until the text is acceptable. `None`: left as it was, or given up.
 pub fn by_person(present: &Value, scope: &str) -> Result<Option<Value>, Failure> {
     if !ask::on_terminal() {
-        return Err(Failure::usage("cli-not-a-terminal", "an editor needs a terminal").hint("use --set, --pg, --apply or --replace"));
+        return Err(Failure::usage("cli-not-a-terminal", "an editor needs a terminal")
+            .hint("use --set, --pg, --apply or --replace"));
     }
     let before = config::yaml_from_json(present);
     let safe: String = scope.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '_' }).collect();
@@ -54,15 +55,20 @@ pub fn by_person(present: &Value, scope: &str) -> Result<Option<Value>, Failure>
 
 fn run_editor(file: &std::path::Path) -> Result<(), Failure> {
     let chosen = std::env::var("EDITOR").ok().filter(|editor| !editor.trim().is_empty());
-    let commands: Vec<String> = chosen.map_or_else(|| EDITORS.iter().map(|it| (*it).to_owned()).collect(), |editor| vec![editor]);
+    let commands: Vec<String> =
+        chosen.map_or_else(|| EDITORS.iter().map(|it| (*it).to_owned()).collect(), |editor| vec![editor]);
     for command in &commands {
         let mut words = command.split_whitespace();
         let Some(program) = words.next() else { continue };
         match Command::new(program).args(words).arg(file).status() {
             Ok(status) if status.success() => return Ok(()),
-            Ok(status) => return Err(Failure::new("cli-editor", format!("the editor '{program}' ended with {status}"))),
+            Ok(status) => {
+                return Err(Failure::new("cli-editor", format!("the editor '{program}' ended with {status}")));
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Failure::new("cli-editor", format!("the editor '{program}' cannot be started: {error}"))),
+            Err(error) => {
+                return Err(Failure::new("cli-editor", format!("the editor '{program}' cannot be started: {error}")));
+            }
         }
     }
     Err(Failure::usage("cli-editor", format!("no editor was found (tried {})", commands.join(", ")))
@@ -96,7 +102,10 @@ mod tests {
     #[test]
     fn the_difference_is_a_unified_one() {
         let (before, after) = ("loop_wait: 10\nttl: 30\n", "loop_wait: 10\nttl: 20\n");
-        assert_eq!(difference(before, after, false), "---\n+++\n@@ -1,2 +1,2 @@\n loop_wait: 10\n-ttl: 30\n+ttl: 20\n\n");
+        assert_eq!(
+            difference(before, after, false),
+            "---\n+++\n@@ -1,2 +1,2 @@\n loop_wait: 10\n-ttl: 30\n+ttl: 20\n\n"
+        );
         assert!(difference(before, after, true).contains("\x1b[31m-ttl: 30\x1b[0m"));
     }
 

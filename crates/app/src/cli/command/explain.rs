@@ -12,9 +12,10 @@ pub async fn explain(context: &Context, arguments: ExplainArguments) -> Result<(
     let target = context.target(arguments.cluster.as_deref(), GroupArgument { group: None }).await?;
     let asked = context.api.first_answer(&target.cluster, Method::Get, "quorate/explain", None).await;
     let answered = match asked {
-        Ok((name, answer)) if answer.status == 200 => {
-            serde_json::from_str::<Value>(&answer.text).ok().filter(Value::is_object).map(|value| (name.to_string(), value))
-        }
+        Ok((name, answer)) if answer.status == 200 => serde_json::from_str::<Value>(&answer.text)
+            .ok()
+            .filter(Value::is_object)
+            .map(|value| (name.to_string(), value)),
         _ => None,
     };
     let (from, explanation) = answered.unwrap_or_else(|| {

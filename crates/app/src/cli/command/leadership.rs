@@ -75,9 +75,11 @@ async fn carry_out(context: &Context, target: &mut Target, wanted: Wanted) -> Re
     show::print_members(target)?;
     let request = settle(target, wanted)?;
     // The leader carries it out; without one the candidate does.
-    let member = target.cluster.leader_member().map(|(_, member)| member).or_else(|| {
-        request.candidate.as_ref().and_then(|candidate| target.cluster.members.get(candidate))
-    });
+    let member = target
+        .cluster
+        .leader_member()
+        .map(|(_, member)| member)
+        .or_else(|| request.candidate.as_ref().and_then(|candidate| target.cluster.members.get(candidate)));
     let sent = match member {
         Some(member) => context.api.request(member, Method::Post, action.word(), Some(&body(&request))).await,
         None => Err(NoAnswer::NotSent("no member to ask".to_owned())),
@@ -88,16 +90,24 @@ async fn carry_out(context: &Context, target: &mut Target, wanted: Wanted) -> Re
         }
         Ok(answer) => {
             let message = format!("{} failed, details: {}, {}", action.title(), answer.status, answer.text);
-            return Err(Failure::new("cli-refused", message).hint("quorate explain says what keeps a member from leading"));
+            return Err(
+                Failure::new("cli-refused", message).hint("quorate explain says what keeps a member from leading")
+            );
         }
         Err(NoAnswer::NotSent(why)) => {
-            eprintln!("{} Could not {} using the REST API ({why}), falling back to DCS", local_time::moment(), action.word());
+            eprintln!(
+                "{} Could not {} using the REST API ({why}), falling back to DCS",
+                local_time::moment(),
+                action.word()
+            );
             let done = through_store::move_leader(target, &request).await?;
             output::line(&format!("{} {done}", local_time::moment()))?;
         }
         Err(NoAnswer::Unknown(why)) => {
-            let message = format!("{} status unknown: the member took the request and did not answer: {why}", action.title());
-            return Err(Failure::new("cli-outcome-unknown", message).hint("look at the result before trying again: quorate list"));
+            let message =
+                format!("{} status unknown: the member took the request and did not answer: {why}", action.title());
+            return Err(Failure::new("cli-outcome-unknown", message)
+                .hint("look at the result before trying again: quorate list"));
         }
     }
     target.refresh().await?;
@@ -177,8 +187,8 @@ fn settle(target: &Target, wanted: Wanted) -> Result<FailoverRequest, Failure> {
 /// In synchronous mode another member than the synchronous ones may lack acknowledged commits.
 fn confirm_asynchronous(target: &Target, candidate: &MemberName) -> Result<(), Failure> {
     let cluster = &target.cluster;
-    let lacks = cluster.config().is_synchronous()
-        && cluster.sync.as_ref().is_some_and(|sync| !sync.value.covers(candidate));
+    let lacks =
+        cluster.config().is_synchronous() && cluster.sync.as_ref().is_some_and(|sync| !sync.value.covers(candidate));
     if !lacks {
         return Ok(());
     }

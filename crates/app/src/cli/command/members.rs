@@ -27,7 +27,11 @@ pub async fn restart(context: &Context, arguments: RestartArguments) -> Result<(
     let typed = match &arguments.scheduled {
         Some(typed) => typed.clone(),
         None if force || !ask::on_terminal() => "now".to_owned(),
-        None => ask::prompt(&format!("When should the restart take place (e.g. {}) ", local_time::example()), "now", "--scheduled")?,
+        None => ask::prompt(
+            &format!("When should the restart take place (e.g. {}) ", local_time::example()),
+            "now",
+            "--scheduled",
+        )?,
     };
     let at = local_time::scheduled(&typed)?;
     if at.is_some() && target.cluster.is_paused() {
@@ -51,7 +55,10 @@ pub async fn restart(context: &Context, arguments: RestartArguments) -> Result<(
     confirm(&members, force, "restart", at.as_deref(), arguments.pending)?;
     if let Some(version) = &arguments.pg_version {
         if version.split('.').any(|part| part.parse::<u32>().is_err()) {
-            return Err(Failure::usage("cli-version", format!("'{version}' is not a version of PostgreSQL; expected one such as 15.4")));
+            return Err(Failure::usage(
+                "cli-version",
+                format!("'{version}' is not a version of PostgreSQL; expected one such as 15.4"),
+            ));
         }
         body["postgres_version"] = json!(version);
     }
@@ -89,9 +96,9 @@ pub async fn reload(context: &Context, arguments: MembersArguments) -> Result<()
     for (name, member) in &members {
         tally.note(match context.api.request(member, Method::Post, "reload", None).await {
             Ok(Answer { status: 200, .. }) => Ok(format!("No changes to apply on member {name}")),
-            Ok(Answer { status: 202, .. }) => {
-                Ok(format!("Reload request received for member {name} and will be processed within {loop_wait} seconds"))
-            }
+            Ok(Answer { status: 202, .. }) => Ok(format!(
+                "Reload request received for member {name} and will be processed within {loop_wait} seconds"
+            )),
             other => Err(failed("reload", name, other)),
         })?;
     }
@@ -102,10 +109,18 @@ pub async fn reinit(context: &Context, arguments: ReinitArguments) -> Result<(),
     let force = arguments.force.force;
     let (target, mut names) = context.target_and_members(&arguments.names, arguments.group).await?;
     if names.is_empty() {
+        // Never all of them by an oversight.
         let replicas = with_role(&target.cluster, RoleFilter::Replica);
         let replicas: Vec<&str> = replicas.iter().map(|(name, _)| name.as_str()).collect();
         let question = format!("Which member do you want to reinitialize [{}]?", replicas.join(", "));
-        names.push(ask::prompt(&question, "", "the member's name behind the cluster's")?);
+        if !ask::on_terminal() {
+            return Err(Failure::usage("cli-no-member", "the member to reinitialize must be named").hint(format!(
+                "the replicas of {} are {}",
+                target.scope,
+                replicas.join(", ")
+            )));
+        }
+        names.push(ask::prompt(&question, "", "the member's name")?);
     }
     let members = choose(&target, &names, RoleFilter::Replica, force, "reinitialize")?;
     confirm(&members, force, "reinitialize", None, false)?;
@@ -115,8 +130,11 @@ pub async fn reinit(context: &Context, arguments: ReinitArguments) -> Result<(),
         let mut body = json!({"force": force, "from_leader": arguments.from_leader});
         let answer = loop {
             let answer = context.api.request(member, Method::Post, "reinitialize", Some(&body)).await;
-            let busy = matches!(&answer, Ok(answer) if answer.status >= 400 && answer.text.ends_with(" already in progress"));
-            if busy && body["force"] != json!(true) && ask::on_terminal()
+            let busy =
+                matches!(&answer, Ok(answer) if answer.status >= 400 && answer.text.ends_with(" already in progress"));
+            if busy
+                && body["force"] != json!(true)
+                && ask::on_terminal()
                 && ask::confirm("Do you want to cancel it and reinitialize anyway?")?
             {
                 body["force"] = json!(true);
@@ -142,7 +160,12 @@ pub async fn reinit(context: &Context, arguments: ReinitArguments) -> Result<(),
 pub async fn flush(context: &Context, arguments: FlushArguments) -> Result<(), Failure> {
     let (what, names) = match arguments.names.split_last() {
         Some((what, names)) if what == "restart" || what == "switchover" => (what.as_str(), names),
-        _ => return Err(Failure::usage("cli-flush", "what is to be withdrawn must be named last: restart or switchover")),
+        _ => {
+            return Err(Failure::usage(
+                "cli-flush",
+                "what is to be withdrawn must be named last: restart or switchover",
+            ));
+        }
     };
     let (target, names) = context.target_and_members(names, arguments.group).await?;
     if what == "switchover" {
@@ -163,7 +186,8 @@ pub async fn flush(context: &Context, arguments: FlushArguments) -> Result<(), F
 }
 
 async fn flush_switchover(context: &Context, target: &Target) -> Result<(), Failure> {
-    let Some(failover) = target.cluster.failover.as_ref().filter(|failover| failover.value.scheduled_at.is_some()) else {
+    let Some(failover) = target.cluster.failover.as_ref().filter(|failover| failover.value.scheduled_at.is_some())
+    else {
         return output::line("No pending scheduled switchover");
     };
     match context.api.first_answer(&target.cluster, Method::Delete, "switchover", None).await {
@@ -175,7 +199,9 @@ async fn flush_switchover(context: &Context, target: &Target) -> Result<(), Fail
             eprintln!("{} Could not find any accessible member of cluster {}", local_time::moment(), target.scope);
             match target.dcs.write(&StoreWrite::DeleteFailover { expected: failover.revision }).await? {
                 Written::Done { .. } => output::line("Success: scheduled switchover deleted"),
-                Written::Refused => Err(Failure::new("cli-concurrent", "it was changed at the same time; look first: quorate list")),
+                Written::Refused => {
+                    Err(Failure::new("cli-concurrent", "it was changed at the same time; look first: quorate list"))
+                }
             }
         }
         Err(unknown) => Err(unknown.into()),

@@ -26,7 +26,8 @@ pub async fn toggle(context: &Context, arguments: PauseArguments, pause: bool) -
         Ok((_, answer)) if answer.status == 200 => {}
         Ok((_, answer)) => {
             let action = if pause { "pause" } else { "resume" };
-            let message = format!("Failed: {action} cluster management status code={}, ({})", answer.status, answer.text);
+            let message =
+                format!("Failed: {action} cluster management status code={}, ({})", answer.status, answer.text);
             return Err(Failure::new("cli-refused", message));
         }
         Err(NoMember::None { .. }) => {
@@ -64,7 +65,11 @@ async fn wait(target: &mut Target, pause: bool) -> Result<(), Failure> {
             return Ok(());
         }
         if look > deadline {
-            let message = format!("{} members didn't recognize the {word} after {} seconds", remaining.join(", "), limit.as_secs());
+            let message = format!(
+                "{} members didn't recognize the {word} after {} seconds",
+                remaining.join(", "),
+                limit.as_secs()
+            );
             return Err(Failure::new("cli-timeout", message));
         }
         sleep_until(look).await;

@@ -44,8 +44,11 @@ async fn wait_for_leader(
             return verdict;
         }
         if look > deadline {
-            return Err(Failure::new("cli-outcome-unknown", format!("no other member leads after {} s", WAIT_MAX.as_secs()))
-                .hint("quorate explain says why"));
+            return Err(Failure::new(
+                "cli-outcome-unknown",
+                format!("no other member leads after {} s; the wish still stands", WAIT_MAX.as_secs()),
+            )
+            .hint("quorate explain says why"));
         }
         sleep_until(look).await;
     }

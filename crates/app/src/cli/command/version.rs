@@ -46,7 +46,11 @@ fn versions(status: &Value) -> String {
 /// `server_version_num` as people write it: two parts since version 10.
 fn number(version: u64) -> String {
     let (major, minor, patch) = (version / 10_000, version / 100 % 100, version % 100);
-    if version < 100_000 { format!(" PostgreSQL {major}.{minor}.{patch}") } else { format!(" PostgreSQL {major}.{patch}") }
+    if version < 100_000 {
+        format!(" PostgreSQL {major}.{minor}.{patch}")
+    } else {
+        format!(" PostgreSQL {major}.{patch}")
+    }
 }
 
 #[cfg(test)]

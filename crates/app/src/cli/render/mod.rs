@@ -4,6 +4,8 @@ mod explanation;
 mod history;
 mod members;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use explanation::{explanation, explanation_from_store};
 pub use history::history;

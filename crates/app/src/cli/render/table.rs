@@ -88,9 +88,7 @@ impl Table {
             Format::Pretty | Format::Topology => self.pretty(format),
             Format::Tsv => self.tsv(),
             Format::Json => format!("{}\n", console::json_text(&self.objects())),
-            Format::Yaml => {
-                config::yaml_from_json(&serde_json::to_value(self.objects()).unwrap_or_default())
-            }
+            Format::Yaml => config::yaml_from_json(&serde_json::to_value(self.objects()).unwrap_or_default()),
         }
     }
 
@@ -112,7 +110,8 @@ impl Table {
     fn pretty(&self, format: Format) -> String {
         let columns = &self.columns[self.in_title.min(self.columns.len())..];
         // `Receive Lag` and `Replay Lag` stand beside what they belong to, so people read only `Lag`.
-        let names: Vec<&str> = columns.iter().map(|(name, _)| if name.ends_with(" Lag") { "Lag" } else { name }).collect();
+        let names: Vec<&str> =
+            columns.iter().map(|(name, _)| if name.ends_with(" Lag") { "Lag" } else { name }).collect();
         let rows: Vec<Vec<Vec<String>>> = self
             .rows
             .iter()
