@@ -12,7 +12,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most requests are answered at once; a switchover when it is over.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A restart may have a long checkpoint in front of it.
-pub const RESTART_TIMEOUT: Duration = Duration::from_mins(11);
+pub const RESTART_TIMEOUT: Duration = Duration::from_secs(11 * 60);
 /// An answer is some kilobytes at most.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -120,7 +120,7 @@ impl Api {
                 Ok(answer) => return Ok((name, answer)),
                 Err(NoAnswer::NotSent(why)) => eprintln!("Member {name} is not accessible: {why}"),
                 Err(NoAnswer::Unknown(why)) if method == Method::Get => {
-                    eprintln!("Member {name} did not answer: {why}")
+                    eprintln!("Member {name} did not answer: {why}");
                 }
                 Err(NoAnswer::Unknown(why)) => return Err(NoMember::Unknown { name: name.clone(), why }),
             }

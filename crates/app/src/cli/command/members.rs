@@ -72,7 +72,9 @@ pub async fn restart(context: &Context, arguments: RestartArguments) -> Result<(
     for (name, member) in &members {
         if at.is_some() && force && member.data.scheduled_restart.is_some() {
             let withdrawn = context.api.request(member, Method::Delete, "restart", None).await;
-            tally.silent_success(name, "flush scheduled restart", withdrawn);
+            if !matches!(&withdrawn, Ok(answer) if answer.status < 400) {
+                eprintln!("{}", failed("flush scheduled restart", name, withdrawn));
+            }
         }
         let answer = context.api.request_within(member, Method::Post, "restart", Some(&body), RESTART_TIMEOUT).await;
         tally.note(match answer {
@@ -343,12 +345,6 @@ impl Tally {
             Ok(answer) if answer.status < 400 => Ok(format!("Success: {action} for member {name}")),
             other => Err(failed(action, name, other)),
         })
-    }
-
-    fn silent_success(&mut self, name: &MemberName, action: &str, answer: Result<Answer, NoAnswer>) {
-        if !matches!(&answer, Ok(answer) if answer.status < 400) {
-            eprintln!("{}", failed(action, name, answer));
-        }
     }
 
     fn result(&self) -> Result<(), Failure> {
