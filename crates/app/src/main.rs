@@ -54,6 +54,7 @@ fn client(global: cli::GlobalArguments, command: cli::CliCommand) -> i32 {
 }
 
 fn worker(config: &std::path::Path) -> i32 {
+    platform::set_process_name("quorate");
     // Standard output belongs to the guard.
     let filter = EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();

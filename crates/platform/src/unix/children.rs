@@ -6,6 +6,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -14,6 +15,8 @@ use std::thread;
 const LINES_MAX: usize = 256;
 /// A line from the worker may be this long; more is the end of the connection.
 const LINE_BYTES_MAX: u64 = 256 * 1024;
+/// The program that runs here, which is the worker's, too.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 pub struct Children {
     events: SyncSender<ChildEvent>,
@@ -52,7 +55,10 @@ impl Children {
     }
 
     pub fn start_worker(&mut self, command: &WorkerCommand) -> io::Result<()> {
-        let mut worker = Command::new(&command.program);
+        // Another user may be unable to walk to the program (it may lie in root's home); this link needs no walk.
+        let program = if command.run_as.is_some() { Path::new(OWN_PROGRAM) } else { &command.program };
+        let mut worker = Command::new(program);
+        worker.arg0(&command.program);
         worker.args(&command.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         if let Some(user) = &command.run_as {
             worker.uid(user.uid).gid(user.gid);

@@ -18,3 +18,9 @@ pub fn memory_resident_bytes() -> Option<u64> {
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
 }
+
+/// The name that `ps` and `top` show. Without it, a program that was started through a link has the link's.
+pub fn set_process_name(name: &str) {
+    // Only a name: nothing depends on it.
+    let _ = std::fs::write("/proc/self/comm", name);
+}

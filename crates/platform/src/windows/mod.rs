@@ -15,3 +15,6 @@ pub fn boot_clock() -> Millis {
 pub fn memory_resident_bytes() -> Option<u64> {
     None
 }
+
+/// Windows shows the program's own name.
+pub fn set_process_name(_name: &str) {}
