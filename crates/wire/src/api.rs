@@ -11,7 +11,7 @@ use etcd_api::etcdserverpb as pb;
 use kv::{Command, Kv};
 use prost::Message;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -92,9 +92,14 @@ impl Api {
             return Err(status::no_leader());
         }
         let message = request.into_inner();
-        let bytes = u32::try_from(message.encoded_len() + CALL_BYTES).map_err(|_| status::too_many_requests())?;
-        let _permit = self.memory().try_acquire_many(bytes).map_err(|_| status::too_many_requests())?;
+        let _held = self.hold_memory(message.encoded_len() + CALL_BYTES)?;
         run(message).await
+    }
+
+    /// Puts so many bytes on the budget of all requests, until the permit is dropped.
+    pub fn hold_memory(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Status> {
+        let bytes = u32::try_from(bytes).map_err(|_| status::too_many_requests())?;
+        self.memory().try_acquire_many(bytes).map_err(|_| status::too_many_requests())
     }
 
     /// Held for as long as the stream lives.

@@ -6,7 +6,7 @@
 use crate::api::Api;
 use crate::grpc;
 use crate::json::Shapes;
-use crate::limits::{JSON_BYTES_MAX, JSON_STREAM_MESSAGES_MAX};
+use crate::limits::{JSON_BYTES_MAX, JSON_STREAM_BYTES_MAX, JSON_STREAM_MESSAGES_MAX};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -20,8 +20,12 @@ use futures_util::{Stream, StreamExt, stream};
 use kv::KvError;
 use prost::Message;
 use serde::Serialize;
+use std::error::Error as _;
+use std::iter;
 use tonic::{Code, Status};
 
+/// The text, its tree, the message by descriptor and the message itself are in memory at the same time.
+const JSON_COPIES: usize = 4;
 /// As gRPC metadata in an HTTP header.
 const REQUIRES_LEADER: &str = "grpc-metadata-hasleader";
 
@@ -132,9 +136,11 @@ where
     post(async move |State(api): State<Api>, headers: HeaderMap, request: Request| {
         let answer = async {
             let shapes = shapes.as_ref().ok_or_else(|| Status::unimplemented(method))?;
-            let body = read_body(request).await?;
-            let request = with_metadata(&headers, shapes.read(&body)?);
-            drop(body);
+            let request = {
+                let body = read_body(request, JSON_BYTES_MAX).await?;
+                let _held = api.hold_memory(JSON_COPIES * body.len())?;
+                with_metadata(&headers, shapes.read(&body)?)
+            };
             shapes.write(run(api, request).await?.get_ref())
         };
         match answer.await {
@@ -167,7 +173,7 @@ where
 {
     let opening = async {
         let shapes = Shapes::of(service, method).ok_or_else(|| Status::unimplemented(method))?;
-        let body = read_body(request).await?;
+        let body = read_body(request, JSON_STREAM_BYTES_MAX).await?;
         let requests: Vec<Q> = shapes.read_all(&body, JSON_STREAM_MESSAGES_MAX)?;
         let mut answers = run(stream::iter(requests.into_iter().map(Ok).collect::<Vec<_>>()))?;
         // An error before the first answer still gets its own HTTP status.
@@ -187,11 +193,13 @@ where
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
 }
 
-async fn read_body(request: Request) -> Result<Bytes, Status> {
-    // Its length, its time and the memory for all bodies are bounded; which of them it was is in the error's chain.
-    axum::body::to_bytes(request.into_body(), JSON_BYTES_MAX)
-        .await
-        .map_err(|_| crate::status::of_kv(&KvError::RequestTooLarge))
+async fn read_body(request: Request, bytes_max: usize) -> Result<Bytes, Status> {
+    axum::body::to_bytes(request.into_body(), bytes_max).await.map_err(|error| {
+        // Too late or too much for all bodies together says so itself; what is left is too long.
+        let mut causes = iter::successors(error.source(), |cause| (*cause).source());
+        let reason = causes.find_map(|cause| cause.downcast_ref::<Status>());
+        reason.cloned().unwrap_or_else(|| crate::status::of_kv(&KvError::RequestTooLarge))
+    })
 }
 
 fn with_metadata<Q>(headers: &HeaderMap, request: Q) -> tonic::Request<Q> {

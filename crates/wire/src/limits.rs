@@ -44,7 +44,8 @@ pub const WATCH_FRAGMENT_BYTES: usize = MESSAGE_BYTES_MAX;
 pub const PROGRESS_EVERY: Duration = Duration::from_secs(600);
 /// A stream that requires a leader ends after so long without one (etcd: three election timeouts).
 pub const LEADERLESS_MAX: Duration = Duration::from_secs(3);
-/// Messages of one JSON stream request.
+/// All messages of one JSON stream request together, and their number.
+pub const JSON_STREAM_BYTES_MAX: usize = 2 * STREAM_MESSAGE_BYTES_MAX;
 pub const JSON_STREAM_MESSAGES_MAX: usize = 64;
 /// A long poll of the v2 keys ends with an empty answer after this. etcd's number.
 pub const V2_WAIT_MAX: Duration = Duration::from_secs(300);

@@ -113,9 +113,9 @@ struct Found {
 impl Found {
     /// Not a path: bytes that are not text, `//`, a `/` at the end, more directories than anybody makes.
     fn new(kv: KeyValue) -> Option<Self> {
-        let path = std::str::from_utf8(&kv.key).ok()?;
-        let is_path = !path.contains("//") && !path.ends_with('/') && depth(path) <= DEPTH_MAX;
-        is_path.then(|| Self { path: path.into(), kv: Rc::new(kv.clone()) })
+        let path: Rc<str> = std::str::from_utf8(&kv.key).ok()?.into();
+        let is_path = !path.contains("//") && !path.ends_with('/') && depth(&path) <= DEPTH_MAX;
+        is_path.then(|| Self { path, kv: Rc::new(kv) })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The API over real sockets: stock clients, Patroni's requests, a real etcd beside ours, and peers that misbehave.
 
+#![allow(clippy::unwrap_used)] // the helpers of tests are tests
+
 mod cluster;
 mod etcdctl;
 mod lab;

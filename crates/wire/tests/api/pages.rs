@@ -20,7 +20,7 @@ async fn metrics_have_etcds_names_and_prometheus_form() {
     let server = Ours::start().await;
     let http = server.http();
     http.post("/v3/kv/put", r#"{"key":"YQ=="}"#).await;
-    http.post("/v3/kv/put", r#"{}"#).await;
+    http.post("/v3/kv/put", "{}").await;
     let page = http.get("/metrics").await.unwrap();
     assert!(page.header("content-type").starts_with("text/plain; version=0.0.4"));
     for wanted in [
