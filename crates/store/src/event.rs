@@ -30,6 +30,9 @@ pub enum Event {
     PeerProcessGone { id: MemberId },
     /// Hand the leadership to this member if it is up to date. Nothing happens otherwise.
     TransferLeader { to: MemberId },
+    /// Hand the leadership to whoever is most likely to take it; another one each time. For a leader that is to stop, or
+    /// whose disk is slow.
+    HandOver,
     /// The disk refused a write for lack of space (`true`), or takes writes again (`false`).
     StorageFull(bool),
 }

@@ -45,6 +45,12 @@ impl Persisting {
         if done { self.queue.pop_front() } else { None }
     }
 
+    /// Raft's log begins behind what it has applied until the snapshot is on disk; it must not stand for election then
+    /// (it would look for the entries between and stop the process).
+    pub fn has_received_snapshot(&self) -> bool {
+        self.queue.iter().any(|step| step.snapshot_index.is_some())
+    }
+
     fn has_own_snapshot(&self) -> bool {
         self.queue.iter().any(|step| step.ready.is_none())
     }

@@ -18,7 +18,10 @@ use raft::{
     Config, ProgressState, RawNode, ReadOnlyOption, SnapshotStatus, StateRole,
     eraftpb::{Message, MessageType},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 use types::{LeaseId, Millis};
 
 pub struct Store {
@@ -48,7 +51,11 @@ pub struct Store {
     announced: (MemberId, u64),
     /// Ticks since a snapshot was sent to a member that has not confirmed it.
     snapshot_ticks: BTreeMap<MemberId, u32>,
-    handover_ticks: u32,
+    /// Ticks as a leader with a full disk.
+    full_ticks: u32,
+    handovers: usize,
+    /// Members that could not be reached and were not heard since.
+    silent: BTreeSet<MemberId>,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -104,7 +111,9 @@ impl Store {
             storage_full: false,
             announced: (0, 0),
             snapshot_ticks: BTreeMap::new(),
-            handover_ticks: 0,
+            full_ticks: 0,
+            handovers: 0,
+            silent: BTreeSet::new(),
             effects: Vec::new(),
             config,
             raft,
@@ -135,9 +144,10 @@ impl Store {
                 self.election.process_gone(id, &mut self.raft.raft, &voters);
             }
             Event::TransferLeader { to } => self.transfer(to),
+            Event::HandOver => self.hand_over(),
             Event::StorageFull(full) => {
                 self.storage_full = full;
-                self.handover_ticks = 0;
+                self.full_ticks = 0;
             }
         }
         self.settle();
@@ -174,6 +184,10 @@ impl Store {
         }
     }
 
+    pub fn term(&self) -> u64 {
+        self.raft.raft.term
+    }
+
     pub fn config(&self) -> &StoreConfig {
         &self.config
     }
@@ -193,7 +207,7 @@ impl Store {
 
     fn tick(&mut self) {
         // A member that cannot write cannot vote for itself either.
-        if self.is_leader() || !self.storage_full {
+        if self.is_leader() || !(self.storage_full || self.persisting.has_received_snapshot()) {
             self.raft.tick();
         }
         for (id, error) in self.proposals.take_overdue(self.now) {
@@ -215,6 +229,7 @@ impl Store {
         if from == self.config.id || !self.raft.store().voters().contains(&from) {
             return self.effects.push(Effect::Notice(Notice::BadMessage { from, reason: "not a member" }));
         }
+        self.silent.remove(&from);
         match message {
             PeerMessage::Raft(message) => self.receive_raft(from, *message),
             PeerMessage::Forward(forward) if forward.id.origin == from => self.accept(forward),
@@ -240,6 +255,9 @@ impl Store {
         }
         let kind = message.get_msg_type();
         if self.storage_full && needs_disk(&message) {
+            return;
+        }
+        if kind == MessageType::MsgTimeoutNow && self.persisting.has_received_snapshot() {
             return;
         }
         match self.rejoin.judge(&message, last_index) {
@@ -361,6 +379,7 @@ impl Store {
             return;
         }
         self.announced = present;
+        self.handovers = 0;
         self.reads.restart();
         self.forwarded.clear();
         self.expiring.clear();
@@ -444,6 +463,9 @@ impl Store {
     }
 
     fn unreachable(&mut self, id: MemberId) {
+        if self.raft.store().voters().contains(&id) {
+            self.silent.insert(id);
+        }
         if self.is_leader() {
             self.raft.report_unreachable(id);
             if self.awaits_snapshot(id) {
@@ -495,13 +517,25 @@ impl Store {
         if !self.storage_full {
             return;
         }
-        let turn = self.handover_ticks / limits::HANDOVER_RETRY_TICKS;
-        let due = self.handover_ticks.is_multiple_of(limits::HANDOVER_RETRY_TICKS);
-        self.handover_ticks = self.handover_ticks.wrapping_add(1);
-        let others: Vec<_> =
+        if self.full_ticks.is_multiple_of(limits::HANDOVER_RETRY_TICKS) {
+            self.hand_over();
+        }
+        self.full_ticks = self.full_ticks.wrapping_add(1);
+    }
+
+    fn hand_over(&mut self) {
+        if !self.is_leader() {
+            return;
+        }
+        let progress = self.raft.raft.prs();
+        let mut others: Vec<_> =
             self.raft.store().voters().iter().copied().filter(|voter| *voter != self.config.id).collect();
-        if due && !others.is_empty() {
-            self.raft.transfer_leader(others[turn as usize % others.len()]);
+        // Those that answer before those that do not; then the one that has most of the log.
+        others.sort_by_key(|id| (self.silent.contains(id), Reverse(progress.get(*id).map_or(0, |p| p.matched)), *id));
+        if !others.is_empty() {
+            let to = others[self.handovers % others.len()];
+            self.handovers += 1;
+            self.raft.transfer_leader(to);
         }
     }
 }

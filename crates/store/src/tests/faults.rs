@@ -257,6 +257,42 @@ fn with_full_disks_everywhere_reads_go_on_and_writes_come_back() {
 }
 
 #[test]
+fn a_member_with_a_slow_disk_gets_a_snapshot_and_then_an_election() {
+    let mut network = Network::tuned(8, 3, small_log());
+    let leader = network.elect();
+    let slow = network.followers()[0];
+    network.kill(slow);
+    for n in 0..100 {
+        network.put(leader, &format!("k{n}"), "v").unwrap();
+    }
+    network.start(slow);
+    // From here on it writes nothing for a while, though nobody says that its disk is full.
+    network.nodes.get_mut(&slow).unwrap().disk_is_full = true;
+    network.until("the snapshot to arrive", |network| network.nodes[&slow].restored == 1);
+    network.event(leader, Event::TransferLeader { to: slow });
+    network.kill(leader);
+    network.run(Millis(3_000));
+    network.nodes.get_mut(&slow).unwrap().disk_is_full = false;
+    network.elect();
+    network.put(slow, "k", "v").unwrap();
+}
+
+#[test]
+fn a_leader_that_is_to_stop_hands_over_to_a_member_that_is_there() {
+    for seed in 0..10 {
+        let mut network = Network::new(seed, 3);
+        let leader = network.elect();
+        network.run(Millis(300));
+        let [dead, alive] = network.followers()[..] else { panic!() };
+        network.kill(dead);
+        network.event(leader, Event::PeerProcessGone { id: dead });
+        network.event(leader, Event::HandOver);
+        let took = network.until("the handover", |network| network.leader() == Some(alive));
+        assert!(took <= Millis(60), "seed {seed}: {took}");
+    }
+}
+
+#[test]
 fn a_leader_with_a_full_disk_hands_over() {
     let mut network = Network::new(6, 3);
     let leader = network.elect();
