@@ -3,8 +3,13 @@
 use std::io;
 use std::path::Path;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunAs;
+/// Windows has no such numbers. The fields are here so that nobody outside needs to know; no value is ever made but of
+/// zeros, and none is ever acted on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunAs {
+    pub uid: u32,
+    pub gid: u32,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemUser {
@@ -23,7 +28,7 @@ pub fn find_user(_name: &str) -> Option<SystemUser> {
 }
 
 pub fn owner_of(_path: &Path) -> io::Result<RunAs> {
-    Ok(RunAs)
+    Ok(RunAs::default())
 }
 
 pub fn give_to(_path: &Path, _user: &RunAs) -> io::Result<()> {
