@@ -82,3 +82,31 @@ fn dynamic(page: &mut String) {
         let _ = writeln!(page, "| `{key}` | {takes} |");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_and_every_variable_is_on_the_page() {
+        fn keys(fields: &[Field], found: &mut Vec<&'static str>) {
+            for field in fields {
+                found.push(field.key);
+                if let Kind::Section(fields) = field.kind {
+                    keys(fields, found);
+                }
+            }
+        }
+        let page = reference_markdown();
+        let mut found = Vec::new();
+        keys(TOP, &mut found);
+        found.extend(ha::config::KEYS);
+        for key in found {
+            assert!(page.contains(&format!("| `{key}` |")), "{key}");
+        }
+        for (name, _) in variables() {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+        assert!(page.lines().filter(|line| line.starts_with("| `")).all(|line| !line.contains("|  | |  |")));
+    }
+}

@@ -173,12 +173,16 @@ impl Scalar {
     }
 }
 
+/// Nodes that aliases may add to a document. A configuration has hundreds; more is an attempt to fill the memory.
+const REPLAYED_MAX: usize = 20_000;
+
 /// Reads one document. An error carries the line (0 when there is none) and a sentence without the file's content.
 pub(crate) fn parse(source: &Arc<str>, text: &str) -> Result<Node, (u32, String)> {
     let options = serde_saphyr::options! {
         // Custom visitors see every entry; which one counts is decided here.
         duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
         leading_zero_numbers_as_strings: true,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPLAYED_MAX },
         // A snippet could show a password.
         with_snippet: false,
     };
