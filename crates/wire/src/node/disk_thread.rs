@@ -123,3 +123,49 @@ fn write<D: Directory>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::disk::{Identity, MemoryDirectory};
+    use std::time::Duration;
+    use store::{HardState, LogEntry};
+    use tokio::time::timeout;
+
+    const IDENTITY: Identity = Identity { cluster_id: 1, member_id: 2 };
+
+    fn entry(token: Token) -> Persist {
+        let entries = vec![LogEntry { index: token, term: 1, kind: 0, data: vec![7; 100] }];
+        Persist { token, must_sync: true, snapshot: None, entries, hard_state: Some(HardState::default()) }
+    }
+
+    async fn next(thread: &mut DiskThread) -> DiskReport {
+        timeout(Duration::from_secs(10), thread.report()).await.expect("no report").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_reported_once_and_the_write_done_when_there_is_room() {
+        let directory = MemoryDirectory::new();
+        let mut thread = start(DiskLog::open(directory.clone(), IDENTITY, 0).unwrap().log).unwrap();
+        assert!(thread.write(entry(1)));
+        assert!(matches!(next(&mut thread).await, DiskReport::Persisted(1)));
+        directory.set_capacity(Some(directory.used_bytes()));
+        assert!(thread.write(entry(2)));
+        assert!(matches!(next(&mut thread).await, DiskReport::Full(true)));
+        directory.set_capacity(None);
+        assert!(matches!(next(&mut thread).await, DiskReport::Full(false)));
+        assert!(matches!(next(&mut thread).await, DiskReport::Persisted(2)));
+        thread.finish().await;
+        assert_eq!(DiskLog::open(directory, IDENTITY, 0).unwrap().persisted.entries.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_failed_sync_ends_the_thread() {
+        let directory = MemoryDirectory::new();
+        let mut thread = start(DiskLog::open(directory.clone(), IDENTITY, 0).unwrap().log).unwrap();
+        directory.set_sync_fails(true);
+        assert!(thread.write(entry(1)));
+        assert!(matches!(next(&mut thread).await, DiskReport::Failed(DiskError::SyncFailed { .. })));
+        assert!(timeout(Duration::from_secs(10), thread.report()).await.unwrap().is_none());
+    }
+}

@@ -31,8 +31,8 @@ pub struct Driver {
     last_request: RequestId,
     /// Writes that are not on disk, and since when.
     writing: VecDeque<(Token, Instant)>,
-    /// Whom a leader with a stalled disk hands over to next.
-    handovers: usize,
+    /// For want of a working disk.
+    last_handover: Option<Instant>,
     /// Leader, term, whether writes are taken here, whether the disk is full: as last told.
     standing: Option<(Option<MemberId>, u64, bool, bool)>,
     /// The newest revision that was told to watchers.
@@ -76,7 +76,7 @@ impl Driver {
             answers: BTreeMap::new(),
             last_request: 0,
             writing: VecDeque::new(),
-            handovers: 0,
+            last_handover: None,
             standing: None,
             told,
             stopping: None,
@@ -109,7 +109,7 @@ impl Driver {
     fn handle(&mut self, input: Input) {
         match input {
             Input::Tick => {
-                self.hand_over_if_needed();
+                self.hand_over_if_stalled();
                 self.event(Event::Tick);
             }
             Input::Disk(Some(DiskReport::Persisted(token))) => {
@@ -145,7 +145,7 @@ impl Driver {
             Request::Transfer { to } => self.event(Event::TransferLeader { to }),
             Request::Stop => {
                 self.stopping.get_or_insert_with(Instant::now);
-                self.hand_over();
+                self.event(Event::HandOver);
             }
         }
     }
@@ -214,25 +214,12 @@ impl Driver {
         self.outlets.applied(revision, events);
     }
 
-    /// A leader whose disk hangs, or that is to stop, lets another lead.
-    fn hand_over_if_needed(&mut self) {
+    /// A leader whose disk hangs lets another lead.
+    fn hand_over_if_stalled(&mut self) {
         let stalled = self.writing.front().is_some_and(|(_, since)| since.elapsed() >= limits::DISK_STALL);
-        if stalled {
-            self.hand_over();
-        }
-    }
-
-    fn hand_over(&mut self) {
-        let to = {
-            let store = super::read_lock(&self.store);
-            let me = store.config().id;
-            let others: Vec<_> = store.config().members.iter().map(|m| m.id).filter(|id| *id != me).collect();
-            let leads = store.status().leader == Some(me);
-            others.get(self.handovers % others.len().max(1)).copied().filter(|_| leads)
-        };
-        if let Some(to) = to {
-            self.handovers += 1;
-            self.event(Event::TransferLeader { to });
+        if stalled && self.last_handover.is_none_or(|at| at.elapsed() >= limits::DISK_STALL) {
+            self.last_handover = Some(Instant::now());
+            self.event(Event::HandOver);
         }
     }
 

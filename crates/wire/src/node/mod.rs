@@ -19,6 +19,7 @@ pub use store::Member;
 use crate::peers::{Peers, PeersConfig};
 use disk::{DiskError, DiskLog, Identity, RealDirectory};
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
@@ -34,8 +35,8 @@ pub(crate) mod limits {
 
     /// Requests on their way to the task; the store has its own bound for those it works on.
     pub const REQUESTS_WAITING_MAX: usize = 1_024;
-    /// Messages of other members on their way to the task.
-    pub const REPORTS_WAITING_MAX: usize = 256;
+    /// Messages of other members on their way to the task; more wait in their connections.
+    pub const REPORTS_WAITING_MAX: usize = 64;
     /// Writes on their way to disk. Before it is reached the task stops taking requests and messages.
     pub const WRITES_WAITING_MAX: usize = 1_024;
     /// Kept free for what ticks cause while the disk hangs: a few writes, not one for each tick.
@@ -47,7 +48,7 @@ pub(crate) mod limits {
     /// A write that takes longer than this makes a leader hand over: its own callers wait for its disk.
     pub const DISK_STALL: Duration = Duration::from_secs(2);
     /// Batches of changes kept for a watcher; one that is further behind reads the history.
-    pub const BATCHES_KEPT: usize = 256;
+    pub const BATCHES_KEPT: usize = 64;
     /// Above the store's own timeout, which answers first unless the task is gone.
     pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
     /// A leader that stops hands over first, for at most this long.
@@ -123,7 +124,7 @@ pub async fn start(config: NodeConfig) -> Result<StoreHandle, NodeError> {
         return Err(NodeError::NotAMember { name: config.name, members });
     }
     let cluster_id = cluster_id(&config.cluster_token, members.iter().map(|member| member.id));
-    let mut peers = PeersConfig { cluster_id, me, others: Default::default() };
+    let mut peers = PeersConfig { cluster_id, me, others: BTreeMap::new() };
     for member in members.iter().filter(|member| member.id != me) {
         peers.others.insert(member.id, peer_address(member)?);
     }
@@ -170,9 +171,11 @@ pub async fn start(config: NodeConfig) -> Result<StoreHandle, NodeError> {
 fn peer_address(member: &Member) -> Result<String, NodeError> {
     let url = member.peer_urls.first().map_or("", String::as_str);
     let rest = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-    rest.filter(|rest| rest.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()))
-        .map(str::to_owned)
-        .ok_or_else(|| NodeError::BadPeerUrl { name: member.name.clone(), url: url.to_owned() })
+    rest.filter(|rest| {
+        rest.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    })
+    .map(str::to_owned)
+    .ok_or_else(|| NodeError::BadPeerUrl { name: member.name.clone(), url: url.to_owned() })
 }
 
 fn wall_clock_micros() -> u64 {

@@ -97,10 +97,10 @@ impl Cluster {
             }))
         });
         let found = futures_util::future::select_all(waits);
-        match timeout(DEADLINE, found).await {
-            Ok((leader, ..)) => leader,
-            Err(_) => panic!("no leader: {:#?}", self.alive().map(StoreHandle::status).collect::<Vec<_>>()),
-        }
+        let Ok((leader, ..)) = timeout(DEADLINE, found).await else {
+            panic!("no leader: {:#?}", self.alive().map(StoreHandle::status).collect::<Vec<_>>())
+        };
+        leader
     }
 }
 
@@ -159,7 +159,7 @@ async fn a_killed_leader_is_replaced_quickly_and_comes_back_with_its_data() {
     let survivor = (leader + 1) % 3;
     cluster.node(survivor).propose(put("after", "v")).await.unwrap();
     let took = start.elapsed();
-    assert!(took < Duration::from_millis(1_000), "its process is gone, its port refuses: {took:?}");
+    assert!(took < Duration::from_secs(1), "its process is gone, its port refuses: {took:?}");
     cluster.restart(leader).await;
     let back = cluster.node(leader);
     timeout(DEADLINE, back.linearizable()).await.unwrap().unwrap();
@@ -200,7 +200,7 @@ async fn the_leadership_moves_on_request_and_at_an_orderly_stop() {
     let start = Instant::now();
     cluster.nodes[to].take().unwrap().shutdown().await;
     cluster.node(third).propose(put("k", "w")).await.unwrap();
-    assert!(start.elapsed() < Duration::from_millis(1_000), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,7 +268,8 @@ async fn a_wrong_configuration_starts_nothing() {
 async fn strangers_on_the_peer_port_are_sent_away() {
     let cluster = Cluster::start(1).await;
     cluster.leader().await;
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xFF; 100], b"quorpeer\x02.........................."] {
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xFF; 100], b"quorpeer\x02.........................."]
+    {
         let mut stream = TcpStream::connect(&cluster.addresses[0]).await.unwrap();
         let _ = stream.write_all(garbage).await;
         let mut answer = Vec::new();

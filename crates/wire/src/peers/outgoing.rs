@@ -55,7 +55,11 @@ impl Outgoing {
                 Err(Failure::Unwanted(answer)) => {
                     if told.replace(answer) != Some(answer) {
                         let reason = answer.reason();
-                        tracing::warn!(member = format!("{id:016x}"), address = self.address, "member refuses: {reason}");
+                        tracing::warn!(
+                            member = format!("{id:016x}"),
+                            address = self.address,
+                            "member refuses: {reason}"
+                        );
                     }
                     self.report(PeerReport::Unreachable { id }).await;
                     pause = limits::RECONNECT_REFUSED;

@@ -95,7 +95,8 @@ async fn only_members_of_this_cluster_are_listened_to() {
             // A length that is none ends the connection.
             stream.write_all(&[0xFF; 8]).await.unwrap();
             let mut ended = [0; 16];
-            let read = async { while tokio::io::AsyncReadExt::read(&mut stream, &mut ended).await.is_ok_and(|n| n > 0) {} };
+            let read =
+                async { while tokio::io::AsyncReadExt::read(&mut stream, &mut ended).await.is_ok_and(|n| n > 0) {} };
             timeout(DEADLINE, read).await.expect("the connection stays open");
         }
     }
