@@ -70,6 +70,11 @@ impl Election {
         raft.election_elapsed = raft.election_elapsed.max(near_the_end);
     }
 
+    /// There is nobody to wait for.
+    pub fn stand_at_the_next_tick(&self, raft: &mut Raft<Log>) {
+        raft.election_elapsed = self.timeout;
+    }
+
     /// The leader was heard after all.
     pub fn leader_heard(&mut self, from: MemberId, raft: &Raft<Log>) {
         if raft.leader_id == from {

@@ -121,6 +121,9 @@ impl Store {
             now,
         };
         store.election.pin(&mut store.raft.raft);
+        if alone {
+            store.election.stand_at_the_next_tick(&mut store.raft.raft);
+        }
         Ok(store)
     }
 

@@ -20,7 +20,8 @@ fn a_cluster_elects_one_leader_and_keeps_it() {
 #[test]
 fn a_member_alone_serves_by_itself() {
     let mut network = Network::new(1, 1);
-    network.elect();
+    let took = network.until("the election", |network| network.leader().is_some());
+    assert!(took <= Millis(100), "{took}: there is nobody to wait for");
     let reply = network.put(1, "a", "1").unwrap();
     assert_eq!(reply.revision, Revision(2));
     let read = network.read(1);
