@@ -75,3 +75,30 @@ impl HttpBody for Admitted {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_holds_its_bytes_until_it_is_let_go() {
+        let budget = Arc::new(Semaphore::new(10));
+        let mut first = Admitted::new(Body::from("1234567"), Arc::clone(&budget));
+        assert!(first.frame().await.unwrap().is_ok());
+        assert_eq!(budget.available_permits(), 3);
+        let mut second = Admitted::new(Body::from("1234"), Arc::clone(&budget));
+        let refusal = second.frame().await.unwrap().unwrap_err();
+        assert!(refusal.to_string().contains("too many requests"), "{refusal}");
+        drop(first);
+        assert_eq!(budget.available_permits(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, axum::Error>>());
+        let mut body = Admitted::new(never, Arc::new(Semaphore::new(10)));
+        let refusal = body.frame().await.unwrap().unwrap_err();
+        assert!(refusal.to_string().contains("did not arrive in time"), "{refusal}");
+    }
+}

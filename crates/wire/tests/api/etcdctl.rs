@@ -151,7 +151,7 @@ async fn looking_after_members() {
     let health = etcdctl.try_run(&["endpoint", "health"], "").await;
     assert!(health.ok && format!("{}{}", health.out, health.err).contains("is healthy"));
     let members = etcdctl.run(&["member", "list"]).await;
-    assert!(members.contains(&format!(", started, m1, ")) && members.contains(&format!("http://{}", server.address)));
+    assert!(members.contains(", started, m1, ") && members.contains(&format!("http://{}", server.address)));
     assert_eq!(etcdctl.run(&["alarm", "list"]).await, "");
     assert!(etcdctl.run(&["defrag"]).await.starts_with("Finished"));
     assert!(

@@ -162,10 +162,8 @@ pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
 }
 
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(SOON, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("it never happened that {what}"),
-    }
+    let within = tokio::time::timeout(SOON, future).await;
+    within.unwrap_or_else(|_| panic!("it never happened that {what}"))
 }
 
 /// Plain HTTP to one server.
