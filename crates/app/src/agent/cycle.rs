@@ -25,12 +25,14 @@ use platform::boot_clock;
 use proxy::Routes;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use types::{Millis, Revision};
 
 /// How long the view may take to show a write before decisions go on without it.
 const VIEW_WAIT_MAX: Millis = Millis(300);
+/// The same after a refusal, which comes from a change that is on its way already.
+const REFUSED_WAIT_MAX: Millis = Millis(40);
 /// This many questions in a row without an answer make a running PostgreSQL an unresponsive one.
 const SILENCES_MAX: u32 = 2;
 /// Operators' requests that may wait.
@@ -64,9 +66,10 @@ pub struct Outputs {
 
 enum Writes {
     Idle,
-    UnderWay,
-    /// Until the view has this revision, or it took too long.
-    Settling { revision: Revision, since: Millis },
+    /// Decided on the view of this revision.
+    UnderWay { decided_on: Revision },
+    /// Until the view has this revision, or until it took too long.
+    Settling { revision: Revision, until: Millis },
 }
 
 pub struct Cycle {
@@ -142,7 +145,7 @@ impl Cycle {
         let mut lease = self.keeper.lease();
         self.look_at_data();
         loop {
-            let wake = self.state.wake_at.map_or(Duration::from_secs(3600), |at| at.since(boot_clock()).into());
+            let wake = self.next_wake().since(boot_clock()).into();
             let mut decide_now = true;
             tokio::select! {
                 changed = inputs.store.changed() => if changed.is_err() { return End::GuardGone },
@@ -181,12 +184,20 @@ impl Cycle {
         }
     }
 
+    fn next_wake(&self) -> Millis {
+        let decision = self.state.wake_at.unwrap_or(Millis::MAX);
+        match self.state.writes {
+            Writes::Settling { until, .. } => decision.min(until),
+            Writes::Idle | Writes::UnderWay { .. } => decision,
+        }
+    }
+
     fn take_view(&mut self, view: &StoreView) {
         if view.generation > 0 && view.cluster.revision != self.state.cluster.revision {
             self.state.cluster = Arc::new(view.cluster.clone());
         }
-        if let Writes::Settling { revision, since } = self.state.writes
-            && (self.state.cluster.revision >= revision || boot_clock().since(since) >= VIEW_WAIT_MAX)
+        if let Writes::Settling { revision, until } = self.state.writes
+            && (self.state.cluster.revision >= revision || boot_clock() >= until)
         {
             self.state.writes = Writes::Idle;
         }
@@ -266,7 +277,7 @@ impl Cycle {
                     tracing::info!("to the store: {}", writer::name(write));
                 }
             }
-            self.state.writes = Writes::UnderWay;
+            self.state.writes = Writes::UnderWay { decided_on: self.state.cluster.revision };
             writer::start(self.dcs.clone(), batch, self.outputs.batches.clone());
         }
     }
@@ -376,19 +387,20 @@ impl Cycle {
     }
 
     fn written(&mut self, outcome: BatchOutcome) {
-        let since = boot_clock();
+        let now = boot_clock();
+        let decided_on = match self.state.writes {
+            Writes::UnderWay { decided_on } => decided_on,
+            Writes::Idle | Writes::Settling { .. } => self.state.cluster.revision,
+        };
         self.state.writes = match outcome {
-            BatchOutcome::Done { revision } => Writes::Settling { revision, since },
-            // The view is behind what made the store refuse; give it a moment.
-            BatchOutcome::Refused => Writes::Settling { revision: Revision(self.state.cluster.revision.0 + 1), since },
+            BatchOutcome::Done { revision } => Writes::Settling { revision, until: now + VIEW_WAIT_MAX },
+            // What made the store refuse is newer than the view that was decided on.
+            BatchOutcome::Refused => Writes::Settling { revision: Revision(decided_on.0 + 1), until: now + REFUSED_WAIT_MAX },
             BatchOutcome::Failed { why } => {
                 tracing::warn!(why, "a write to the store failed");
-                Writes::Settling { revision: Revision(i64::MAX), since }
+                Writes::Settling { revision: Revision(i64::MAX), until: now + VIEW_WAIT_MAX }
             }
         };
-        if let Writes::Settling { .. } = self.state.writes {
-            self.state.wake_at = Some(since + VIEW_WAIT_MAX);
-        }
     }
 
     fn job_ended(&mut self, job: Job, result: Result<(), String>) {

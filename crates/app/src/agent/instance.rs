@@ -21,6 +21,10 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use types::{MemberName, Timeline};
 
+/// Before a crash recovery PostgreSQL makes sure that everything is on disk: by opening and syncing each of its files
+/// (a second or more in an empty cluster, minutes in a large one), or since this version by syncing the file system once.
+const SYNCFS_SINCE: u32 = 14;
+
 pub struct Instance {
     pub member: Arc<MemberConfig>,
     pub settings: PostgresqlConfig,
@@ -189,7 +193,11 @@ impl Instance {
     }
 
     fn effective_settings(&self, desired: &Desired) -> Settings {
-        let mut parameters = desired.dynamic.parameters.clone();
+        let mut parameters = BTreeMap::new();
+        if cfg!(target_os = "linux") && self.version.major >= SYNCFS_SINCE {
+            parameters.insert("recovery_init_sync_method".to_owned(), "syncfs".to_owned());
+        }
+        parameters.extend(desired.dynamic.parameters.clone());
         parameters.extend(desired.file.parameters.clone());
         let authentication = &self.settings.authentication;
         let hba = [&desired.file.hba, &desired.dynamic.pg_hba, &self.member.bootstrap.pg_hba]

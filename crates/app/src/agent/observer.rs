@@ -5,6 +5,7 @@ use super::guard_link::GuardLink;
 use super::instance::Instance;
 use ha::postgres::{Running, Standby};
 use platform::boot_clock;
+use postgres::postmaster::{self, Until};
 use postgres::sql::{SqlStatus, WalPosition};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +41,7 @@ impl Observer {
         let mut count = 0u32;
         let mut pending = Vec::new();
         loop {
-            let state = self.guard.state();
-            if state.postmaster.is_none() {
+            let Some(pid) = self.guard.state().postmaster else {
                 self.instance.sql.disconnect();
                 answered = false;
                 count = 0;
@@ -49,6 +49,15 @@ impl Observer {
                     return;
                 }
                 continue;
+            };
+            if !answered {
+                // A connection that is refused costs PostgreSQL a process; its pid file says the same for nothing.
+                let open = postmaster::wait(&self.instance.settings.data_dir, pid, Until::Ready, INTERVAL);
+                let ended = self.guard.wait_for(|state| state.postmaster != Some(pid));
+                tokio::select! {
+                    _ = open => {}
+                    _ = ended => continue,
+                }
             }
             let with_pending = count.is_multiple_of(PENDING_EVERY);
             let observation = match self.instance.sql.probe(with_pending).await {
