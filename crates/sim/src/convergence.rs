@@ -1,0 +1,79 @@
+//! After everything was healed: one leader that accepts writes, everybody else streaming from it, one history, and a store
+//! that says so. In time, and for a while.
+
+use crate::clock::{SECOND, Time};
+use crate::postgres::Phase;
+use crate::world::World;
+use ha::cluster::Role;
+
+/// From the end of the last fault. Clones, two failed tries with their pauses, and a primary's timeout fit in.
+const CONVERGED_WITHIN: Time = 60 * SECOND;
+/// It must hold for this long.
+const STABLE: Time = 3 * SECOND;
+
+impl World {
+    pub(crate) fn look_at_convergence(&mut self) {
+        let Some(healed) = self.oracle.healed_at else { return };
+        let now = self.now;
+        match self.what_is_missing() {
+            None => {
+                let since = *self.oracle.healthy_since.get_or_insert(now);
+                if now - since >= STABLE {
+                    crate::note!(self, "converged {} s after healing", (since.saturating_sub(healed)) / SECOND);
+                    self.done = true;
+                }
+            }
+            Some(what) => {
+                self.oracle.healthy_since = None;
+                if now - healed > CONVERGED_WITHIN {
+                    self.violation(format!("{} s after healing: {what}", CONVERGED_WITHIN / SECOND));
+                }
+            }
+        }
+    }
+
+    fn what_is_missing(&self) -> Option<String> {
+        let truth = &self.oracle.truth;
+        let Some((name, member)) = truth.leader_member() else {
+            return Some("there is no leader".to_owned());
+        };
+        let leader = self.host_named(name)?;
+        if !self.hosts[leader].postgres.is_primary() {
+            return Some(format!("{name} leads and its PostgreSQL is no primary"));
+        }
+        if !member.data.is_writable() {
+            return Some(format!("{name} does not say that it accepts writes"));
+        }
+        let branch = self.hosts[leader].postgres.data.cluster().map(|cluster| cluster.wal.branch());
+        for (at, host) in self.hosts.iter().enumerate().filter(|(at, _)| *at != leader) {
+            let streams = host.postgres.server.as_ref().and_then(|server| server.receiver).map(|receiver| receiver.from);
+            if host.postgres.phase() != Some(Phase::Standby) || streams != Some(leader) {
+                return Some(format!("m{} does not stream from {name}", at + 1));
+            }
+            if host.postgres.data.cluster().map(|cluster| cluster.wal.branch()) != branch {
+                return Some(format!("m{} is not on the history of {name}", at + 1));
+            }
+            match truth.members.get(&host.name) {
+                Some(member) if member.data.role == Role::Replica && member.data.is_running() => {}
+                Some(_) => return Some(format!("the entry of m{} does not say that it is a running replica", at + 1)),
+                None => return Some(format!("m{} is not in the store", at + 1)),
+            }
+        }
+        if let Some(request) = &truth.failover {
+            return Some(format!("the request {:?} is still there", request.value));
+        }
+        let config = truth.config();
+        if config.is_synchronous() && truth.sync.as_ref().is_none_or(|sync| sync.value.standbys.is_empty()) {
+            return Some("nobody is a synchronous standby".to_owned());
+        }
+        let timeline = member.data.timeline.unwrap_or_default();
+        let lines = truth.history.as_ref().map_or(0, |history| history.value.len());
+        if lines + 1 < timeline.0 as usize {
+            return Some(format!("/history has {lines} lines on timeline {timeline}"));
+        }
+        if self.now - self.oracle.proxied_acknowledged_at > 2 * SECOND {
+            return Some("no write went through a proxy lately".to_owned());
+        }
+        None
+    }
+}

@@ -1,0 +1,332 @@
+//! What goes wrong, and when: drawn from the seed before the run begins, aimed when it happens.
+//!
+//! Every fault ends: by itself, or at the latest when the world is healed. The invariant: after healing nothing of any
+//! fault is left but its consequences.
+
+use crate::clock::{MS, SECOND, Time};
+use crate::network::{PLANES, Plane};
+use crate::note;
+use crate::operator::Order;
+use crate::random::Random;
+use crate::setup::Setup;
+use crate::world::{Happening, World};
+
+/// Faults begin when a cluster should have come up.
+const CALM: Time = 7 * SECOND;
+const GAP_MIN: Time = 500 * MS;
+const GAP_MAX: Time = 9 * SECOND;
+const FAULTS_MAX: u64 = 9;
+/// The pause is a state people put a cluster in; here they end it.
+const PAUSE_MAX: Time = 8 * SECOND;
+
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Everything, or one kind of traffic, around one member.
+    Isolate { plane: Option<Plane>, inward: bool, outward: bool },
+    /// One link, one direction.
+    CutLink { plane: Plane },
+    SlowNetwork { by: Time },
+    LoseMessages { percent: u64 },
+    KillWorker,
+    KillGuard,
+    KillPostmaster,
+    PowerOff,
+    PowerOffLeaders,
+    FreezeWorker,
+    FreezeGuard,
+    FreezeBoth { apart: Time },
+    FreezeHost { clock_too: bool },
+    FreezePostgres,
+    SlowStoreDisk { times: u64 },
+    FullStoreDisk,
+    SlowPostgresDisk { times: u64 },
+    FullPostgresDisk,
+    WallClockJumps { seconds: i64 },
+    Order(Order),
+}
+
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub at: Time,
+    pub fault: Fault,
+    pub lasts: Time,
+    pub at_leader: bool,
+}
+
+/// How a fault ends.
+#[derive(Clone, Debug)]
+enum End {
+    Mend(Vec<(Plane, usize, usize)>),
+    Network,
+    ThawWorker { host: usize, run: u64 },
+    ThawGuard { host: usize, run: u64 },
+    ThawPostgres { host: usize },
+    ClockGoesOn { host: usize },
+    FreezeWorkerNow { host: usize, lasts: Time },
+    PowerOn { host: usize },
+    StoreDisk { host: usize },
+    PostgresDisk { host: usize },
+    Resume,
+}
+
+#[derive(Debug, Default)]
+pub struct Faults {
+    pub planned: Vec<Planned>,
+    pub ends_at: Time,
+    /// Under way, by number.
+    active: Vec<(u64, End)>,
+    last: u64,
+}
+
+impl Faults {
+    pub fn drawn(setup: &Setup) -> Self {
+        let mut random = Random::new(setup.seed.wrapping_mul(0x9E37_79B9) ^ 0xFA17);
+        let mut at = CALM;
+        let mut planned = Vec::new();
+        for _ in 0..random.between(2, FAULTS_MAX) {
+            // Often a second one comes while the first lasts.
+            at += if random.percent(40) { random.between(0, GAP_MIN) } else { random.between(GAP_MIN, GAP_MAX) };
+            let lasts = match random.below(4) {
+                0 => random.between(50 * MS, 800 * MS),
+                1 => random.between(500 * MS, 3 * SECOND),
+                2 => random.between(2 * SECOND, 8 * SECOND),
+                _ => random.between(5 * SECOND, 14 * SECOND),
+            };
+            let at_leader = random.percent(60);
+            planned.push(Planned { at, fault: draw(&mut random), lasts, at_leader });
+        }
+        let ends_at = at + random.between(2 * SECOND, 10 * SECOND);
+        Self { planned, ends_at, ..Self::default() }
+    }
+}
+
+fn draw(random: &mut Random) -> Fault {
+    let plane = |random: &mut Random| PLANES[random.below(PLANES.len())];
+    match random.below(40) {
+        0..=3 => Fault::Isolate { plane: None, inward: true, outward: true },
+        4..=5 => {
+            let inward = random.percent(50);
+            Fault::Isolate { plane: None, inward, outward: !inward }
+        }
+        6..=8 => Fault::Isolate { plane: Some(plane(random)), inward: true, outward: true },
+        9 => {
+            let inward = random.percent(50);
+            Fault::Isolate { plane: Some(plane(random)), inward, outward: !inward }
+        }
+        10..=11 => Fault::CutLink { plane: plane(random) },
+        12 => Fault::SlowNetwork { by: random.between(5 * MS, 300 * MS) },
+        13 => Fault::LoseMessages { percent: random.between(1, 40) },
+        14..=16 => Fault::KillWorker,
+        17..=18 => Fault::KillGuard,
+        19..=20 => Fault::KillPostmaster,
+        21..=23 => Fault::PowerOff,
+        24 => Fault::PowerOffLeaders,
+        25..=26 => Fault::FreezeWorker,
+        27..=28 => Fault::FreezeGuard,
+        29 => Fault::FreezeBoth { apart: random.between(0, 6 * SECOND) },
+        30 => Fault::FreezeHost { clock_too: random.percent(50) },
+        31 => Fault::FreezePostgres,
+        32 => Fault::SlowStoreDisk { times: random.between(10, 400) },
+        33 => Fault::FullStoreDisk,
+        34 => Fault::SlowPostgresDisk { times: random.between(5, 200) },
+        35 => Fault::FullPostgresDisk,
+        36 => Fault::WallClockJumps { seconds: random.between(0, 200_000) as i64 - 100_000 },
+        _ => Fault::Order(Order::drawn(random)),
+    }
+}
+
+impl World {
+    pub(crate) fn plan_faults(&mut self) {
+        for at in 0..self.faults.planned.len() {
+            let when = self.faults.planned[at].at;
+            self.plan(when, Happening::Fault(at));
+        }
+        let ends_at = self.faults.ends_at;
+        self.plan(ends_at, Happening::Heal);
+    }
+
+    fn leader_host(&self) -> Option<usize> {
+        self.oracle.truth.leader_name().and_then(|name| self.host_named(name))
+    }
+
+    fn store_leader_host(&self) -> Option<usize> {
+        (0..self.hosts.len()).find(|host| {
+            let node = self.hosts[*host].worker.as_ref().and_then(|worker| worker.node.as_ref());
+            node.is_some_and(|node| node.store.status().takes_writes)
+        })
+    }
+
+    pub(crate) fn fault_happens(&mut self, at: usize) {
+        let Planned { fault, lasts, at_leader, .. } = self.faults.planned[at].clone();
+        let any = self.random.below(self.hosts.len());
+        let host = self.leader_host().filter(|_| at_leader).unwrap_or(any);
+        note!(self, "FAULT {fault:?} at m{} for {} ms", host + 1, lasts / MS);
+        match fault {
+            Fault::Isolate { plane, inward, outward } => {
+                let planes: Vec<Plane> = plane.map_or(PLANES.to_vec(), |plane| vec![plane]);
+                let others = (0..self.hosts.len()).filter(|other| *other != host);
+                let mut links = Vec::new();
+                for other in others {
+                    for plane in &planes {
+                        links.extend(inward.then_some((*plane, other, host)));
+                        links.extend(outward.then_some((*plane, host, other)));
+                    }
+                }
+                self.cut_links(links, lasts);
+            }
+            Fault::CutLink { plane } => {
+                let other = (host + 1 + self.random.below(self.hosts.len() - 1)) % self.hosts.len();
+                self.cut_links(vec![(plane, host, other)], lasts);
+            }
+            Fault::SlowNetwork { by } => {
+                self.network.slow = by;
+                self.fault_ends(lasts, End::Network);
+            }
+            Fault::LoseMessages { percent } => {
+                self.network.loss_percent = percent;
+                self.fault_ends(lasts, End::Network);
+            }
+            Fault::KillWorker => self.kill_worker(host),
+            Fault::KillGuard => self.kill_guard(host),
+            Fault::KillPostmaster => self.postmaster_dies(host, "killed", false),
+            Fault::PowerOff => self.switch_off(host, lasts),
+            Fault::PowerOffLeaders => {
+                let other = self.store_leader_host().unwrap_or(any);
+                self.switch_off(host, lasts);
+                self.switch_off(other, lasts);
+            }
+            Fault::FreezeWorker => self.stop_worker(host, lasts),
+            Fault::FreezeGuard => self.stop_guard(host, lasts),
+            Fault::FreezeBoth { apart } => {
+                self.stop_guard(host, lasts + apart);
+                let end = End::FreezeWorkerNow { host, lasts };
+                self.fault_ends(apart, end);
+            }
+            Fault::FreezeHost { clock_too } => {
+                if clock_too {
+                    let now = self.now;
+                    self.hosts[host].clock.stop(now);
+                    self.fault_ends(lasts, End::ClockGoesOn { host });
+                }
+                self.freeze_postgres(host);
+                self.fault_ends(lasts, End::ThawPostgres { host });
+                self.stop_worker(host, lasts);
+                self.stop_guard(host, lasts);
+            }
+            Fault::FreezePostgres => {
+                self.freeze_postgres(host);
+                self.fault_ends(lasts, End::ThawPostgres { host });
+            }
+            Fault::SlowStoreDisk { times } => {
+                self.hosts[host].disk_slow = times;
+                self.fault_ends(lasts, End::StoreDisk { host });
+            }
+            Fault::FullStoreDisk => {
+                self.hosts[host].disk.set_full(true);
+                self.fault_ends(lasts, End::StoreDisk { host });
+            }
+            Fault::SlowPostgresDisk { times } => {
+                self.hosts[host].postgres.slow_disk = times;
+                self.fault_ends(lasts, End::PostgresDisk { host });
+            }
+            Fault::FullPostgresDisk => {
+                self.hosts[host].postgres.disk_full = true;
+                self.fault_ends(lasts, End::PostgresDisk { host });
+            }
+            Fault::WallClockJumps { seconds } => self.hosts[host].clock.wall_offset_seconds += seconds,
+            Fault::Order(order) => {
+                self.give_order(order);
+                if order == Order::Pause {
+                    self.fault_ends(lasts.min(PAUSE_MAX), End::Resume);
+                }
+            }
+        }
+    }
+
+    fn cut_links(&mut self, links: Vec<(Plane, usize, usize)>, lasts: Time) {
+        for (plane, from, to) in &links {
+            self.network.cut(*plane, *from, *to);
+        }
+        self.fault_ends(lasts, End::Mend(links));
+    }
+
+    fn switch_off(&mut self, host: usize, lasts: Time) {
+        if self.hosts[host].up {
+            self.power_off(host);
+            self.fault_ends(lasts, End::PowerOn { host });
+        }
+    }
+
+    fn stop_worker(&mut self, host: usize, lasts: Time) {
+        if let Some(run) = self.hosts[host].worker.as_ref().map(|worker| worker.run) {
+            self.freeze_worker(host);
+            self.fault_ends(lasts, End::ThawWorker { host, run });
+        }
+    }
+
+    fn stop_guard(&mut self, host: usize, lasts: Time) {
+        if let Some(run) = self.hosts[host].guard.as_ref().map(|guard| guard.run) {
+            self.freeze_guard(host);
+            self.fault_ends(lasts, End::ThawGuard { host, run });
+        }
+    }
+
+    fn fault_ends(&mut self, after: Time, end: End) {
+        self.faults.last += 1;
+        let number = self.faults.last;
+        self.faults.active.push((number, end));
+        self.plan(after, Happening::Undo(number));
+    }
+
+    pub(crate) fn undo(&mut self, number: u64) {
+        let Some(at) = self.faults.active.iter().position(|(other, _)| *other == number) else { return };
+        let (_, end) = self.faults.active.remove(at);
+        note!(self, "the fault is over: {end:?}");
+        match end {
+            End::Mend(links) => {
+                for (plane, from, to) in links {
+                    self.network.mend(plane, from, to);
+                }
+            }
+            End::Network => {
+                self.network.slow = 0;
+                self.network.loss_percent = 0;
+            }
+            End::ThawWorker { host, run } => self.thaw_worker(host, run),
+            End::ThawGuard { host, run } => self.thaw_guard(host, run),
+            End::ThawPostgres { host } => self.thaw_postgres(host),
+            End::ClockGoesOn { host } => {
+                let now = self.now;
+                self.hosts[host].clock.go_on(now);
+            }
+            End::FreezeWorkerNow { host, lasts } => {
+                if self.oracle.healed_at.is_none() {
+                    self.stop_worker(host, lasts);
+                }
+            }
+            End::PowerOn { host } => self.power_on(host),
+            End::StoreDisk { host } => {
+                self.hosts[host].disk_slow = 1;
+                self.hosts[host].disk.set_full(false);
+            }
+            End::PostgresDisk { host } => {
+                self.hosts[host].postgres.slow_disk = 1;
+                self.hosts[host].postgres.disk_full = false;
+            }
+            End::Resume => self.give_order(Order::Resume),
+        }
+    }
+
+    pub(crate) fn heal(&mut self) {
+        note!(self, "everything is healed");
+        self.oracle.healed_at = Some(self.now);
+        while let Some((number, _)) = self.faults.active.first() {
+            let number = *number;
+            self.undo(number);
+        }
+        // The order may be lost with the member it was given to; people repeat it.
+        if self.oracle.truth.is_paused() {
+            self.give_order(Order::Resume);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `quorate-sim --seeds 1000 [--start N] [--seed N --trace] [--mutant NAME]`: runs seeds, prints what failed and how to
+//! see it again. Exit code 1: something failed; 2: it was asked for something that it does not know.
+
+use sim::mutant::{MUTANTS, Mutant};
+use sim::run::{report, run};
+use sim::setup::Setup;
+use std::process::ExitCode;
+
+/// The end of a failing run's trace that is printed without `--trace`.
+const TAIL_LINES: usize = 60;
+const USAGE: &str = "usage: quorate-sim [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--mutant NAME]";
+
+#[derive(Default)]
+struct Options {
+    seeds: u64,
+    start: u64,
+    seed: Option<u64>,
+    trace: bool,
+    keep_going: bool,
+    mutant: Option<Mutant>,
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options { seeds: 1000, ..Options::default() };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || {
+            let text = arguments.next().ok_or(format!("{argument} needs a number"))?;
+            text.parse::<u64>().map_err(|_| format!("{argument}: '{text}' is not a number"))
+        };
+        match argument.as_str() {
+            "--seeds" => options.seeds = number()?,
+            "--start" => options.start = number()?,
+            "--seed" => options.seed = Some(number()?),
+            "--trace" => options.trace = true,
+            "--keep-going" => options.keep_going = true,
+            "--mutant" => {
+                let name = arguments.next().unwrap_or_default();
+                let known: Vec<&str> = MUTANTS.iter().map(|(name, _)| *name).collect();
+                options.mutant =
+                    Some(Mutant::named(&name).ok_or(format!("no mutant '{name}'; there are {}", known.join(", ")))?);
+            }
+            other => return Err(format!("'{other}' is not an option")),
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("quorate-sim: {why}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, ..Setup::new(seed) };
+    if let Some(seed) = options.seed {
+        let outcome = run(setup(seed));
+        for line in &outcome.trace {
+            println!("{line}");
+        }
+        println!(
+            "seed {seed}: {} s simulated, {} events, {} writes acknowledged, {} leaderships: {}",
+            outcome.simulated_seconds,
+            outcome.events,
+            outcome.acknowledged,
+            outcome.leaderships,
+            outcome.violation.as_deref().unwrap_or("no violation")
+        );
+        return if outcome.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    let mut failures = 0u64;
+    let (mut events, mut seconds, mut acknowledged, mut leaderships) = (0, 0, 0, 0);
+    for seed in options.start..options.start + options.seeds {
+        let outcome = run(setup(seed));
+        events += outcome.events;
+        seconds += outcome.simulated_seconds;
+        acknowledged += outcome.acknowledged;
+        leaderships += outcome.leaderships;
+        if let Some(violation) = &outcome.violation {
+            failures += 1;
+            if options.keep_going {
+                println!("seed {seed}: {violation}");
+            } else {
+                println!("{}", report(&setup(seed), TAIL_LINES));
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!(
+        "{} seeds, {failures} failed: {seconds} s simulated, {events} events, {acknowledged} writes acknowledged, {leaderships} leaderships",
+        options.seeds
+    );
+    if failures > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,52 @@
+//! Seed after seed.
+
+use crate::clock::SECOND;
+use crate::mutant::Mutant;
+use crate::setup::Setup;
+use crate::world::World;
+use std::ops::Range;
+
+/// How one seed went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub seed: u64,
+    pub violation: Option<String>,
+    pub simulated_seconds: u64,
+    pub events: u64,
+    pub acknowledged: u64,
+    pub leaderships: u64,
+    pub trace: Vec<String>,
+}
+
+pub fn run(setup: Setup) -> Outcome {
+    let seed = setup.seed;
+    let mut world = World::new(setup);
+    world.run();
+    Outcome {
+        seed,
+        violation: world.oracle.violation.clone(),
+        simulated_seconds: world.now / SECOND,
+        events: world.events,
+        acknowledged: world.oracle.acknowledged,
+        leaderships: world.oracle.leaderships,
+        trace: world.trace.lines().map(str::to_owned).collect(),
+    }
+}
+
+/// The first of these seeds that violates anything.
+pub fn first_failure(seeds: Range<u64>, mutant: Option<Mutant>) -> Option<Outcome> {
+    seeds.map(|seed| run(Setup { mutant, ..Setup::new(seed) })).find(|outcome| outcome.violation.is_some())
+}
+
+/// What a person needs to see of a failure: what, how to see it again, and how it came to that.
+pub fn report(setup: &Setup, lines: usize) -> String {
+    let outcome = run(Setup { trace: true, ..setup.clone() });
+    let tail = outcome.trace.len().saturating_sub(lines);
+    format!(
+        "{}\n\nseed {}: {}\nreplay: {}\n",
+        outcome.trace[tail..].join("\n"),
+        outcome.seed,
+        outcome.violation.as_deref().unwrap_or("no violation"),
+        setup.replay()
+    )
+}

@@ -1,0 +1,38 @@
+//! What a run is made from: the seed, and what somebody wants otherwise.
+
+use crate::mutant::Mutant;
+use crate::random::Random;
+
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub seed: u64,
+    pub members: usize,
+    pub mutant: Option<Mutant>,
+    pub trace: bool,
+    /// JSON, as a new cluster gets it.
+    pub bootstrap_config: String,
+}
+
+impl Setup {
+    pub fn new(seed: u64) -> Self {
+        // Another stream than the world's, so that neither disturbs the other.
+        let mut random = Random::new(seed ^ 0x5E70);
+        let members = if random.percent(15) { 5 } else { 3 };
+        let ttl = random.pick(&[1.5, 1.5, 1.5, 2.0, 3.0]).unwrap_or(1.5);
+        let loop_wait = random.pick(&[1.0, 2.0, 2.0]).unwrap_or(2.0);
+        let start_timeout = random.pick(&[0, 1, 5, 300]).unwrap_or(300);
+        let synchronous = random.percent(55);
+        let strict = synchronous && random.percent(30);
+        let count = if random.percent(25) { 2 } else { 1 };
+        let bootstrap_config = format!(
+            r#"{{"ttl":{ttl},"loop_wait":{loop_wait},"primary_start_timeout":{start_timeout},"synchronous_mode":{synchronous},"synchronous_mode_strict":{strict},"synchronous_node_count":{count}}}"#
+        );
+        Self { seed, members, mutant: None, trace: false, bootstrap_config }
+    }
+
+    /// The command that runs this again.
+    pub fn replay(&self) -> String {
+        let mutant = self.mutant.map(|mutant| format!(" --mutant {}", mutant.name())).unwrap_or_default();
+        format!("cargo run -p sim --bin quorate-sim -- --seed {}{mutant} --trace", self.seed)
+    }
+}

@@ -1,0 +1,152 @@
+//! The decision cycle: something happened, so build the view, decide, and set the decision going.
+
+use crate::clock::{MS, Time};
+use crate::mutant::Mutant;
+use crate::say;
+use crate::worker::{Work, WorkerEvent};
+use crate::world::World;
+use ha::cluster::{Fence, MemberData, StoreWrite, SyncState, Tags};
+use ha::lease::GUARD_SILENCE_MAX;
+use ha::postgres::{Action, DcsView, Decision, GuardView, JobState, PostgresView, View, decide};
+
+impl World {
+    /// Something happened that a decision may depend on.
+    pub(crate) fn decide_soon(&mut self, host: usize) {
+        let after = self.random.between(50, MS);
+        self.decide_at(host, self.now + after);
+    }
+
+    fn decide_at(&mut self, host: usize, at: Time) {
+        let now = self.now;
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        if worker.decide_at.is_none_or(|earlier| earlier > at) {
+            worker.decide_at = Some(at);
+            self.worker_soon(host, at - now, WorkerEvent::Decide { at });
+        }
+    }
+
+    pub(crate) fn view_changed(&mut self, host: usize) {
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        if let Some(config) = worker.cluster.as_ref().and_then(|cluster| cluster.config.as_ref()) {
+            worker.ttl = config.value.ttl;
+        }
+        self.settled(host);
+        self.decide_soon(host);
+    }
+
+    fn view(&self, host: usize) -> Option<View> {
+        let host = &self.hosts[host];
+        let worker = host.worker.as_ref()?;
+        let now = host.clock.read(self.now);
+        let mut cluster = worker.cluster.clone();
+        if self.setup.mutant == Some(Mutant::DropClaim)
+            && let Some(cluster) = &mut cluster
+        {
+            for (_, member) in cluster.members.iter_mut().filter(|(name, _)| **name != host.name) {
+                if let Some(quorate) = &mut member.data.quorate {
+                    quorate.claim = false;
+                }
+            }
+        }
+        Some(View {
+            now,
+            wall: host.clock.wall(self.now),
+            me: host.name.clone(),
+            tags: Tags::default(),
+            identity: MemberData { conn_url: format!("postgres://{}:5432/postgres", host.name), ..MemberData::default() },
+            bootstrap_config: self.setup.bootstrap_config.clone(),
+            dcs: DcsView { cluster, connected: worker.connected, lease: worker.lease },
+            guard: GuardView {
+                answering: now.since(worker.guard_answered_at) <= GUARD_SILENCE_MAX,
+                armed: worker.armed,
+            },
+            postgres: PostgresView {
+                data: worker.data.clone(),
+                server: worker.server.clone(),
+                following: worker.following.clone(),
+            },
+            job: worker.job.clone(),
+            requests: worker.requests.iter().cloned().collect(),
+            schedule_is_due: true,
+            stopping: worker.stopping,
+        })
+    }
+
+    pub(crate) fn decide_now(&mut self, host: usize, at: Time) {
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        if worker.decide_at != Some(at) {
+            return;
+        }
+        worker.decide_at = None;
+        let Some(view) = self.view(host) else { return };
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        let decision = decide(&worker.memory, &view);
+        let changed = decision.reasons != worker.reasons;
+        worker.job = worker.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
+        worker.memory = decision.next.clone();
+        worker.reasons.clone_from(&decision.reasons);
+        worker.decided = true;
+        worker.decided_at = view.now;
+        let arming_changed = std::mem::replace(&mut worker.arming, decision.arming) != decision.arming;
+        if changed && self.trace.on {
+            let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
+            say!(self, host, "decides: {}", reasons.join("; "));
+        }
+        if decision.reasons.is_empty() {
+            self.oracle.decided_without_reason(host, self.now);
+        } else {
+            self.oracle.decided_with_reason(host);
+        }
+        self.set_going(host, &view, &decision);
+        if arming_changed {
+            self.arm(host);
+        }
+        if decision.finished {
+            self.worker_finishes(host, view.dcs.cluster.as_ref().is_some_and(ha::cluster::Cluster::is_paused));
+        }
+        if let Some(wake_at) = decision.wake_at {
+            let at = self.hosts[host].clock.when(wake_at, self.now).max(self.now + MS);
+            self.decide_at(host, at);
+        }
+    }
+
+    fn set_going(&mut self, host: usize, view: &View, decision: &Decision) {
+        let mut batch = Vec::new();
+        for action in &decision.actions {
+            match action {
+                Action::Write(write) => batch.push(write.clone()),
+                Action::Begin(job) => self.begin_job(host, job.clone(), view.now),
+                Action::Probe => self.probe_soon(host),
+                Action::Follow { leader } => self.begin_work(host, Work::Follow(leader.clone())),
+                Action::SetSynchronousStandbyNames { names } => {
+                    if self.setup.mutant == Some(Mutant::SyncTooEarly) {
+                        batch.extend(sync_too_early(view, names));
+                    }
+                    self.begin_work(host, Work::SynchronousStandbyNames(names.clone()));
+                }
+                Action::Slots { create, drop } => {
+                    self.begin_work(host, Work::Slots(create.clone(), drop.clone()));
+                }
+                Action::AnswerRequest { result } => {
+                    if let Some(worker) = &mut self.hosts[host].worker
+                        && let Some(request) = worker.requests.pop_front()
+                    {
+                        say!(self, host, "answers {request:?}: {result:?}");
+                    }
+                }
+            }
+        }
+        self.start_writes(host, batch);
+    }
+}
+
+/// The mutant that lists a standby when it should only begin to wait for it.
+fn sync_too_early(view: &View, names: &str) -> Option<StoreWrite> {
+    let cluster = view.dcs.cluster.as_ref()?;
+    let standbys = crate::postgres::settings::parse(names).1.into_iter().filter(|name| !name.starts_with('_'));
+    Some(StoreWrite::PutSync {
+        fence: Fence { me: view.me.clone(), epoch: cluster.leader.as_ref()?.epoch },
+        state: SyncState::new(&view.me, standbys.map(types::MemberName::new).collect()),
+        expected: cluster.sync.as_ref().map(|sync| sync.revision),
+    })
+}

@@ -1,0 +1,165 @@
+//! Keeps the member's lease apart from decisions, and the guard's fence with it.
+
+use crate::clock::{MS, Time};
+use crate::mutant::Mutant;
+use crate::say;
+use crate::store::client::Purpose;
+use crate::store::{Answer, Request};
+use crate::worker::WorkerEvent;
+use crate::world::World;
+use ha::guard::ToGuard;
+use ha::lease::{GUARD_SILENCE_MAX, Lease, may_renew, renew_interval};
+use ha::postgres::Arming;
+use kv::{Command, KvError, Response};
+use types::{LeaseId, Millis};
+
+const GRANT_RETRY_PAUSE: Time = 100 * MS;
+
+impl World {
+    /// The guard has said hello: the lease of the worker before, or a new one.
+    pub(crate) fn keeper_starts(&mut self, host: usize, memo: &str) {
+        let sent_at = self.now;
+        let sent = self.hosts[host].clock.read(sent_at);
+        self.worker_soon(host, MS, WorkerEvent::Heartbeat);
+        match memo.split_once(' ').and_then(|(id, ttl)| Some((id.parse().ok()?, ttl.parse().ok()?))) {
+            Some((id, ttl)) => {
+                let purpose = Purpose::Renew { id: LeaseId(id), ttl: Millis(ttl), sent, sent_at };
+                self.ask_lease(host, purpose, Command::LeaseKeepAlive { id: LeaseId(id) });
+            }
+            None => self.keep(host),
+        }
+    }
+
+    fn ask_lease(&mut self, host: usize, purpose: Purpose, command: Command) {
+        if let Some(worker) = &mut self.hosts[host].worker {
+            worker.asking = true;
+        }
+        self.call(host, purpose, Request::Change(command));
+    }
+
+    pub(crate) fn heartbeat(&mut self, host: usize) {
+        let now = self.now;
+        let Some(worker) = &self.hosts[host].worker else { return };
+        let interval = renew_interval(worker.lease.map_or(worker.ttl, |lease| lease.ttl));
+        self.tell_guard(host, ToGuard::Heartbeat { sequence: now });
+        self.worker_soon(host, interval.0 * MS, WorkerEvent::Heartbeat);
+        self.look_at_fence(host);
+    }
+
+    /// One step: ask for a lease, or renew the one there is.
+    pub(crate) fn keep(&mut self, host: usize) {
+        let sent_at = self.now;
+        let sent = self.hosts[host].clock.read(sent_at);
+        let blindly = self.setup.mutant == Some(Mutant::RenewBlindly);
+        let Some(worker) = &self.hosts[host].worker else { return };
+        if worker.asking {
+            return;
+        }
+        let Some(lease) = worker.lease else {
+            let id = LeaseId((self.random.next() >> 1) as i64 | 1);
+            let Some(worker) = &self.hosts[host].worker else { return };
+            let ttl = worker.ttl;
+            return self.ask_lease(
+                host,
+                Purpose::Grant { id, ttl, sent, sent_at },
+                Command::LeaseGrant { id: Some(id), ttl },
+            );
+        };
+        match may_renew(sent, worker.guard_answered_at, worker.decided_at) {
+            Err(why) if !blindly => {
+                say!(self, host, "keeper: the lease is not renewed: {why:?}");
+                self.worker_soon(host, renew_interval(lease.ttl).0 * MS, WorkerEvent::Keep);
+            }
+            Ok(()) | Err(_) => {
+                let purpose = Purpose::Renew { id: lease.id, ttl: lease.ttl, sent, sent_at };
+                self.ask_lease(host, purpose, Command::LeaseKeepAlive { id: lease.id });
+            }
+        }
+    }
+
+    pub(crate) fn granted(&mut self, host: usize, id: LeaseId, ttl: Millis, sent: Millis, sent_at: Time, answer: &Answer) {
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        worker.asking = false;
+        let granted = match answer {
+            Answer::Changed { response: Response::LeaseGrant { ttl, .. }, .. } => Some(*ttl),
+            // An earlier copy of the same request; it runs from after the sending either way.
+            Answer::Refused(KvError::LeaseExists) => Some(ttl),
+            Answer::Changed { .. } | Answer::Refused(_) | Answer::Loaded { .. } | Answer::NotTaken | Answer::Unknown => None,
+        };
+        let Some(ttl) = granted else {
+            return self.worker_soon(host, GRANT_RETRY_PAUSE, WorkerEvent::Keep);
+        };
+        worker.lease = Some(Lease { id, ttl, renewed_at: sent });
+        say!(self, host, "keeper: lease {id} for {ttl}");
+        self.oracle.renewed(id, ttl, sent_at);
+        self.tell_guard(host, ToGuard::Memo { text: format!("{} {}", id.0, ttl.0) });
+        self.after_renewal(host);
+        self.decide_soon(host);
+    }
+
+    pub(crate) fn renewed(&mut self, host: usize, id: LeaseId, ttl: Millis, sent: Millis, sent_at: Time, answer: &Answer) {
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        worker.asking = false;
+        let first = worker.lease.is_none();
+        match answer {
+            Answer::Changed { response: Response::LeaseKeepAlive { .. }, .. } => {
+                worker.lease = Some(Lease { id, ttl, renewed_at: sent });
+                self.oracle.renewed(id, ttl, sent_at);
+                self.check_lease(id);
+                self.after_renewal(host);
+                if first {
+                    say!(self, host, "keeper: takes up lease {id}");
+                    self.decide_soon(host);
+                }
+            }
+            Answer::Refused(_) => {
+                worker.lease = None;
+                say!(self, host, "keeper: lease {id} is gone");
+                self.decide_soon(host);
+                self.keep(host);
+            }
+            Answer::Changed { .. } | Answer::Loaded { .. } | Answer::NotTaken | Answer::Unknown => {
+                say!(self, host, "keeper: the lease was not renewed");
+                self.worker_soon(host, renew_interval(ttl).0 * MS, WorkerEvent::Keep);
+            }
+        }
+    }
+
+    fn after_renewal(&mut self, host: usize) {
+        let Some(worker) = &self.hosts[host].worker else { return };
+        let interval = renew_interval(worker.lease.map_or(worker.ttl, |lease| lease.ttl));
+        self.worker_soon(host, interval.0 * MS, WorkerEvent::Keep);
+        self.arm(host);
+    }
+
+    /// Tells the guard what the last decision wants; after every renewal, and when that changes.
+    pub(crate) fn arm(&mut self, host: usize) {
+        let Some(worker) = &self.hosts[host].worker else { return };
+        let Some(lease) = worker.lease else { return };
+        match worker.arming {
+            Arming::Arm if worker.armed.is_none_or(|until| until < lease.fence()) => {
+                self.tell_guard(host, ToGuard::Arm { until: lease.fence() });
+                let (now, clock) = (self.now, &self.hosts[host].clock);
+                let after = clock.when(lease.fence(), now) - now;
+                self.worker_soon(host, after + MS, WorkerEvent::LookAtFence);
+            }
+            Arming::Disarm if worker.armed.is_some() => self.tell_guard(host, ToGuard::Disarm),
+            Arming::Arm | Arming::Disarm | Arming::Leave => {}
+        }
+    }
+
+    /// A guard that does not answer cannot fence: then the worker does it.
+    pub(crate) fn look_at_fence(&mut self, host: usize) {
+        let now = self.hosts[host].clock.read(self.now);
+        let Some(worker) = &self.hosts[host].worker else { return };
+        let silent = now.since(worker.guard_answered_at) > GUARD_SILENCE_MAX;
+        let over = worker.armed.is_some_and(|until| until <= now);
+        if silent && over && worker.arming != Arming::Disarm && self.hosts[host].postgres.server.is_some() {
+            if self.setup.mutant == Some(Mutant::SkipFence) {
+                return;
+            }
+            say!(self, host, "worker: the guard is silent and the fence has passed; PostgreSQL is killed");
+            self.kill_postgres(host);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! A model of the agent's worker around the real decisions: `ha::postgres::decide` and `ha::lease`.
+//!
+//! It keeps the contract of the real executor: `cycle` builds views and sets decisions going, `writer` carries out store
+//! writes one batch at a time, `keeper` keeps the lease apart from all of that, `observer` asks PostgreSQL, `jobs` does
+//! the long work. Deliberately no rule of its own about who may lead.
+
+mod cycle;
+mod jobs;
+mod keeper;
+mod observer;
+mod writer;
+
+use crate::clock::Time;
+use crate::store::client::Call;
+use crate::store::node::StoreNode;
+use crate::store::watch::Watch;
+use crate::store::Answer;
+use crate::world::{Happening, World};
+use ha::cluster::Cluster;
+use ha::guard::FromGuard;
+use ha::lease::Lease;
+use ha::postgres::{Arming, DataDirectory, JobView, Memory, Request, Running, Server};
+use ha::reason::Reason;
+pub use jobs::JobStep;
+pub use observer::Work;
+use std::collections::{BTreeMap, VecDeque};
+use store::Event;
+use types::{MemberName, Millis, Revision};
+pub use writer::Writes;
+
+/// The process, with all that is lost when it dies.
+pub struct Worker {
+    pub run: u64,
+    pub frozen: u32,
+    pub frozen_at: Option<Time>,
+    pub backlog: Vec<Happening>,
+    pub node: Option<StoreNode>,
+    // The client of the store.
+    pub calls: BTreeMap<u64, Call>,
+    pub preferred_store: usize,
+    pub watch: Watch,
+    pub cluster: Option<Cluster>,
+    pub connected: bool,
+    pub seen_revision: Revision,
+    // The keeper.
+    pub lease: Option<Lease>,
+    pub arming: Arming,
+    pub ttl: Millis,
+    pub decided_at: Millis,
+    pub guard_answered_at: Millis,
+    pub armed: Option<Millis>,
+    pub asking: bool,
+    // The cycle.
+    pub memory: Memory,
+    pub server: Server,
+    pub data: DataDirectory,
+    pub following: Option<MemberName>,
+    pub job: Option<JobView>,
+    pub job_number: u64,
+    pub writes: Writes,
+    pub requests: VecDeque<Request>,
+    pub stopping: bool,
+    pub decide_at: Option<Time>,
+    pub reasons: Vec<Reason>,
+    pub decided: bool,
+    // The observer.
+    pub postmaster: bool,
+    pub silences: u32,
+    pub probing: bool,
+    pub probe_wanted: bool,
+    pub work: Vec<Work>,
+}
+
+/// What happens to a worker.
+#[derive(Clone, Debug)]
+pub enum WorkerEvent {
+    StoreTick,
+    StoreWritten,
+    PeerProcessGone { peer: usize },
+    Answer { call: u64, endpoint: usize, answer: Answer },
+    CallHedge { call: u64 },
+    CallRetry { call: u64 },
+    CallDeadline { call: u64 },
+    OpenWatch { session: u64 },
+    WatchCreated { session: u64, revision: Revision },
+    WatchEvents { session: u64, events: Vec<kv::Event> },
+    WatchCompacted { session: u64 },
+    WatchBroken { session: u64 },
+    WatchPing,
+    Pong { session: u64 },
+    Heartbeat,
+    Keep,
+    LookAtFence,
+    FromGuard(FromGuard),
+    Decide { at: Time },
+    Settled,
+    Probe,
+    Probed { running: Option<Box<Running>>, postgres: u64 },
+    WorkDone { work: Work },
+    DataLookedAt,
+    Job { number: u64, step: JobStep },
+}
+
+impl Worker {
+    pub fn new(run: u64, now: Millis) -> Self {
+        Self {
+            run,
+            frozen: 0,
+            frozen_at: None,
+            backlog: Vec::new(),
+            node: None,
+            calls: BTreeMap::new(),
+            preferred_store: 0,
+            watch: Watch::default(),
+            cluster: None,
+            connected: false,
+            seen_revision: Revision(0),
+            lease: None,
+            arming: Arming::Leave,
+            ttl: ha::config::TTL_DEFAULT,
+            decided_at: now,
+            guard_answered_at: Millis::ZERO,
+            armed: None,
+            asking: false,
+            memory: Memory::default(),
+            server: Server::Unknown,
+            data: DataDirectory::Unknown,
+            following: None,
+            job: None,
+            job_number: 0,
+            writes: Writes::Idle,
+            requests: VecDeque::new(),
+            stopping: false,
+            decide_at: None,
+            reasons: Vec::new(),
+            decided: false,
+            postmaster: false,
+            silences: 0,
+            probing: false,
+            probe_wanted: false,
+            work: Vec::new(),
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn worker_event(&mut self, host: usize, event: WorkerEvent) {
+        match event {
+            WorkerEvent::StoreTick => self.store_tick(host),
+            WorkerEvent::StoreWritten => self.store_written(host),
+            WorkerEvent::PeerProcessGone { peer } => {
+                self.store_event(host, Event::PeerProcessGone { id: crate::store::node::member_id(peer) });
+            }
+            WorkerEvent::Answer { call, endpoint, answer } => self.call_answered(host, call, endpoint, answer),
+            WorkerEvent::CallHedge { call } => self.call_hedge(host, call),
+            WorkerEvent::CallRetry { call } => self.call_retry(host, call),
+            WorkerEvent::CallDeadline { call } => self.call_deadline(host, call),
+            WorkerEvent::OpenWatch { session } => {
+                let watch = self.hosts[host].worker.as_ref().map(|worker| (worker.watch.session, worker.watch.endpoint));
+                if let Some((present, endpoint)) = watch
+                    && present == session
+                {
+                    self.open_watch(host, endpoint);
+                }
+            }
+            WorkerEvent::WatchCreated { session, revision } => self.watch_created(host, session, revision),
+            WorkerEvent::WatchEvents { session, events } => self.watch_events(host, session, &events),
+            WorkerEvent::WatchCompacted { session } => {
+                self.call(host, crate::store::client::Purpose::Load, crate::store::Request::Load);
+                self.watch_broken(host, session);
+            }
+            WorkerEvent::WatchBroken { session } => self.watch_broken(host, session),
+            WorkerEvent::WatchPing => self.watch_ping(host),
+            WorkerEvent::Pong { session } => {
+                let now = self.now;
+                if let Some(worker) = &mut self.hosts[host].worker
+                    && worker.watch.session == session
+                {
+                    worker.watch.heard = now;
+                }
+            }
+            WorkerEvent::Heartbeat => self.heartbeat(host),
+            WorkerEvent::Keep => self.keep(host),
+            WorkerEvent::LookAtFence => self.look_at_fence(host),
+            WorkerEvent::FromGuard(message) => self.from_guard(host, message),
+            WorkerEvent::Decide { at } => self.decide_now(host, at),
+            WorkerEvent::Settled => self.settled(host),
+            WorkerEvent::Probe => self.probe(host),
+            WorkerEvent::Probed { running, postgres } => self.probed(host, running, postgres),
+            WorkerEvent::WorkDone { work } => self.work_done(host, work),
+            WorkerEvent::DataLookedAt => self.data_looked_at(host),
+            WorkerEvent::Job { number, step } => self.job_step(host, number, step),
+        }
+    }
+
+    pub(crate) fn worker_soon(&mut self, host: usize, after: Time, event: WorkerEvent) {
+        if let Some(worker) = &self.hosts[host].worker {
+            let run = worker.run;
+            self.plan(after, Happening::Worker { host, run, event });
+        }
+    }
+
+    fn store_tick(&mut self, host: usize) {
+        self.worker_soon(host, store_tick(), WorkerEvent::StoreTick);
+        self.store_event(host, Event::Tick);
+    }
+
+    /// The worker process begins to run.
+    pub(crate) fn worker_starts(&mut self, host: usize, run: u64) {
+        let now = self.hosts[host].clock.read(self.now);
+        self.hosts[host].worker = Some(Box::new(Worker::new(run, now)));
+        match self.open_store(host) {
+            Ok(node) => {
+                if let Some(worker) = &mut self.hosts[host].worker {
+                    worker.node = Some(node);
+                    worker.preferred_store = host;
+                }
+            }
+            Err(crate::store::node::OpenFailure::Full) => return self.kill_worker(host),
+            Err(crate::store::node::OpenFailure::Damaged(why)) => {
+                self.violation(format!("the store of {} cannot start: {why}", self.hosts[host].name));
+                return;
+            }
+        }
+        crate::say!(self, host, "worker: runs");
+        let phase = self.random.between(0, store_tick());
+        self.worker_soon(host, phase, WorkerEvent::StoreTick);
+        self.open_watch(host, host);
+        self.worker_soon(host, crate::clock::SECOND, WorkerEvent::WatchPing);
+        self.look_at_data(host);
+        // What the guard said before the process was up waits in the pipe.
+        for message in std::mem::take(&mut self.hosts[host].pipe) {
+            self.worker_soon(host, 100, WorkerEvent::FromGuard(message));
+        }
+    }
+}
+
+fn store_tick() -> Time {
+    store::limits::TICK.0 * crate::clock::MS
+}

@@ -1,0 +1,225 @@
+//! Asks the local PostgreSQL how it is, and gives it its settings.
+
+use crate::clock::{MS, SECOND, Time};
+use crate::postgres::{Phase, Server as Processes};
+use crate::worker::WorkerEvent;
+use crate::world::World;
+use ha::cluster::HistoryLine;
+use ha::guard::FromGuard;
+use ha::postgres::{DataDirectory, Running, Server, Standby};
+use types::{Lsn, MemberName, Timeline};
+
+const INTERVAL: Time = SECOND;
+const INTERVAL_STARTING: Time = 15 * MS;
+const INTERVAL_MIN: Time = 10 * MS;
+/// A question without an answer.
+const TIMEOUT: Time = SECOND;
+/// So many in a row make a running PostgreSQL an unresponsive one.
+const SILENCES_MAX: u32 = 2;
+
+/// Changes of PostgreSQL's configuration on their way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    Follow(MemberName),
+    SynchronousStandbyNames(String),
+    Slots(Vec<String>, Vec<String>),
+}
+
+impl World {
+    /// Somebody wants to know.
+    pub(crate) fn probe_soon(&mut self, host: usize) {
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        if !worker.postmaster {
+            return;
+        }
+        if worker.probing {
+            worker.probe_wanted = true;
+        } else {
+            worker.probing = true;
+            self.worker_soon(host, 200, WorkerEvent::Probe);
+        }
+    }
+
+    pub(crate) fn probe(&mut self, host: usize) {
+        let answer_time = self.random.between(MS / 3, 5 * MS);
+        let postgres = &self.hosts[host].postgres;
+        let run = postgres.run;
+        let running = (postgres.frozen == 0).then(|| self.ask_postgres(host)).flatten();
+        let refused = self.hosts[host].postgres.frozen == 0;
+        let after = if running.is_some() || refused { answer_time } else { TIMEOUT };
+        self.worker_soon(host, after, WorkerEvent::Probed { running: running.map(Box::new), postgres: run });
+    }
+
+    fn ask_postgres(&self, host: usize) -> Option<Running> {
+        let postgres = &self.hosts[host].postgres;
+        let (server, cluster) = (postgres.server.as_ref()?, postgres.data.cluster()?);
+        if !server.postmaster || !matches!(server.phase, Phase::Standby | Phase::Promoting | Phase::Primary) {
+            return None;
+        }
+        let primary = server.phase == Phase::Primary;
+        let end = Lsn(cluster.wal.end());
+        let history = cluster.wal.history().into_iter().map(|(timeline, lsn)| HistoryLine {
+            timeline: Timeline(timeline),
+            lsn: Lsn(lsn),
+            reason: "no recovery target specified".to_owned(),
+            timestamp: None,
+            new_leader: None,
+        });
+        Some(Running {
+            observed_at: self.hosts[host].clock.read(self.now),
+            in_recovery: !primary,
+            timeline: Timeline(cluster.wal.timeline()),
+            write: if primary { end } else { Lsn(0) },
+            receive: (!primary).then_some(end),
+            replay: (!primary).then_some(end),
+            streaming: server.receiver.is_some(),
+            standbys: self.standbys(server),
+            synchronous_standby_names: server.settings.shown.clone(),
+            slots: cluster.slots.iter().cloned().collect(),
+            pending_restart: false,
+            history: if primary { history.collect() } else { Vec::new() },
+        })
+    }
+
+    fn standbys(&self, server: &Processes) -> Vec<Standby> {
+        let standby = |(at, sender): (&usize, &crate::postgres::Sender)| {
+            let name = self.hosts[*at].name.to_string();
+            let synchronous = server.is_synchronous(&name, sender);
+            Standby { name, streaming: true, synchronous, flush: Lsn(sender.flush), replay: Lsn(sender.flush) }
+        };
+        server.senders.iter().map(standby).collect()
+    }
+
+    pub(crate) fn probed(&mut self, host: usize, running: Option<Box<Running>>, postgres: u64) {
+        let now = self.hosts[host].clock.read(self.now);
+        let present = self.hosts[host].postgres.run;
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        worker.probing = false;
+        let wanted = std::mem::take(&mut worker.probe_wanted);
+        if !worker.postmaster {
+            return;
+        }
+        let starting = matches!(worker.server, Server::Starting | Server::Unknown);
+        let pause = if wanted {
+            INTERVAL_MIN
+        } else if starting && running.is_none() {
+            INTERVAL_STARTING
+        } else {
+            INTERVAL
+        };
+        worker.probing = true;
+        let mut news = false;
+        match running {
+            Some(running) if postgres == present => {
+                worker.silences = 0;
+                worker.server = Server::Running(running);
+                news = true;
+            }
+            Some(_) => {}
+            None => {
+                worker.silences += 1;
+                if let Server::Running(last) = &worker.server
+                    && worker.silences >= SILENCES_MAX
+                {
+                    worker.server = Server::Unresponsive { since: now, last: last.clone() };
+                    news = true;
+                }
+            }
+        }
+        self.worker_soon(host, pause, WorkerEvent::Probe);
+        if news {
+            self.decide_soon(host);
+        }
+    }
+
+    pub(crate) fn look_at_data(&mut self, host: usize) {
+        if let Some(worker) = &mut self.hosts[host].worker {
+            worker.data = DataDirectory::Unknown;
+        }
+        let after = self.random.between(MS, 12 * MS);
+        self.worker_soon(host, after, WorkerEvent::DataLookedAt);
+    }
+
+    pub(crate) fn data_looked_at(&mut self, host: usize) {
+        let data = self.hosts[host].postgres.data.look();
+        if let Some(worker) = &mut self.hosts[host].worker {
+            worker.data = data;
+        }
+        self.decide_soon(host);
+    }
+
+    pub(crate) fn from_guard(&mut self, host: usize, message: FromGuard) {
+        let now = self.hosts[host].clock.read(self.now);
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        worker.guard_answered_at = now;
+        match message {
+            FromGuard::Hello { postmaster, fence, memo } => {
+                worker.postmaster = postmaster.is_some();
+                worker.armed = fence;
+                worker.server = if postmaster.is_some() { Server::Starting } else { Server::Down };
+                self.keeper_starts(host, &memo);
+                self.probe_soon(host);
+            }
+            FromGuard::Started { .. } => {
+                worker.postmaster = true;
+                worker.server = Server::Starting;
+                worker.silences = 0;
+                self.job_hears(host, &message);
+                self.probe_soon(host);
+            }
+            FromGuard::StartFailed { .. } => self.job_hears(host, &message),
+            FromGuard::Exited { .. } => {
+                worker.postmaster = false;
+                worker.armed = None;
+                worker.server = Server::Down;
+                worker.following = None;
+                self.look_at_data(host);
+                self.job_hears(host, &message);
+            }
+            FromGuard::Fenced { .. } => worker.armed = None,
+            FromGuard::Armed { until } => {
+                worker.armed = until;
+                // The decision loop hears of it, because a promotion may wait for it.
+            }
+            FromGuard::Alive { .. } => return,
+            FromGuard::Terminate => worker.stopping = true,
+            FromGuard::Reload => {}
+        }
+        self.decide_soon(host);
+    }
+
+    pub(crate) fn begin_work(&mut self, host: usize, work: Work) {
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        if worker.work.contains(&work) {
+            return;
+        }
+        worker.work.push(work.clone());
+        let after = self.random.between(3 * MS, 25 * MS);
+        self.worker_soon(host, after, WorkerEvent::WorkDone { work });
+    }
+
+    pub(crate) fn work_done(&mut self, host: usize, work: Work) {
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        worker.work.retain(|other| *other != work);
+        if self.hosts[host].postgres.frozen > 0 {
+            return;
+        }
+        match work {
+            Work::Follow(leader) => {
+                let upstream = self.host_named(&leader);
+                self.follow(host, upstream);
+                if let Some(worker) = &mut self.hosts[host].worker {
+                    worker.following = Some(leader);
+                }
+            }
+            Work::SynchronousStandbyNames(names) => self.set_synchronous_standby_names(host, &names),
+            Work::Slots(create, drop) => {
+                if let Some(cluster) = self.hosts[host].postgres.data.cluster_mut() {
+                    cluster.slots.extend(create);
+                    cluster.slots.retain(|slot| !drop.contains(slot));
+                }
+            }
+        }
+        self.probe_soon(host);
+    }
+}
