@@ -18,8 +18,19 @@ pub(super) const CANDIDATE_WAIT: Millis = Millis(2000);
 /// If the best candidate does not take the key, the next best tries after this time, and so on.
 pub(super) const NEXT_BEST_WAIT: Millis = Millis(1000);
 
-/// What keeps a member from leading, by the store alone. Empty: nothing does.
+/// What keeps a member from leading when there is no leader, by the store alone. Empty: nothing does.
 pub fn obstacles(cluster: &Cluster, config: &DynamicConfig, name: &MemberName) -> Vec<Obstacle> {
+    let mut found = standing_obstacles(cluster, config, name);
+    let behind = cluster.members.get(name).map_or(0, |member| member.data.position().behind(known_end(cluster)));
+    if behind > config.maximum_lag_on_failover {
+        found.push(Obstacle::Lagging { bytes: behind, max: config.maximum_lag_on_failover });
+    }
+    found
+}
+
+/// Those that do not depend on positions. While there is a leader, positions in the store are old by `loop_wait`; the
+/// leader knows better from its own connections.
+fn standing_obstacles(cluster: &Cluster, config: &DynamicConfig, name: &MemberName) -> Vec<Obstacle> {
     let Some(member) = cluster.members.get(name) else { return vec![Obstacle::NotAMember] };
     let mut found = Vec::new();
     if member.data.tags.nofailover() {
@@ -31,10 +42,6 @@ pub fn obstacles(cluster: &Cluster, config: &DynamicConfig, name: &MemberName) -
     if config.is_synchronous() && !cluster.sync.as_ref().is_none_or(|sync| sync.value.covers(name)) {
         found.push(Obstacle::NotSynchronous);
     }
-    let behind = member.data.position().behind(known_end(cluster));
-    if behind > config.maximum_lag_on_failover {
-        found.push(Obstacle::Lagging { bytes: behind, max: config.maximum_lag_on_failover });
-    }
     found
 }
 
@@ -43,7 +50,7 @@ pub fn switchover_obstacles(cluster: &Cluster, config: &DynamicConfig, name: &Me
     if cluster.is_leader(name) {
         return vec![Obstacle::IsLeader];
     }
-    let mut found = obstacles(cluster, config, name);
+    let mut found = standing_obstacles(cluster, config, name);
     let leader_timeline = cluster.leader_member().and_then(|(_, leader)| leader.data.timeline);
     if let (Some(member), Some(leader)) = (cluster.members.get(name), leader_timeline)
         && let Some(timeline) = member.data.timeline
@@ -97,9 +104,10 @@ pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
     if !reported(mine, draft.memory.last_epoch) {
         return Err(Reason::WaitingForReport { name: me.clone() });
     }
-    let candidates = cluster.members.iter().filter(|(name, _)| obstacles(cluster, config, name).is_empty());
+    let others = cluster.members.iter().filter(|(name, _)| *name != me);
     let mut better: Vec<(&MemberName, &Member)> = Vec::new();
-    for (name, member) in candidates.filter(|(name, _)| *name != me) {
+    for (name, member) in others.filter(|(name, _)| standing_obstacles(cluster, config, name).is_empty()) {
+        // Until it has reported, its position is that of some time ago.
         if waited < REPORT_WAIT && !reported(member, draft.memory.last_epoch) {
             return Err(Reason::WaitingForReport { name: name.clone() });
         }
