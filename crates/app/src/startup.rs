@@ -153,11 +153,20 @@ fn prepare_directories(member: &MemberConfig, postgresql: Option<&PostgresqlConf
         wanted.extend(sockets.into_iter().flat_map(|list| list.split(',')).map(|path| Path::new(path.trim()).to_owned()));
     }
     for directory in wanted.into_iter().filter(|directory| directory.is_absolute() && !directory.exists()) {
-        let made = std::fs::create_dir_all(&directory).and_then(|()| match run_as {
-            Some(user) => give_to(&directory, user),
-            None => Ok(()),
-        });
+        let made = make_directory(&directory, run_as);
         made.map_err(|error| format!("cannot make the directory {}: {error}\nhint: make it, or name another", directory.display()))?;
+    }
+    Ok(())
+}
+
+/// With everything that is missing above it, all of it the user's: what is made beside it later is the user's to make.
+fn make_directory(directory: &Path, owner: Option<&RunAs>) -> std::io::Result<()> {
+    let missing: Vec<&Path> = directory.ancestors().take_while(|above| !above.exists()).collect();
+    for directory in missing.into_iter().rev() {
+        std::fs::create_dir(directory)?;
+        if let Some(owner) = owner {
+            give_to(directory, owner)?;
+        }
     }
     Ok(())
 }
