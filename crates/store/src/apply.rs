@@ -25,7 +25,9 @@ impl Store {
         let Some(Entry::Command { id, at, command }) = Entry::decode(&entry.data) else {
             return self.effects.push(Effect::Notice(Notice::BadEntry { index: entry.index }));
         };
-        self.clock.observe(at, self.now);
+        if !(self.is_leader() && entry.term == self.raft.raft.term) {
+            self.clock.observe(at, self.now);
+        }
         if let Command::LeaseExpire { ids } = &command {
             for id in ids {
                 self.expiring.remove(id);
