@@ -124,7 +124,11 @@ impl Draft<'_> {
         self.actions.push(Action::Write(write));
     }
 
+    /// A time that has passed already asks for nothing: what it was waited for is part of this decision.
     pub fn wake(&mut self, at: Millis) {
+        if at <= self.view.now {
+            return;
+        }
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
     }
 
@@ -146,6 +150,7 @@ impl Draft<'_> {
             // Counts as a failure until PostgreSQL has been seen running.
             self.memory.failed(&job, now);
         }
+        self.because(Reason::JobRunning { what: job.kind(), since: now });
         self.actions.push(Action::Begin(job));
         true
     }

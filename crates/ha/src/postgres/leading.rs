@@ -59,9 +59,7 @@ fn serve(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
 
 /// The server is starting (crash recovery, or a restart): for how long?
 fn starting(draft: &mut Draft<'_>) {
-    let now = draft.view.now;
-    let since = *draft.memory.down_since.get_or_insert(now);
-    draft.because(Reason::CrashRecovery { since });
+    let since = not_serving_since(draft);
     if is_over(draft, since) && somebody_can_take_over(draft) {
         draft.begin(Job::Stop { mode: StopMode::Immediate });
     } else {
@@ -90,22 +88,28 @@ fn down(draft: &mut Draft<'_>, fence: &Fence) {
         draft.because(Reason::Paused);
         return release(draft, fence, None);
     }
-    if !draft.memory.restarting {
-        let since = *draft.memory.down_since.get_or_insert(view.now);
-        draft.because(Reason::CrashRecovery { since });
-        if is_over(draft, since) && somebody_can_take_over(draft) {
-            draft.because(Reason::StartTimeoutOver { after: view.now.since(since) });
-            return release(draft, fence, None);
-        }
+    let since = not_serving_since(draft);
+    if is_over(draft, since) && somebody_can_take_over(draft) {
+        draft.because(Reason::StartTimeoutOver { after: view.now.since(since) });
+        return release(draft, fence, None);
     }
     let Some(lease) = view.dcs.lease else { return };
     // A replica that never was promoted must not come up as a primary on the old timeline.
     draft.begin(Job::Start { upstream: None, fence: was_primary.then(|| lease.fence()) });
 }
 
+/// Since when, with the reason.
+fn not_serving_since(draft: &mut Draft<'_>) -> Millis {
+    let since = *draft.memory.down_since.get_or_insert(draft.view.now);
+    draft.because(if draft.memory.restarting { Reason::RequestedRestart } else { Reason::CrashRecovery { since } });
+    since
+}
+
+/// `primary_start_timeout` is about a primary that went down by itself; the start that an operator asked for is given
+/// up only when it fails.
 fn is_over(draft: &Draft<'_>, since: Millis) -> bool {
-    draft.view.now.since(since) >= draft.config.primary_start_timeout
-        || draft.memory.failures("start") >= START_FAILURES_MAX
+    let took_too_long = draft.view.now.since(since) >= draft.config.primary_start_timeout;
+    took_too_long && !draft.memory.restarting || draft.memory.failures("start") >= START_FAILURES_MAX
 }
 
 fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
