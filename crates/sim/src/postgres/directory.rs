@@ -71,8 +71,8 @@ impl Data {
     /// As the agent reads it.
     pub fn look(&self) -> DataDirectory {
         match self {
-            Self::Empty | Self::Unfinished => DataDirectory::Empty,
-            Self::HalfRewound(_) => DataDirectory::Invalid { why: "a pg_rewind of it was interrupted".to_owned() },
+            // What was made or rewound half-way is worth nothing, and is made anew.
+            Self::Empty | Self::Unfinished | Self::HalfRewound(_) => DataDirectory::Empty,
             Self::Cluster(cluster) => DataDirectory::Valid {
                 system_id: SystemId::new(cluster.system_id.to_string()),
                 timeline: Timeline(cluster.wal.timeline()),
