@@ -1,0 +1,75 @@
+//! Every fault that can meet the leader, one after the other, while clients write.
+
+use super::support::{World, options, run};
+use drill::scenario::{self, Report, Scenario};
+
+/// A worker that is killed comes back without a failover, unless the machine stalls for longer than the lease lasts.
+const ATTEMPTS_MAX: usize = 4;
+
+#[test]
+fn in_synchronous_mode_no_fault_loses_an_acknowledged_write() {
+    run(async {
+        let mut options = options("sync", 6);
+        options.synchronous = true;
+        let mut world = World::whole(options).await;
+        for scenario in [
+            Scenario::Switchover,
+            Scenario::KillPostmaster,
+            Scenario::KillGuard,
+            Scenario::KillHost,
+            Scenario::KillHostAndStoreLeader,
+            Scenario::FreezeWorker,
+            Scenario::FreezeGuard,
+            Scenario::FreezeAgent,
+            Scenario::FreezeHost,
+        ] {
+            let report = meet(&mut world, scenario).await;
+            assert_eq!(report.outcome.acked_lost, 0, "{report:?}");
+            assert_eq!(report.outcome.split_brain_writes, 0, "{report:?}");
+        }
+        a_killed_worker_costs_nothing(&mut world).await;
+    });
+}
+
+/// One fault; the cluster is whole before and after.
+pub async fn meet(world: &mut World, scenario: Scenario) -> Report {
+    let report = scenario::run(world, scenario, &mut |step| println!("  {step}")).await;
+    let report = report.unwrap_or_else(|error| panic!("{scenario}: {error:#}"));
+    let outcome = &report.outcome;
+    println!(
+        "{scenario}: {} -> {}, gap {} ms, {} of {} acknowledged writes lost, {} split-brain writes, {} errors, whole again in {:.1} s",
+        report.old_leader,
+        report.new_leader,
+        outcome.gap_ms,
+        outcome.acked_lost,
+        report.acknowledged,
+        outcome.split_brain_writes,
+        outcome.errors,
+        report.whole_again.as_secs_f64()
+    );
+    report
+}
+
+async fn a_killed_worker_costs_nothing(world: &mut World) {
+    for _ in 0..ATTEMPTS_MAX {
+        let before = world.whole_again().await;
+        let leader = before.leader().unwrap().clone();
+        let (postmaster, worker) = processes(world, &leader.name);
+        let report = meet(world, Scenario::KillWorker).await;
+        assert_eq!(report.outcome.acked_lost, 0, "{report:?}");
+        assert_eq!(report.outcome.split_brain_writes, 0, "{report:?}");
+        let after = world.whole_again().await;
+        let (postmaster_after, worker_after) = processes(world, &leader.name);
+        assert_ne!(worker, worker_after, "the worker was not killed");
+        if after.leader() == Some(&leader) && postmaster == postmaster_after {
+            return;
+        }
+        println!("{leader:?} became {:?}: again", after.leader());
+    }
+    panic!("{ATTEMPTS_MAX} times, killing the worker cost a failover or a restart of PostgreSQL");
+}
+
+fn processes(world: &World, member: &str) -> (i32, i32) {
+    let member = world.named(member);
+    (member.postmaster().unwrap().pid, member.worker().unwrap().pid)
+}

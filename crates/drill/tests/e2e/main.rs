@@ -1,0 +1,12 @@
+//! End to end: real PostgreSQL, the real `quorate` binary, three members on loopback addresses, real faults.
+//!
+//! One file for each thing a user would check by hand. Safety is asserted strictly: acknowledged writes that are lost,
+//! and writes that an old primary acknowledged. Times are asserted loosely, because the machine that runs this may stall;
+//! `./dev bench failover` measures them.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a failed step of the test's own world is a failed test")]
+
+mod bootstrap;
+mod faults;
+mod support;
