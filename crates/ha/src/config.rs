@@ -82,6 +82,7 @@ pub struct ConfigProblem {
 
 /// The dynamic configuration with everything filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // Patroni's switches, each on its own
 pub struct DynamicConfig {
     pub ttl: Millis,
     pub loop_wait: Millis,

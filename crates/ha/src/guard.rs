@@ -207,7 +207,7 @@ impl Guard {
     pub fn handle(&mut self, now: Millis, event: GuardEvent) -> Vec<GuardEffect> {
         let mut effects = Vec::new();
         match event {
-            GuardEvent::FromWorker(message) => self.from_worker(now, message, &mut effects),
+            GuardEvent::FromWorker(message) => self.take_message(now, message, &mut effects),
             GuardEvent::WorkerExited => {
                 self.worker = match self.finishing {
                     Some(_) => WorkerState::Gone,
@@ -258,7 +258,7 @@ impl Guard {
         self.killed = false;
     }
 
-    fn from_worker(&mut self, now: Millis, message: ToGuard, effects: &mut Vec<GuardEffect>) {
+    fn take_message(&mut self, now: Millis, message: ToGuard, effects: &mut Vec<GuardEffect>) {
         match message {
             ToGuard::Start { command, fence } => {
                 let refused = match &self.server {
@@ -268,14 +268,13 @@ impl Guard {
                         Some("PostgreSQL is already running")
                     }
                 };
-                match refused {
-                    Some(why) => effects.push(GuardEffect::Send(FromGuard::StartFailed { why: why.to_owned() })),
-                    None => {
-                        self.server = Server::Spawning;
-                        self.lift_fence();
-                        self.fence = fence;
-                        effects.push(GuardEffect::Spawn(command));
-                    }
+                if let Some(why) = refused {
+                    effects.push(GuardEffect::Send(FromGuard::StartFailed { why: why.to_owned() }));
+                } else {
+                    self.server = Server::Spawning;
+                    self.lift_fence();
+                    self.fence = fence;
+                    effects.push(GuardEffect::Spawn(command));
                 }
             }
             ToGuard::Stop { mode } => match self.server {

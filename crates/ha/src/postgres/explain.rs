@@ -20,7 +20,7 @@ pub fn explain(cluster: &Cluster) -> Explanation {
     }
     match (&cluster.leader, cluster.leader_member()) {
         (Some(leader), Some((_, member))) if member.data.is_writable() => {
-            because.push(Reason::Leading { epoch: leader.epoch })
+            because.push(Reason::Leading { epoch: leader.epoch });
         }
         (Some(leader), _) => because.push(Reason::LeaderNotReady { leader: leader.name.clone() }),
         (None, _) => because.push(Reason::NoLeaderSince { since: types::Millis::ZERO }),

@@ -110,7 +110,7 @@ fn start_as_replica(draft: &mut Draft<'_>) {
         }
         DataDirectory::Invalid { why } => draft.because(Reason::DataDirectoryInvalid { why: why.clone() }),
         DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown => {
-            draft.because(Reason::NothingToCloneFrom)
+            draft.because(Reason::NothingToCloneFrom);
         }
     }
 }

@@ -197,7 +197,7 @@ pub fn slot_name(member: &str) -> String {
         match character {
             'a'..='z' | '0'..='9' | '_' => slot.push(character),
             '-' | '.' => slot.push('_'),
-            other => slot.push_str(&format!("u{:04}", u32::from(other))),
+            other => slot.extend(['u'].into_iter().chain(format!("{:04}", u32::from(other)).chars())),
         }
     }
     slot.truncate(63);
