@@ -53,8 +53,15 @@ impl GuardLink {
             for line in std::io::stdin().lock().lines().map_while(Result::ok) {
                 let Ok(message) = serde_json::from_str::<FromGuard>(&line) else { continue };
                 answered.store(boot_clock().0, Ordering::Release);
+                let was_armed = publish.borrow().armed.is_some();
                 note(&publish, &message);
-                if !matches!(message, FromGuard::Alive { .. }) && events.blocking_send(message).is_err() {
+                // That the fence moved on, or that the guard lives, is no news to decide on.
+                let routine = match &message {
+                    FromGuard::Alive { .. } => true,
+                    FromGuard::Armed { until } => until.is_some() == was_armed,
+                    _ => false,
+                };
+                if !routine && events.blocking_send(message).is_err() {
                     return;
                 }
             }

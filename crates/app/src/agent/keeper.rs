@@ -32,7 +32,6 @@ pub struct KeeperState {
     arming: watch::Sender<Arming>,
     ttl: watch::Sender<Millis>,
     decided_at: AtomicU64,
-    withheld: watch::Sender<Option<Withhold>>,
     wake: Notify,
 }
 
@@ -43,17 +42,12 @@ impl KeeperState {
             arming: watch::Sender::new(Arming::Leave),
             ttl: watch::Sender::new(ttl),
             decided_at: AtomicU64::new(boot_clock().0),
-            withheld: watch::Sender::new(None),
             wake: Notify::new(),
         })
     }
 
     pub fn lease(&self) -> watch::Receiver<Option<Lease>> {
         self.lease.subscribe()
-    }
-
-    pub fn withheld(&self) -> Option<Withhold> {
-        *self.withheld.borrow()
     }
 
     /// Called after every decision.
@@ -76,6 +70,10 @@ pub struct Keeper {
     pub dcs: Dcs,
     pub guard: GuardLink,
     pub memo: Option<Memo>,
+    /// The time to live that the present lease was asked for (a real etcd grants whole seconds, at least two).
+    pub asked: Millis,
+    /// Why the last renewal was not sent.
+    pub withheld: Option<Withhold>,
 }
 
 impl Keeper {
@@ -88,10 +86,13 @@ impl Keeper {
             let lease = *self.state.lease.borrow();
             match lease {
                 None => self.grant().await,
+                // A new time to live is for the next leadership; who does not lead takes it up at once.
+                Some(_) if self.asked != *self.state.ttl.borrow() && *self.state.arming.borrow() == Arming::Disarm => {
+                    self.grant().await;
+                }
                 Some(lease) => {
                     self.arm(lease);
                     self.wait(renew_interval(lease.ttl)).await;
-                    self.guard.heartbeat();
                     self.renew(lease).await;
                 }
             }
@@ -122,16 +123,17 @@ impl Keeper {
         }
     }
 
-    async fn take_up(&self, memo: &Memo) {
+    async fn take_up(&mut self, memo: &Memo) {
         let sent = boot_clock();
         if let Ok(Some(ttl)) = self.dcs.lease_keep_alive(memo.lease).await {
             tracing::info!(lease = %memo.lease, "the lease of the previous worker is taken up");
             let ttl = ttl.min(memo.ttl);
+            self.asked = *self.state.ttl.borrow();
             self.state.lease.send_replace(Some(Lease { id: memo.lease, ttl, renewed_at: sent }));
         }
     }
 
-    async fn grant(&self) {
+    async fn grant(&mut self) {
         let ttl = *self.state.ttl.borrow();
         let sent = boot_clock();
         match self.dcs.lease_grant(ttl, None).await {
@@ -140,6 +142,7 @@ impl Keeper {
                 if let Ok(text) = serde_json::to_string(&Memo { lease: lease.id, ttl: lease.ttl }) {
                     self.guard.send(&ToGuard::Memo { text });
                 }
+                self.asked = ttl;
                 self.state.lease.send_replace(Some(lease));
             }
             Err(error) => {
@@ -149,18 +152,17 @@ impl Keeper {
         }
     }
 
-    async fn renew(&self, lease: Lease) {
+    async fn renew(&mut self, lease: Lease) {
         let now = boot_clock();
         let decided_at = Millis(self.state.decided_at.load(Ordering::Acquire));
         let allowed = may_renew(now, self.guard.answered_at(), decided_at);
-        self.state.withheld.send_if_modified(|old| {
-            let new = allowed.err();
-            std::mem::replace(old, new) != new
-        });
         if let Err(why) = allowed {
-            tracing::warn!(reason = %ha::reason::Reason::RenewalWithheld(why), "the lease is not renewed");
+            if self.withheld.replace(why).is_none() {
+                tracing::warn!("{}", ha::reason::Reason::RenewalWithheld(why));
+            }
             return;
         }
+        self.withheld = None;
         match self.dcs.lease_keep_alive(lease.id).await {
             Ok(Some(_)) => {
                 self.state.lease.send_replace(Some(Lease { renewed_at: now, ..lease }));

@@ -146,7 +146,9 @@ async fn database(
     let dynamic = ha::config::DynamicConfig::from_value(&member.bootstrap.dcs).unwrap_or_default();
     let ttl = if view.borrow().cluster.config.is_some() { view.borrow().cluster.config().ttl } else { dynamic.ttl };
     let keeper = KeeperState::new(ttl);
-    tokio::spawn(Keeper { state: keeper.clone(), dcs: dcs.clone(), guard: guard.clone(), memo }.run());
+    let lease_keeper =
+        Keeper { state: keeper.clone(), dcs: dcs.clone(), guard: guard.clone(), memo, asked: ttl, withheld: None };
+    tokio::spawn(lease_keeper.run());
 
     let settings = Arc::new(rest_settings(&member));
     let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::starting(member.name.clone(), member.scope.clone(), settings.clone())));
