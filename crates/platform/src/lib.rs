@@ -18,6 +18,6 @@ use windows as os;
 
 pub use child::{ChildEvent, Children, PostmasterCommand, Signal, WorkerCommand};
 pub use clock::boot_clock;
-pub use os::{memory_resident_bytes, set_process_name};
 pub use os::processes_in::{kill_processes_in, processes_in};
 pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_to, may_read, owner_of};
+pub use os::{memory_resident_bytes, set_process_name};

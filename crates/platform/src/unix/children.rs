@@ -184,7 +184,8 @@ impl Children {
 
     /// Our direct children that are neither worker nor postmaster: what either of them left behind.
     fn orphans(&self) -> Vec<Pid> {
-        let mine = |pid: &Pid| Some(*pid) == self.postmaster || self.worker.as_ref().is_some_and(|worker| worker.pid == *pid);
+        let mine =
+            |pid: &Pid| Some(*pid) == self.postmaster || self.worker.as_ref().is_some_and(|worker| worker.pid == *pid);
         children_of(process::getpid()).into_iter().filter(|pid| !mine(pid)).collect()
     }
 }

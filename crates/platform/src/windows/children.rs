@@ -8,8 +8,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use windows_sys::Win32::Foundation::{CloseHandle, HANDLE};
 use windows_sys::Win32::System::JobObjects::{
-    AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, JOBOBJECT_EXTENDED_LIMIT_INFORMATION,
-    JobObjectExtendedLimitInformation, SetInformationJobObject, TerminateJobObject,
+    AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectExtendedLimitInformation, SetInformationJobObject,
+    TerminateJobObject,
 };
 
 /// Lines that may wait for the worker; see the Linux side.
@@ -31,7 +32,9 @@ impl Job {
         limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
         let size = u32::try_from(size_of::<JOBOBJECT_EXTENDED_LIMIT_INFORMATION>()).unwrap_or(0);
         // SAFETY: the handle is valid and the pointer and size describe `limits`.
-        let ok = unsafe { SetInformationJobObject(job.0, JobObjectExtendedLimitInformation, (&raw const limits).cast(), size) };
+        let ok = unsafe {
+            SetInformationJobObject(job.0, JobObjectExtendedLimitInformation, (&raw const limits).cast(), size)
+        };
         if ok == 0 { Err(io::Error::last_os_error()) } else { Ok(job) }
     }
 
@@ -140,7 +143,11 @@ impl Children {
             Signal::Fast => "INT",
             Signal::Immediate => "QUIT",
         };
-        let _ = Command::new(pg_ctl).args(["kill", name, &pid.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let _ = Command::new(pg_ctl)
+            .args(["kill", name, &pid.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
     }
 
     pub fn kill_tree(&mut self) {
