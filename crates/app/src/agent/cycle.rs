@@ -201,11 +201,13 @@ impl Cycle {
         {
             self.state.writes = Writes::Idle;
         }
+        if let Some(config) = self.state.cluster.config.as_ref().filter(|_| !self.state.cluster.is_leader(&self.member.name)) {
+            self.keeper.set_ttl(config.value.ttl);
+        }
         let revision = self.state.cluster.config.as_ref().map(|config| config.revision);
         if revision.is_some() && revision != self.state.dynamic_revision && (self.state.adopted || self.state.server.is_down()) {
             self.state.dynamic_revision = revision;
             let dynamic = self.state.cluster.config();
-            self.keeper.set_ttl(dynamic.ttl);
             if !self.state.server.is_down() {
                 self.work(Work::Reload(Box::new(dynamic)));
             }

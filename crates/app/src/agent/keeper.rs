@@ -59,7 +59,8 @@ impl KeeperState {
         }
     }
 
-    /// The time to live for the next lease.
+    /// The time to live that the lease should have; a lease with another one is replaced. Not to be changed while this
+    /// member leads: the leader key is bound to the lease.
     pub fn set_ttl(&self, ttl: Millis) {
         self.ttl.send_if_modified(|old| std::mem::replace(old, ttl) != ttl);
     }
@@ -86,8 +87,7 @@ impl Keeper {
             let lease = *self.state.lease.borrow();
             match lease {
                 None => self.grant().await,
-                // A new time to live is for the next leadership; who does not lead takes it up at once.
-                Some(_) if self.asked != *self.state.ttl.borrow() && *self.state.arming.borrow() == Arming::Disarm => {
+                Some(_) if self.asked != *self.state.ttl.borrow() => {
                     self.grant().await;
                 }
                 Some(lease) => {
