@@ -123,7 +123,8 @@ fn ports_are_free(member: &MemberConfig) -> Result<(), String> {
 fn binaries_fit(postgresql: &PostgresqlConfig) -> Result<(), String> {
     let with_hint = |error: postgres::Error| format!("{error}\nhint: {}", error.hint());
     let binaries = Binaries::find_named(postgresql.bin_dir.as_deref(), &postgresql.bin_name).map_err(with_hint)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let launcher = Launcher::default();
         let version = binaries.version(&launcher).await.map_err(with_hint)?;
@@ -141,7 +142,11 @@ fn binaries_fit(postgresql: &PostgresqlConfig) -> Result<(), String> {
 }
 
 /// Directories that the worker, as an ordinary user, could not make itself.
-fn prepare_directories(member: &MemberConfig, postgresql: Option<&PostgresqlConfig>, run_as: Option<&RunAs>) -> Result<(), String> {
+fn prepare_directories(
+    member: &MemberConfig,
+    postgresql: Option<&PostgresqlConfig>,
+    run_as: Option<&RunAs>,
+) -> Result<(), String> {
     let mut wanted = Vec::new();
     if let Some(store) = &member.store {
         wanted.push(store.data_dir.clone());
@@ -150,11 +155,14 @@ fn prepare_directories(member: &MemberConfig, postgresql: Option<&PostgresqlConf
         // The data directory itself is made by initdb or by a clone, in a parent that must let it.
         wanted.extend(postgresql.data_dir.parent().map(Path::to_owned));
         let sockets = postgresql.parameters.get("unix_socket_directories");
-        wanted.extend(sockets.into_iter().flat_map(|list| list.split(',')).map(|path| Path::new(path.trim()).to_owned()));
+        wanted
+            .extend(sockets.into_iter().flat_map(|list| list.split(',')).map(|path| Path::new(path.trim()).to_owned()));
     }
     for directory in wanted.into_iter().filter(|directory| directory.is_absolute() && !directory.exists()) {
         let made = make_directory(&directory, run_as);
-        made.map_err(|error| format!("cannot make the directory {}: {error}\nhint: make it, or name another", directory.display()))?;
+        made.map_err(|error| {
+            format!("cannot make the directory {}: {error}\nhint: make it, or name another", directory.display())
+        })?;
     }
     Ok(())
 }

@@ -12,9 +12,15 @@ const WORK_MAX: usize = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
-    Follow { leader: MemberName, upstream: Upstream },
+    Follow {
+        leader: MemberName,
+        upstream: Upstream,
+    },
     SynchronousStandbyNames(String),
-    Slots { create: Vec<String>, drop: Vec<String> },
+    Slots {
+        create: Vec<String>,
+        drop: Vec<String>,
+    },
     /// The dynamic configuration changed, or the file was read again.
     Reload(Box<DynamicConfig>),
 }

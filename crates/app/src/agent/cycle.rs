@@ -9,16 +9,16 @@ use super::instance::{Instance, Upstream};
 use super::jobs::Jobs;
 use super::keeper::KeeperState;
 use super::observer::Observation;
-use super::writer::{self, BatchOutcome};
 use super::publish;
+use super::writer::{self, BatchOutcome};
 use config::MemberConfig;
 use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
 use dcs::{Dcs, DcsView as StoreView};
 use ha::cluster::{Cluster, MemberData, Role, StoreWrite};
 use ha::guard::{FromGuard, ToGuard};
 use ha::postgres::{
-    Action, DataDirectory, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, PostgresView, Request, Server, View,
-    decide,
+    Action, DataDirectory, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, PostgresView, Request, Server,
+    View, decide,
 };
 use ha::reason::Reason;
 use platform::boot_clock;
@@ -67,9 +67,14 @@ pub struct Outputs {
 enum Writes {
     Idle,
     /// Decided on the view of this revision.
-    UnderWay { decided_on: Revision },
+    UnderWay {
+        decided_on: Revision,
+    },
     /// Until the view has this revision, or until it took too long.
-    Settling { revision: Revision, until: Millis },
+    Settling {
+        revision: Revision,
+        until: Millis,
+    },
 }
 
 pub struct Cycle {
@@ -136,7 +141,9 @@ impl State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// In order; PostgreSQL is stopped, or left running in pause.
-    Finished { leave_running: bool },
+    Finished {
+        leave_running: bool,
+    },
     GuardGone,
 }
 
@@ -150,11 +157,11 @@ impl Cycle {
             tokio::select! {
                 changed = inputs.store.changed() => if changed.is_err() { return End::GuardGone },
                 message = inputs.guard.recv() => match message {
-                    Some(message) => self.from_guard(message),
+                    Some(message) => self.heard(message),
                     None => return End::GuardGone,
                 },
                 Some(observation) = inputs.observations.recv() => decide_now = self.observed(observation).await,
-                Some(finished) = inputs.finished.recv() => self.configured(finished),
+                Some(finished) = inputs.finished.recv() => self.configured(&finished),
                 Some(outcome) = inputs.batches.recv() => self.written(outcome),
                 Some((job, result)) = inputs.jobs.recv() => self.job_ended(job, result),
                 Some(data) = inputs.data.recv() => self.state.data = data,
@@ -201,11 +208,16 @@ impl Cycle {
         {
             self.state.writes = Writes::Idle;
         }
-        if let Some(config) = self.state.cluster.config.as_ref().filter(|_| !self.state.cluster.is_leader(&self.member.name)) {
+        if let Some(config) =
+            self.state.cluster.config.as_ref().filter(|_| !self.state.cluster.is_leader(&self.member.name))
+        {
             self.keeper.set_ttl(config.value.ttl);
         }
         let revision = self.state.cluster.config.as_ref().map(|config| config.revision);
-        if revision.is_some() && revision != self.state.dynamic_revision && (self.state.adopted || self.state.server.is_down()) {
+        if revision.is_some()
+            && revision != self.state.dynamic_revision
+            && (self.state.adopted || self.state.server.is_down())
+        {
             self.state.dynamic_revision = revision;
             let dynamic = self.state.cluster.config();
             if !self.state.server.is_down() {
@@ -243,7 +255,8 @@ impl Cycle {
             },
             job: self.state.job.clone(),
             requests: self.state.requests.iter().map(|(request, _)| request.clone()).collect(),
-            schedule_is_due: schedule.is_none_or(|at| at.parse::<jiff::Timestamp>().is_ok_and(|at| at <= wall.timestamp())),
+            schedule_is_due: schedule
+                .is_none_or(|at| at.parse::<jiff::Timestamp>().is_ok_and(|at| at <= wall.timestamp())),
             stopping: self.state.stopping,
         }
     }
@@ -313,7 +326,8 @@ impl Cycle {
         });
     }
 
-    fn from_guard(&mut self, message: FromGuard) {
+    /// The guard said something.
+    fn heard(&mut self, message: FromGuard) {
         match message {
             FromGuard::Hello { postmaster, .. } => {
                 self.state.server = if postmaster.is_some() { Server::Starting } else { Server::Down };
@@ -378,7 +392,7 @@ impl Cycle {
         }
     }
 
-    fn configured(&mut self, finished: Finished) {
+    fn configured(&mut self, finished: &Finished) {
         self.state.work_under_way.retain(|work| *work != finished.work);
         if finished.result.is_ok()
             && let Work::Follow { leader, .. } = &finished.work
@@ -397,7 +411,9 @@ impl Cycle {
         self.state.writes = match outcome {
             BatchOutcome::Done { revision } => Writes::Settling { revision, until: now + VIEW_WAIT_MAX },
             // What made the store refuse is newer than the view that was decided on.
-            BatchOutcome::Refused => Writes::Settling { revision: Revision(decided_on.0 + 1), until: now + REFUSED_WAIT_MAX },
+            BatchOutcome::Refused => {
+                Writes::Settling { revision: Revision(decided_on.0 + 1), until: now + REFUSED_WAIT_MAX }
+            }
             BatchOutcome::Failed { why } => {
                 tracing::warn!(why, "a write to the store failed");
                 Writes::Settling { revision: Revision(i64::MAX), until: now + VIEW_WAIT_MAX }
@@ -414,7 +430,7 @@ impl Cycle {
             self.look_at_data();
         }
         if let (Job::Start { upstream, .. }, Ok(())) = (&job, &result) {
-            self.state.following = upstream.clone();
+            self.state.following.clone_from(upstream);
         }
         if job == Job::Promote {
             self.outputs.probe.notify_one();
@@ -519,7 +535,14 @@ impl Cycle {
             None => previous.explanation.clone(),
         };
         let seen = SystemTime::now().checked_sub(contact).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let mut local = publish::local_status(&self.member.name, &self.state.cluster, &entry, self.state.status.as_deref(), lease, now);
+        let mut local = publish::local_status(
+            &self.member.name,
+            &self.state.cluster,
+            &entry,
+            self.state.status.as_deref(),
+            lease,
+            now,
+        );
         if local.pause {
             local.leader_until = None;
         }

@@ -93,7 +93,10 @@ impl GuardLink {
     }
 
     /// Waits until the guard's state is as wanted. An error: the guard is gone.
-    pub async fn wait_for(&self, wanted: impl FnMut(&GuardState) -> bool) -> Result<GuardState, watch::error::RecvError> {
+    pub async fn wait_for(
+        &self,
+        wanted: impl FnMut(&GuardState) -> bool,
+    ) -> Result<GuardState, watch::error::RecvError> {
         self.state.clone().wait_for(wanted).await.map(|state| state.clone())
     }
 }

@@ -117,12 +117,15 @@ impl Instance {
 
     /// Looks at the data directory; an unreadable one is reported as invalid.
     pub async fn data_directory(&self) -> DataDirectory {
-        let state = postgres::data_directory::state(&self.binaries, &self.version, &self.launcher, &self.settings.data_dir);
+        let state =
+            postgres::data_directory::state(&self.binaries, &self.version, &self.launcher, &self.settings.data_dir);
         match state.await {
             // Made half-way: it is worth nothing, and making it again replaces it.
-            Ok(DataDirectoryState::Missing | DataDirectoryState::Empty | DataDirectoryState::Unusable(Unusable::Unfinished)) => {
-                DataDirectory::Empty
-            }
+            Ok(
+                DataDirectoryState::Missing
+                | DataDirectoryState::Empty
+                | DataDirectoryState::Unusable(Unusable::Unfinished),
+            ) => DataDirectory::Empty,
             Ok(DataDirectoryState::Valid(control)) => DataDirectory::Valid {
                 system_id: control.system_identifier.clone(),
                 timeline: control.reached().0.max(control.timeline),
@@ -166,7 +169,11 @@ impl Instance {
     }
 
     /// Writes everything for a start in this role, enforcing these synchronous standbys from the first commit on.
-    pub async fn prepare_start(&self, standby: Option<Upstream>, synchronous_standby_names: String) -> postgres::Result<Written> {
+    pub async fn prepare_start(
+        &self,
+        standby: Option<Upstream>,
+        synchronous_standby_names: String,
+    ) -> postgres::Result<Written> {
         let mut desired = self.desired.lock().await;
         desired.standby = standby;
         desired.synchronous_standby_names = synchronous_standby_names;

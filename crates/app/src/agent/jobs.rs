@@ -9,8 +9,8 @@ use postgres::bootstrap::{InitDb, initdb, post_bootstrap};
 use postgres::clone::CloneFrom;
 use postgres::data_directory::Existing;
 use postgres::rewind::{RewindFrom, RewindOutcome};
-use postgres::sql::{Timeouts, create_roles, fetch_history};
 use postgres::slot::slot_name;
+use postgres::sql::{Timeouts, create_roles, fetch_history};
 use std::sync::Arc;
 use std::time::Duration;
 use types::MemberName;
@@ -64,22 +64,37 @@ impl Jobs {
         let instance = &self.instance;
         create_roles(&instance.slow_sql, &instance.accounts()).await.map_err(text)?;
         if let Some(command) = &instance.member.bootstrap.post_bootstrap {
-            post_bootstrap(&instance.launcher, command, &instance.local_conninfo(), POST_BOOTSTRAP_LIMIT).await.map_err(text)?;
+            post_bootstrap(&instance.launcher, command, &instance.local_conninfo(), POST_BOOTSTRAP_LIMIT)
+                .await
+                .map_err(text)?;
         }
         Ok(())
     }
 
-    async fn start(&self, cluster: &Cluster, standby: Option<Upstream>, fence: Option<types::Millis>) -> Result<(), String> {
+    async fn start(
+        &self,
+        cluster: &Cluster,
+        standby: Option<Upstream>,
+        fence: Option<types::Millis>,
+    ) -> Result<(), String> {
         self.instance.set_dynamic(&cluster.config()).await;
         let names = names_at_start(cluster, &cluster.config());
         let written = self.instance.prepare_start(standby, names).await.map_err(text)?;
         for adjustment in &written.effective.adjustments {
-            tracing::warn!(parameter = adjustment.name, given = adjustment.given, used = adjustment.used, why = adjustment.why);
+            tracing::warn!(
+                parameter = adjustment.name,
+                given = adjustment.given,
+                used = adjustment.used,
+                why = adjustment.why
+            );
         }
         let before = self.guard.state().sequence;
         let command = self.instance.start_command(&written);
         self.guard.send(&ToGuard::Start { command, fence });
-        let answer = self.guard.wait_for(|state| state.sequence > before && (state.postmaster.is_some() || state.start_failed.is_some() || state.exited.is_some()));
+        let answer = self.guard.wait_for(|state| {
+            state.sequence > before
+                && (state.postmaster.is_some() || state.start_failed.is_some() || state.exited.is_some())
+        });
         let state = tokio::time::timeout(START_LIMIT, answer)
             .await
             .map_err(|_| "the guard did not answer".to_owned())?
@@ -101,14 +116,14 @@ impl Jobs {
         self.guard.send(&ToGuard::Stop { mode });
         let gone = || self.guard.wait_for(|state| state.postmaster.is_none());
         let limit: Duration = self.instance.settings.pg_ctl_timeout.into();
-        match tokio::time::timeout(limit, gone()).await {
-            Ok(ended) => ended.map(drop).map_err(|_| "the guard is gone".to_owned()),
-            Err(_) => {
-                tracing::warn!("PostgreSQL has not stopped in time; it is stopped immediately");
-                self.guard.send(&ToGuard::Stop { mode: StopMode::Kill });
-                gone().await.map(drop).map_err(|_| "the guard is gone".to_owned())
-            }
-        }
+        let ended = if let Ok(ended) = tokio::time::timeout(limit, gone()).await {
+            ended
+        } else {
+            tracing::warn!("PostgreSQL has not stopped in time; it is stopped immediately");
+            self.guard.send(&ToGuard::Stop { mode: StopMode::Kill });
+            gone().await
+        };
+        ended.map(drop).map_err(|_| "the guard is gone".to_owned())
     }
 
     async fn promote(&self, cluster: &Cluster) -> Result<(), String> {
@@ -123,7 +138,9 @@ impl Jobs {
             let rows = sql.query("the question whether the promotion is over", "select pg_is_in_recovery()", &[]).await;
             match rows.map_err(text)?.first().map(|row| row.try_get::<_, bool>(0)) {
                 Some(Ok(false)) => break,
-                _ if tokio::time::Instant::now() >= deadline => return Err("PostgreSQL has not left recovery in time".to_owned()),
+                _ if tokio::time::Instant::now() >= deadline => {
+                    return Err("PostgreSQL has not left recovery in time".to_owned());
+                }
                 _ => tokio::time::sleep(PROMOTION_POLL).await,
             }
         }
@@ -153,7 +170,8 @@ impl Jobs {
 
     async fn clone_from(&self, cluster: &Cluster, from: &MemberName) -> Result<(), String> {
         let instance = &self.instance;
-        let (host, port) = member_address(cluster, from).ok_or_else(|| format!("{from} has not published its address"))?;
+        let (host, port) =
+            member_address(cluster, from).ok_or_else(|| format!("{from} has not published its address"))?;
         let existing = if instance.settings.remove_data_directory_on_diverged_timelines {
             Existing::Remove
         } else {
@@ -167,14 +185,22 @@ impl Jobs {
         };
         let (progress, _) = tokio::sync::watch::channel(postgres::clone::CloneProgress::default());
         tracing::info!(from = %from, "cloning");
-        postgres::clone::clone(&instance.binaries, &instance.launcher, &instance.settings.data_dir, existing, &what, &progress)
-            .await
-            .map_err(text)
+        postgres::clone::clone(
+            &instance.binaries,
+            &instance.launcher,
+            &instance.settings.data_dir,
+            existing,
+            &what,
+            &progress,
+        )
+        .await
+        .map_err(text)
     }
 
     async fn rejoin(&self, cluster: &Cluster, leader: &MemberName) -> Result<(), String> {
         let instance = &self.instance;
-        let (host, port) = member_address(cluster, leader).ok_or_else(|| format!("{leader} has not published its address"))?;
+        let (host, port) =
+            member_address(cluster, leader).ok_or_else(|| format!("{leader} has not published its address"))?;
         let control = postgres::ControlData::read(&instance.binaries, &instance.launcher, &instance.settings.data_dir)
             .await
             .map_err(text)?;
@@ -206,7 +232,9 @@ impl Jobs {
                 tracing::info!("the data directory was rewound to follow {leader}");
                 Ok(())
             }
-            RewindOutcome::SourceNotReady(_) => Err(format!("{leader} has not completed a checkpoint on its timeline yet")),
+            RewindOutcome::SourceNotReady(_) => {
+                Err(format!("{leader} has not completed a checkpoint on its timeline yet"))
+            }
             RewindOutcome::Failed { why, .. } => Err(why),
         }
     }

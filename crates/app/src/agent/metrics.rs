@@ -2,28 +2,49 @@
 
 use console::{MetricFamily, MetricKind, MetricsSource, Sample};
 
+/// Which counter of a port.
+type Read = fn(&proxy::PortStatistics) -> u64;
+
 /// The proxy's and the process's own counters.
 pub fn source(proxy: Option<proxy::Proxy>) -> MetricsSource {
     std::sync::Arc::new(move || {
         let mut families = Vec::new();
         if let Some(bytes) = platform::memory_resident_bytes() {
             let help = "Resident memory of the worker in bytes.";
-            families.push(MetricFamily::single("quorate_worker_resident_memory_bytes", help, MetricKind::Gauge, bytes as f64));
+            families.push(MetricFamily::single(
+                "quorate_worker_resident_memory_bytes",
+                help,
+                MetricKind::Gauge,
+                bytes as f64,
+            ));
         }
         let Some(statistics) = proxy.as_ref().map(proxy::Proxy::statistics) else { return families };
         let ports = [("primary", statistics.primary), ("replicas", statistics.replicas)];
-        type Read = fn(&proxy::PortStatistics) -> u64;
         let counters: [(&str, &str, MetricKind, Read); 5] = [
-            ("quorate_proxy_connections", "Connections that are relayed now.", MetricKind::Gauge, |port| port.connections_now),
-            ("quorate_proxy_connections_total", "Connections accepted.", MetricKind::Counter, |port| port.connections_total),
+            ("quorate_proxy_connections", "Connections that are relayed now.", MetricKind::Gauge, |port| {
+                port.connections_now
+            }),
+            ("quorate_proxy_connections_total", "Connections accepted.", MetricKind::Counter, |port| {
+                port.connections_total
+            }),
             ("quorate_proxy_held", "Connections that wait for a server now.", MetricKind::Gauge, |port| port.held_now),
-            ("quorate_proxy_cut_total", "Connections cut because a member lost its role.", MetricKind::Counter, |port| port.cut_total),
-            ("quorate_proxy_refused_total", "Connections refused after the hold time.", MetricKind::Counter, |port| port.refused_total),
+            (
+                "quorate_proxy_cut_total",
+                "Connections cut because a member lost its role.",
+                MetricKind::Counter,
+                |port| port.cut_total,
+            ),
+            ("quorate_proxy_refused_total", "Connections refused after the hold time.", MetricKind::Counter, |port| {
+                port.refused_total
+            }),
         ];
         for (name, help, kind, read) in counters {
             let samples = ports
                 .iter()
-                .map(|(port, statistics)| Sample { labels: vec![("port", (*port).to_owned())], value: read(statistics) as f64 })
+                .map(|(port, statistics)| Sample {
+                    labels: vec![("port", (*port).to_owned())],
+                    value: read(statistics) as f64,
+                })
                 .collect();
             families.push(MetricFamily { name, help, kind, samples });
         }

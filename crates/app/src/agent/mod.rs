@@ -98,7 +98,10 @@ async fn start_roles(
     let store = store_role::start(&member, &stop).await?;
     let dcs = Dcs::new(DcsConfig {
         username: member.etcd.as_ref().and_then(|etcd| etcd.username.clone()),
-        password: member.etcd.as_ref().and_then(|etcd| etcd.password.as_ref().map(|password| password.expose().to_owned())),
+        password: member
+            .etcd
+            .as_ref()
+            .and_then(|etcd| etcd.password.as_ref().map(|password| password.expose().to_owned())),
         ..DcsConfig::new(member.etcd_endpoints(), member.keys())
     });
     let _following = dcs.start();
@@ -109,7 +112,10 @@ async fn start_roles(
 }
 
 /// A member with a vote and no data.
-async fn witness(mut from_guard: mpsc::Receiver<FromGuard>, store: Option<store_role::StoreRole>) -> anyhow::Result<()> {
+async fn witness(
+    mut from_guard: mpsc::Receiver<FromGuard>,
+    store: Option<store_role::StoreRole>,
+) -> anyhow::Result<()> {
     loop {
         match from_guard.recv().await {
             Some(FromGuard::Terminate) | None => break,
@@ -151,7 +157,8 @@ async fn database(
     tokio::spawn(lease_keeper.run());
 
     let settings = Arc::new(rest_settings(&member));
-    let (snapshots, snapshot) = watch::channel(Arc::new(Snapshot::starting(member.name.clone(), member.scope.clone(), settings.clone())));
+    let (snapshots, snapshot) =
+        watch::channel(Arc::new(Snapshot::starting(member.name.clone(), member.scope.clone(), settings.clone())));
     let (routes, route) = watch::channel(proxy::Routes::default());
     let (commands, commands_in) = mpsc::channel(EVENTS_MAX);
     let (observations, observations_in) = mpsc::channel(EVENTS_MAX);
@@ -163,23 +170,30 @@ async fn database(
     let probe = Arc::new(Notify::new());
     let reload = Arc::new(Notify::new());
 
-    let observer = observer::Observer { instance: instance.clone(), guard: guard.clone(), wanted: probe.clone(), results: observations };
+    let observer = observer::Observer {
+        instance: instance.clone(),
+        guard: guard.clone(),
+        wanted: probe.clone(),
+        results: observations,
+    };
     tokio::spawn(observer.run());
     tokio::spawn(forward(hello, from_guard, guard_events));
     let proxy = start_proxy(&member, route, stop).await?;
-    let api = Api {
-        snapshots: snapshot,
-        commands,
-        store: Arc::new(dcs.clone()),
-        metrics: Some(metrics::source(proxy)),
-    };
+    let api =
+        Api { snapshots: snapshot, commands, store: Arc::new(dcs.clone()), metrics: Some(metrics::source(proxy)) };
     let stopped = stop.clone();
     tokio::spawn(async move { console::serve(rest, api, stopped.cancelled_owned()).await });
     if let Some(store) = &store {
         tokio::spawn(store_role::keep_away_from_primary(store.handle.clone(), member.name.clone(), dcs.watch()));
     }
     let work = configurator::start(instance.clone(), finished);
-    tokio::spawn(reload_on_request(config_path.to_owned(), instance.clone(), dcs.watch(), work.clone(), reload.clone()));
+    tokio::spawn(reload_on_request(
+        config_path.to_owned(),
+        instance.clone(),
+        dcs.watch(),
+        work.clone(),
+        reload.clone(),
+    ));
 
     let cycle = Cycle {
         identity: identity(&member),
@@ -263,8 +277,10 @@ fn identity(member: &MemberConfig) -> MemberData {
 }
 
 fn rest_settings(member: &MemberConfig) -> RestApiSettings {
-    let password = |user: &config::User| user.password.as_ref().map_or(String::new(), |password| password.expose().to_owned());
-    let authentication = member.restapi.authentication.as_ref().map(|user| BasicAuth::new(&user.username, &password(user)));
+    let password =
+        |user: &config::User| user.password.as_ref().map_or(String::new(), |password| password.expose().to_owned());
+    let authentication =
+        member.restapi.authentication.as_ref().map(|user| BasicAuth::new(&user.username, &password(user)));
     RestApiSettings { authentication, ..RestApiSettings::default() }
 }
 
@@ -358,7 +374,9 @@ async fn reload_on_request(
                     let _ = work.send(configurator::Work::Reload(Box::new(dynamic))).await;
                 }
             }
-            Err(errors) => tracing::error!("the configuration was not read again; the old one stays in force:\n{errors}"),
+            Err(errors) => {
+                tracing::error!("the configuration was not read again; the old one stays in force:\n{errors}")
+            }
         }
     }
 }

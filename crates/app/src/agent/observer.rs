@@ -25,7 +25,9 @@ const PENDING_EVERY: u32 = 10;
 pub enum Observation {
     Answered(Box<(SqlStatus, Running)>),
     /// The postmaster lives, but there was no answer.
-    Silent { why: String },
+    Silent {
+        why: String,
+    },
 }
 
 pub struct Observer {
@@ -110,7 +112,12 @@ fn running(instance: &Instance, status: &SqlStatus) -> Running {
         streaming: status.is_streaming(),
         standbys: standbys.collect(),
         synchronous_standby_names: status.synchronous_standby_names.clone(),
-        slots: status.slots.iter().filter(|slot| slot.kind == "physical" && !slot.temporary).map(|slot| slot.name.clone()).collect(),
+        slots: status
+            .slots
+            .iter()
+            .filter(|slot| slot.kind == "physical" && !slot.temporary)
+            .map(|slot| slot.name.clone())
+            .collect(),
         pending_restart: status.pending_restart.as_ref().is_some_and(|pending| !pending.is_empty()),
         history: if status.in_recovery { Vec::new() } else { instance.history(status.timeline) },
     }

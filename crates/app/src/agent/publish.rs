@@ -19,7 +19,10 @@ pub fn routes(cluster: &Cluster, trusted: bool) -> Routes {
     let primary = cluster.leader_member().filter(|(_, member)| trusted && member.data.is_writable());
     let primary_name = primary.map(|(name, _)| name);
     let serves_reads = |data: &MemberData| {
-        data.is_running() && data.role == Role::Replica && !data.tags.noloadbalance() && data.replication_state.as_deref() == Some("streaming")
+        data.is_running()
+            && data.role == Role::Replica
+            && !data.tags.noloadbalance()
+            && data.replication_state.as_deref() == Some("streaming")
     };
     let replicas = cluster
         .members
@@ -60,7 +63,10 @@ pub fn local_status(
     lease: Option<Lease>,
     now: Millis,
 ) -> LocalStatus {
-    let leads = cluster.leader.as_ref().is_some_and(|leader| leader.name == *me && lease.is_some_and(|lease| leader.lease == Some(lease.id)));
+    let leads = cluster
+        .leader
+        .as_ref()
+        .is_some_and(|leader| leader.name == *me && lease.is_some_and(|lease| leader.lease == Some(lease.id)));
     let left = lease.map(|lease| Duration::from(lease.valid_until().since(now)));
     let mut local = LocalStatus {
         state: entry.state,
@@ -101,10 +107,13 @@ pub fn local_status(
             sync_priority: row.sync_priority.unwrap_or_default(),
         })
         .collect();
-    local.pending_restart_reason = status.pending_restart.as_ref().filter(|pending| !pending.is_empty()).map(|pending| {
-        let reasons = pending.iter().map(|one| (one.name.clone(), json!({"old_value": one.old_value, "new_value": one.new_value})));
-        Value::Object(reasons.collect())
-    });
+    local.pending_restart_reason =
+        status.pending_restart.as_ref().filter(|pending| !pending.is_empty()).map(|pending| {
+            let reasons = pending
+                .iter()
+                .map(|one| (one.name.clone(), json!({"old_value": one.old_value, "new_value": one.new_value})));
+            Value::Object(reasons.collect())
+        });
     local
 }
 

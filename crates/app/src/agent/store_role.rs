@@ -55,7 +55,9 @@ pub async fn keep_away_from_primary(store: StoreHandle, me: MemberName, mut view
                 let view = view.borrow();
                 let live = |name: &str| view.cluster.members.contains_key(&MemberName::from(name));
                 together(&view)
-                    .then(|| store.members().into_iter().find(|member| member.name != me.as_str() && live(&member.name)))
+                    .then(|| {
+                        store.members().into_iter().find(|member| member.name != me.as_str() && live(&member.name))
+                    })
                     .flatten()
             };
             if let Some(target) = target {
