@@ -39,7 +39,7 @@ pub(super) fn decide(draft: &mut Draft<'_>) {
     draft.because(Reason::ClaimingInitialize);
     if let Some(job) = &view.job
         && job.job == Job::Initdb
-        && matches!(job.state, JobState::Failed { .. })
+        && matches!(job.state, JobState::Failed { .. } | JobState::Impossible { .. })
     {
         return draft.write(StoreWrite::AbandonInitialize { expected: initialize.revision });
     }

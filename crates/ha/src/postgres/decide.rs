@@ -9,6 +9,9 @@ use crate::guard::StopMode;
 use crate::reason::Reason;
 use types::{Lsn, MemberName, Millis};
 
+/// So many failures in a row, about half a minute with their pauses, and the data directory is made anew.
+const REJOIN_FAILURES_MAX: u32 = 6;
+
 /// Long work. One job runs at a time; its progress comes back in the next view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
@@ -244,6 +247,7 @@ fn take_up_job(draft: &mut Draft<'_>) {
             match &job.job {
                 Job::Clone { .. } => {
                     draft.memory.needs_clone = false;
+                    draft.memory.futile_starts = 0;
                     draft.memory.rejoined = leader_timeline;
                     draft.memory.restarting = false;
                 }
@@ -259,13 +263,15 @@ fn take_up_job(draft: &mut Draft<'_>) {
                 draft.memory.succeeded(&job.job);
             }
         }
-        JobState::Failed { why } => {
+        JobState::Failed { why } | JobState::Impossible { why } => {
             draft.because(Reason::JobFailed { what: job.job.kind(), why: why.clone() });
             if !matches!(job.job, Job::Start { .. }) {
                 draft.memory.failed(&job.job, now);
             }
-            // Twice is enough to know that rewinding will not do; the clone keeps the old directory aside.
-            if matches!(job.job, Job::Rejoin { .. }) && draft.memory.failures("rejoin") >= 2 {
+            // A leader that cannot be reached for a moment is no reason to copy everything.
+            let hopeless = matches!(job.state, JobState::Impossible { .. })
+                || draft.memory.failures("rejoin") >= REJOIN_FAILURES_MAX;
+            if matches!(job.job, Job::Rejoin { .. }) && hopeless {
                 draft.memory.needs_clone = true;
             }
         }
@@ -290,6 +296,7 @@ fn remember(draft: &mut Draft<'_>) {
                 draft.memory.rejoined = None;
             }
             if running.streaming || !running.in_recovery {
+                draft.memory.futile_starts = 0;
                 draft.memory.not_streaming_since = None;
             } else {
                 draft.memory.not_streaming_since = draft.memory.not_streaming_since.or(Some(now));

@@ -9,6 +9,11 @@ use types::{MemberName, Millis};
 /// A replica that does not stream from a leader that serves is looked at after this time: usually its history went
 /// another way. Long enough for a walreceiver's own retry (`wal_retrieve_retry_interval`).
 const STREAM_WAIT: Millis = Millis(6000);
+/// Looking at it costs a stop, so every time in vain doubles the wait, up to this.
+const STREAM_WAIT_MAX: Millis = Millis(60_000);
+/// A directory whose history was found to fit, and that did not stream after so many starts, does not fit. (Two servers
+/// can give one timeline two histories, which no comparison of timelines shows.)
+const FUTILE_STARTS_MAX: u32 = 2;
 
 pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
     let view = draft.view;
@@ -46,10 +51,14 @@ fn follow(draft: &mut Draft<'_>, leader: &MemberName) {
     }
     let Some(since) = draft.memory.not_streaming_since else { return };
     draft.because(Reason::NotStreaming { since });
-    draft.wake(since + STREAM_WAIT);
-    if leader_serves(draft) && draft.view.now.since(since) >= STREAM_WAIT {
-        draft.memory.rejoined = None;
-        draft.begin(Job::Stop { mode: StopMode::Fast });
+    let wait = Millis(STREAM_WAIT.0.saturating_mul(1 << draft.memory.futile_starts.min(8))).min(STREAM_WAIT_MAX);
+    draft.wake(since + wait);
+    if leader_serves(draft) && draft.view.now.since(since) >= wait && draft.begin(Job::Stop { mode: StopMode::Fast }) {
+        draft.memory.futile_starts = draft.memory.futile_starts.saturating_add(1);
+        // The leader was reached and the comparison found nothing, and still it does not stream.
+        if draft.memory.rejoined.take().is_some() && draft.memory.futile_starts >= FUTILE_STARTS_MAX {
+            draft.memory.needs_clone = true;
+        }
     }
 }
 
@@ -64,8 +73,8 @@ fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
         _ if !leader_serves(draft) || bootstrapping => draft.because(Reason::LeaderNotReady { leader: leader.clone() }),
         DataDirectory::Valid { timeline, was_primary, .. } if !draft.memory.needs_clone => {
             let looked_at = draft.memory.rejoined.is_some() && draft.memory.rejoined == leader_timeline;
-            let starts_fail = draft.memory.failures("start") >= 2;
-            if !looked_at && (*was_primary || leader_timeline != Some(*timeline) || starts_fail) {
+            let in_doubt = draft.memory.failures("start") >= 2 || draft.memory.futile_starts > 0;
+            if !looked_at && (*was_primary || leader_timeline != Some(*timeline) || in_doubt) {
                 draft.because(Reason::Rejoining { leader: leader.clone() });
                 draft.begin(Job::Rejoin { leader: leader.clone() });
             } else {

@@ -22,6 +22,8 @@ pub struct Memory {
     pub needs_clone: bool,
     /// `rejoin` looked at the data directory and found it fit to follow on this timeline.
     pub rejoined: Option<Timeline>,
+    /// Starts as a replica that ended with a stop because it did not stream.
+    pub futile_starts: u32,
     /// Slots made for members, and when the member was last seen.
     pub member_slots: BTreeMap<String, Millis>,
     pub status_written: Option<(Millis, Lsn)>,

@@ -1,4 +1,6 @@
-//! The agent was asked to end: PostgreSQL is stopped in order and the leadership handed on, or in pause left running.
+//! The agent was asked to end: PostgreSQL is stopped in order, and the leadership is handed on.
+//!
+//! Also in pause, unlike Patroni: the guard that ends takes its PostgreSQL along, so an orderly stop is the better end.
 
 use super::decide::{Draft, Job};
 use super::leading;
@@ -8,11 +10,6 @@ use crate::reason::Reason;
 
 pub(super) fn decide(draft: &mut Draft<'_>) {
     draft.because(Reason::Stopping);
-    if draft.cluster.is_paused() {
-        draft.because(Reason::Paused);
-        draft.finished = !draft.job_runs();
-        return;
-    }
     match &draft.view.postgres.server {
         Server::Down if !draft.job_runs() => match draft.fence() {
             Some(fence) => {

@@ -157,6 +157,8 @@ pub enum JobState {
     Running { since: Millis },
     Done,
     Failed { why: String },
+    /// It failed, and would however often it is tried.
+    Impossible { why: String },
 }
 
 /// What an operator asked of this one member.
