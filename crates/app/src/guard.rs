@@ -44,13 +44,10 @@ impl GuardProcess {
                 }
             }
             let wait = guard.next_tick().map(|at| Duration::from(at.since(boot_clock())));
-            queue.push_back(match self.children.next_event(wait) {
-                None => GuardEvent::Tick,
-                Some(event) => match self.take_up(event) {
-                    Some(event) => event,
-                    None => continue,
-                },
-            });
+            match self.children.next_event(wait) {
+                None => queue.push_back(GuardEvent::Tick),
+                Some(event) => queue.extend(self.take_up(event)),
+            }
         }
     }
 

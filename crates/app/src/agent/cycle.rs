@@ -15,7 +15,7 @@ use config::MemberConfig;
 use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
 use dcs::{Dcs, DcsView as StoreView};
 use ha::cluster::{Cluster, MemberData, Role, StoreWrite};
-use ha::guard::{FromGuard, ToGuard};
+use ha::guard::FromGuard;
 use ha::postgres::{
     Action, DataDirectory, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, PostgresView, Request, Server,
     View, decide,
@@ -140,10 +140,8 @@ impl State {
 /// How the cycle ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// In order; PostgreSQL is stopped, or left running in pause.
-    Finished {
-        leave_running: bool,
-    },
+    /// In order; PostgreSQL is stopped.
+    Finished,
     GuardGone,
 }
 
@@ -184,7 +182,7 @@ impl Cycle {
             self.set_going(&decision, &view);
             self.keeper.decided(decision.arming);
             if decision.finished {
-                return End::Finished { leave_running: self.state.cluster.is_paused() };
+                return End::Finished;
             }
             let store = inputs.store.borrow().clone();
             self.publish_snapshot(&store, Some(&decision));
@@ -557,10 +555,5 @@ impl Cycle {
             explanation,
             last_decision_at: if decision.is_some() { Instant::now() } else { previous.last_decision_at },
         }));
-    }
-
-    /// Tells the guard that this was the end.
-    pub fn finish(guard: &GuardLink, leave_running: bool) {
-        guard.send(&ToGuard::Finish { leave_running });
     }
 }

@@ -19,7 +19,7 @@ use cycle::{Cycle, End, Inputs, Outputs, State};
 use dcs::{Dcs, DcsConfig};
 use guard_link::GuardLink;
 use ha::cluster::MemberData;
-use ha::guard::FromGuard;
+use ha::guard::{FromGuard, ToGuard};
 use instance::Instance;
 use keeper::{Keeper, KeeperState, Memo};
 use std::collections::BTreeMap;
@@ -225,16 +225,14 @@ async fn database(
         None => cycle.run(inputs).await,
     };
     match end {
-        End::Finished { leave_running } => {
-            if let Some(lease) = *keeper.lease().borrow()
-                && !leave_running
-            {
+        End::Finished => {
+            if let Some(lease) = *keeper.lease().borrow() {
                 let _ = dcs.lease_revoke(lease.id).await;
             }
             if let Some(store) = &store {
                 store.handle.shutdown().await;
             }
-            Cycle::finish(&guard, leave_running);
+            guard.send(&ToGuard::Finish { leave_running: false });
             Ok(())
         }
         End::GuardGone => {
