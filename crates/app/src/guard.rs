@@ -3,7 +3,7 @@
 //! Deliberately no decisions: `ha::guard` decides, this file carries out. The invariant: everything that happens is
 //! handed to the machine before anything else is done.
 
-use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, StartCommand, StopMode};
+use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, StartCommand, StopMode, ToGuard};
 use platform::{ChildEvent, Children, PostmasterCommand, RunAs, Signal, WorkerCommand, boot_clock};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -51,29 +51,31 @@ impl GuardProcess {
         }
     }
 
-    fn take_up(&mut self, event: ChildEvent) -> Option<GuardEvent> {
-        match event {
+    fn take_up(&mut self, event: ChildEvent) -> Vec<GuardEvent> {
+        let event = match event {
             ChildEvent::WorkerSaid(line) => match serde_json::from_str(&line) {
-                Ok(message) => Some(GuardEvent::FromWorker(message)),
+                Ok(message) => GuardEvent::FromWorker(message),
                 Err(error) => {
                     eprintln!("guard: the worker sent a line that cannot be read: {error}");
-                    None
+                    return Vec::new();
                 }
             },
             ChildEvent::WorkerExited(status) => {
-                eprintln!("guard: the worker ended ({status})");
                 if status == format!("exit code {EXIT_FATAL}") {
                     self.fatal = true;
-                    return Some(GuardEvent::TerminateRequested);
+                    let finish = ToGuard::Finish { leave_running: false };
+                    return vec![GuardEvent::FromWorker(finish), GuardEvent::WorkerExited];
                 }
-                Some(GuardEvent::WorkerExited)
+                eprintln!("guard: the worker ended ({status})");
+                GuardEvent::WorkerExited
             }
-            ChildEvent::PostmasterExited(status) => Some(GuardEvent::PostmasterExited { status }),
-            ChildEvent::TreeGone => Some(GuardEvent::TreeGone),
-            ChildEvent::Terminate => Some(GuardEvent::TerminateRequested),
-            ChildEvent::Reload => Some(GuardEvent::ReloadRequested),
-            ChildEvent::Look => None,
-        }
+            ChildEvent::PostmasterExited(status) => GuardEvent::PostmasterExited { status },
+            ChildEvent::TreeGone => GuardEvent::TreeGone,
+            ChildEvent::Terminate => GuardEvent::TerminateRequested,
+            ChildEvent::Reload => GuardEvent::ReloadRequested,
+            ChildEvent::Look => return Vec::new(),
+        };
+        vec![event]
     }
 
     /// `false`: the guard ends.

@@ -138,11 +138,13 @@ impl State {
 }
 
 /// How the cycle ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// In order; PostgreSQL is stopped.
     Finished,
     GuardGone,
+    /// PostgreSQL was not started and never would be: why, and what to do about it.
+    Refused(String),
 }
 
 impl Cycle {
@@ -184,9 +186,23 @@ impl Cycle {
             if decision.finished {
                 return End::Finished;
             }
+            if let Some(why) = self.refusal() {
+                return End::Refused(why);
+            }
             let store = inputs.store.borrow().clone();
             self.publish_snapshot(&store, Some(&decision));
         }
+    }
+
+    /// A data directory of another cluster does not become ours by waiting.
+    fn refusal(&self) -> Option<String> {
+        let foreign = self.state.reasons.iter().find(|reason| matches!(reason, Reason::ForeignDataDirectory { .. }))?;
+        self.state.server.is_down().then(|| {
+            format!(
+                "postgresql.data_dir {}: {foreign}\nhint: name an empty directory, or the right cluster in scope",
+                self.instance.settings.data_dir.display()
+            )
+        })
     }
 
     fn next_wake(&self) -> Millis {

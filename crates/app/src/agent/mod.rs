@@ -235,6 +235,12 @@ async fn database(
             guard.send(&ToGuard::Finish { leave_running: false });
             Ok(())
         }
+        End::Refused(why) => {
+            if let Some(lease) = *keeper.lease().borrow() {
+                let _ = tokio::time::timeout(LAST_WRITES, dcs.lease_revoke(lease.id)).await;
+            }
+            Err(Fatal(why).into())
+        }
         End::GuardGone => {
             // The kernel has ended the postmaster; what is left of PostgreSQL is ended here, before the lease is given up.
             let killed = platform::kill_processes_in(&instance.settings.data_dir);
