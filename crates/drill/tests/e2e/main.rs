@@ -7,6 +7,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a failed step of the test's own world is a failed test")]
 
+mod bad_input;
 mod bootstrap;
 mod faults;
 mod support;

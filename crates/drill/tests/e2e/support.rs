@@ -2,7 +2,7 @@
 //!
 //! A test that fails prints the ends of all logs; one that is interrupted still ends its processes.
 
-use drill::cluster::{Cluster, ClusterOptions};
+use drill::cluster::{Cluster, ClusterOptions, POSTGRES_USER, find_user};
 use drill::health::ClusterView;
 use drill::member::{Member, ports};
 use drill::scenario::BOOTSTRAP_TIME_MAX;
@@ -11,6 +11,8 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -243,4 +245,29 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
         assert!(Instant::now() < deadline, "never happened: {what}");
         tokio::time::sleep(POLL_PAUSE).await;
     }
+}
+
+/// When we are root, PostgreSQL and its programs run as this user.
+fn unprivileged() -> Option<(u32, u32)> {
+    rustix::process::geteuid().is_root().then(|| find_user(POSTGRES_USER).unwrap())
+}
+
+/// Makes PostgreSQL's user the owner.
+pub fn hand_to_postgres(path: &Path) {
+    if let Some((uid, gid)) = unprivileged() {
+        chown(path, Some(uid), Some(gid)).unwrap();
+    }
+}
+
+/// One of PostgreSQL's own programs, of the newest version that is installed.
+pub fn postgres_command(program: &str) -> Command {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let found = versions.map(|entry| entry.path().join("bin").join(program)).filter(|path| path.is_file());
+    let path = found.max().unwrap_or_else(|| PathBuf::from(program));
+    let mut command = Command::new(path);
+    if let Some((uid, gid)) = unprivileged() {
+        command.uid(uid).gid(gid);
+    }
+    command.current_dir("/");
+    command
 }
