@@ -9,6 +9,9 @@ use types::Millis;
 /// An immediate shutdown (SIGQUIT) is given this long; then every process of PostgreSQL is killed. Well inside the
 /// smallest margin between fence and end of lease.
 pub const KILL_AFTER: Millis = Millis(80);
+/// An immediate stop that the worker asked for is given this long; then every process is killed. PostgreSQL itself kills
+/// its children after five seconds, and its postmaster never.
+pub const IMMEDIATE_STOP_MAX: Millis = Millis(1000);
 /// A worker that dies is started again at once, but not more often than this.
 pub const WORKER_RESTART_PAUSE: Millis = Millis(200);
 /// The worker may leave at most this many bytes with the guard for its successor.
@@ -164,6 +167,8 @@ pub struct Guard {
     /// The fence has fallen at this time and the server is not gone yet.
     fenced_at: Option<Millis>,
     killed: bool,
+    /// An immediate stop was asked for and must be over by then.
+    stop_until: Option<Millis>,
     worker: WorkerState,
     worker_started_at: Millis,
     finishing: Option<Finish>,
@@ -183,6 +188,7 @@ impl Guard {
             fence: None,
             fenced_at: None,
             killed: false,
+            stop_until: None,
             worker: WorkerState::RestartAt(now),
             worker_started_at: now,
             finishing: None,
@@ -201,7 +207,8 @@ impl Guard {
             WorkerState::RestartAt(at) => Some(at),
             WorkerState::Running | WorkerState::Gone => None,
         };
-        [fence, worker].into_iter().flatten().min()
+        let stop = self.stop_until.filter(|_| self.is_up());
+        [fence, worker, stop].into_iter().flatten().min()
     }
 
     pub fn handle(&mut self, now: Millis, event: GuardEvent) -> Vec<GuardEffect> {
@@ -256,6 +263,7 @@ impl Guard {
         self.fence = None;
         self.fenced_at = None;
         self.killed = false;
+        self.stop_until = None;
     }
 
     fn take_message(&mut self, now: Millis, message: ToGuard, effects: &mut Vec<GuardEffect>) {
@@ -279,7 +287,12 @@ impl Guard {
             }
             ToGuard::Stop { mode } => match self.server {
                 Server::Up { .. } if mode == StopMode::Kill => effects.push(GuardEffect::KillTree),
-                Server::Up { .. } => effects.push(GuardEffect::SignalPostmaster(mode)),
+                Server::Up { .. } => {
+                    if mode == StopMode::Immediate {
+                        self.stop_until.get_or_insert(now + IMMEDIATE_STOP_MAX);
+                    }
+                    effects.push(GuardEffect::SignalPostmaster(mode));
+                }
                 Server::Down => {
                     effects.push(GuardEffect::Send(FromGuard::Exited { status: "was not running".to_owned() }));
                 }
@@ -314,6 +327,9 @@ impl Guard {
 
     fn on_time(&mut self, now: Millis, effects: &mut Vec<GuardEffect>) {
         if self.is_up() {
+            if self.stop_until.take_if(|until| *until <= now).is_some() {
+                effects.push(GuardEffect::KillTree);
+            }
             match (self.fenced_at, self.fence) {
                 (None, Some(until)) if until <= now => {
                     self.fenced_at = Some(now);

@@ -3,6 +3,7 @@
 //! Deliberately no IO of any kind: `decide(&Memory, &View) -> Decision` is a function of what is known now. The
 //! invariant: every rule that keeps two primaries apart stands in this crate, and the simulator runs exactly this code.
 
+pub mod backstop;
 pub mod cluster;
 pub mod config;
 pub mod guard;

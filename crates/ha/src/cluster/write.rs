@@ -49,10 +49,10 @@ pub enum StoreWrite {
         member: Box<MemberData>,
         status: Option<Status>,
     },
-    /// The own entry; `expected` `None`: there is none yet.
+    /// The own entry; `expected` `None`: there is none yet. `lease` `None`: it outlives the member's lease.
     PutMember {
         me: MemberName,
-        lease: LeaseId,
+        lease: Option<LeaseId>,
         member: Box<MemberData>,
         expected: Option<Revision>,
     },
@@ -131,7 +131,7 @@ impl StoreWrite {
             }
             Self::PutMember { me, lease, member, expected } => {
                 let key = keys.member(me);
-                (vec![unchanged(&key, *expected)], vec![put(key, json(serde_json::to_string(member)), Some(*lease))])
+                (vec![unchanged(&key, *expected)], vec![put(key, json(serde_json::to_string(member)), *lease)])
             }
             Self::PutStatus { fence, status } => {
                 (fence.compare(keys), vec![put(keys.key("status"), json(serde_json::to_string(status)), None)])

@@ -149,6 +149,7 @@ impl Draft<'_> {
             }
             return false;
         }
+        self.memory.promoting |= job == Job::Promote;
         if matches!(job, Job::Start { .. }) {
             // Counts as a failure until PostgreSQL has been seen running.
             self.memory.failed(&job, now);
@@ -217,6 +218,8 @@ fn situation(draft: &mut Draft<'_>) {
         draft.because(Reason::StoreUnreachable { leading: draft.fence().is_some() });
     }
     match (draft.fence(), draft.cluster.leader_name()) {
+        // The release may have reached the store already; to lead again takes the key anew.
+        (Some(fence), _) if draft.memory.released == Some(fence.epoch) => leading::release_again(draft, &fence),
         (Some(fence), _) => leading::decide(draft, &fence),
         // The leader key is ours under a lease that is not: it runs out by itself.
         (None, Some(leader)) if *leader == view.me => {
@@ -235,6 +238,16 @@ pub(super) fn stop_a_primary_without_lease(draft: &mut Draft<'_>) {
     if primary && expired && !draft.cluster.is_paused() {
         draft.begin(Job::Stop { mode: StopMode::Immediate });
     }
+}
+
+/// The key is gone and the claim stands: the guard first, then the key.
+fn may_take_the_key_again(draft: &Draft<'_>) -> bool {
+    let lease = draft.view.dcs.lease.is_some_and(|lease| lease.is_valid(draft.view.now));
+    draft.memory.unbroken && draft.cluster.leader.is_none() && primary(draft) && lease
+}
+
+fn primary(draft: &Draft<'_>) -> bool {
+    draft.view.postgres.server.running().is_some_and(|running| !running.in_recovery)
 }
 
 fn take_up_job(draft: &mut Draft<'_>) {
@@ -306,6 +319,14 @@ fn remember(draft: &mut Draft<'_>) {
             draft.memory.not_streaming_since = None;
         }
     }
+    let starting = matches!(draft.view.postgres.server, Server::Starting);
+    draft.memory.starting_since = starting.then(|| draft.memory.starting_since.unwrap_or(now));
+    if primary(draft) || draft.view.postgres.server.is_down() {
+        draft.memory.promoting = false;
+    }
+    let claim_stands = draft.cluster.members.get(&draft.view.me).is_some_and(|mine| mine.data.claims_primary());
+    let led = draft.memory.unbroken && draft.cluster.leader_name().is_none_or(|leader| *leader == draft.view.me);
+    draft.memory.unbroken = claim_stands && (led || draft.fence().is_some());
     if draft.fence().is_none() {
         draft.memory.switchover = None;
         draft.memory.enforced = None;
@@ -316,11 +337,12 @@ fn remember(draft: &mut Draft<'_>) {
 
 fn arm(draft: &mut Draft<'_>) {
     let replica = draft.view.postgres.server.running().is_some_and(|running| running.in_recovery);
-    draft.arming = if draft.cluster.is_paused() {
+    let free = (replica && !draft.job_runs() && !draft.memory.promoting) || draft.view.postgres.server.is_down();
+    draft.arming = if draft.cluster.is_paused() && (free || entry::claim_is_durable(draft)) {
         Arming::Disarm
-    } else if draft.fence().is_some() {
+    } else if draft.fence().is_some() || may_take_the_key_again(draft) {
         Arming::Arm
-    } else if (replica && !draft.job_runs()) || draft.view.postgres.server.is_down() {
+    } else if free {
         Arming::Disarm
     } else {
         Arming::Leave

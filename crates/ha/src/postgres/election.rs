@@ -17,6 +17,9 @@ pub(super) const REPORT_WAIT: Millis = Millis(300);
 pub(super) const CANDIDATE_WAIT: Millis = Millis(2000);
 /// If the best candidate does not take the key, the next best tries after this time, and so on.
 pub(super) const NEXT_BEST_WAIT: Millis = Millis(1000);
+/// A member whose timeline is older than another live member's waits this long for that one to come up: to lead would
+/// undo what was acknowledged there, and give its timeline a second history.
+pub(super) const NEWER_HISTORY_WAIT: Millis = Millis(15_000);
 
 /// What keeps a member from leading when there is no leader, by the store alone. Empty: nothing does.
 pub fn obstacles(cluster: &Cluster, config: &DynamicConfig, name: &MemberName) -> Vec<Obstacle> {
@@ -61,13 +64,31 @@ pub fn switchover_obstacles(cluster: &Cluster, config: &DynamicConfig, name: &Me
     found
 }
 
-/// Another live member that may still accept writes.
+/// Another member that may still accept writes.
+///
+/// A claim without a lease is of a primary that was left to itself in the pause, and may be of one that is gone. An
+/// operator who names the new leader while there is none says that it is.
 pub(super) fn claimed_by_other(cluster: &Cluster, me: &MemberName) -> Option<MemberName> {
+    let asked = cluster.failover.as_ref().is_some_and(|request| request.value.candidate.as_ref() == Some(me));
     cluster
         .members
         .iter()
+        .filter(|(_, member)| member.lease.is_some() || !asked)
         .find(|(name, member)| *name != me && member.data.claims_primary())
         .map(|(name, _)| name.clone())
+}
+
+/// The newest timeline that anybody who is alive has, or that the history names.
+pub(super) fn newest_timeline(cluster: &Cluster) -> Timeline {
+    let members = cluster.members.values().filter_map(|member| member.data.timeline).max();
+    let history = cluster.history.as_ref().and_then(|history| history.value.last()).map(|line| Timeline(line.timeline.0 + 1));
+    members.max(history).unwrap_or_default()
+}
+
+/// A live member with a newer history than `mine`.
+fn newer_history(cluster: &Cluster, mine: &Member) -> Option<Timeline> {
+    let newest = cluster.members.values().filter_map(|member| member.data.timeline).max();
+    newest.filter(|newest| *newest > mine.data.timeline.unwrap_or_default())
 }
 
 /// What decides between two candidates: the history, its length, the operator's priority, and then the name.
@@ -101,6 +122,12 @@ pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
         }
     }
     let Some(mine) = cluster.members.get(me) else { return Err(Reason::Obstacle(Obstacle::NotAMember)) };
+    if let Some(newest) = newer_history(cluster, mine)
+        && waited < NEWER_HISTORY_WAIT
+    {
+        let timeline = mine.data.timeline.unwrap_or_default();
+        return Err(Reason::Obstacle(Obstacle::BehindTimeline { timeline, cluster: newest }));
+    }
     if !reported(mine, draft.memory.last_epoch) {
         return Err(Reason::WaitingForReport { name: me.clone() });
     }

@@ -68,7 +68,7 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
     let present = draft.cluster.members.get(&view.me);
     let claimed = present.is_some_and(|member| member.data.claims_primary());
     let certainly_not_primary = view.postgres.server.is_down() && !draft.job_runs()
-        || view.postgres.server.running().is_some_and(|running| running.in_recovery);
+        || view.postgres.server.running().is_some_and(|running| running.in_recovery) && !draft.memory.promoting;
     let primary = view.postgres.server.running().is_some_and(|running| !running.in_recovery);
     // A claim is only ever dropped when PostgreSQL cannot be a primary: stopped, or seen in recovery.
     let claim = draft.fence().is_some() || primary || (claimed && !certainly_not_primary);
@@ -84,19 +84,29 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
         }
         draft.actions.push(Action::Probe);
     }
+    // In the pause nothing fences a primary, so its claim must not end with a lease. It goes back to the lease once the
+    // guard is armed again.
+    let armed = view.guard.armed.is_some_and(|until| until > view.now);
+    let durable = claim && (draft.cluster.is_paused() || claim_is_durable(draft) && !armed);
+    let bound_to = (!durable).then_some(lease.id);
     if let Some(member) = present {
-        let bound_to_us = member.lease == Some(lease.id);
-        if bound_to_us && !is_news(draft, &member.data, &mut data) {
+        if member.lease == bound_to && !is_news(draft, &member.data, &mut data) {
             return;
         }
     }
     draft.memory.entry_written_at = view.now;
     draft.write(StoreWrite::PutMember {
         me: view.me.clone(),
-        lease: lease.id,
+        lease: bound_to,
         member: Box::new(data),
         expected: present.map(|member| member.revision),
     });
+}
+
+/// The store keeps the claim of this member even without its lease.
+pub(super) fn claim_is_durable(draft: &Draft<'_>) -> bool {
+    let mine = draft.cluster.members.get(&draft.view.me);
+    mine.is_some_and(|mine| mine.lease.is_none() && mine.data.claims_primary())
 }
 
 fn writes_entry_already(draft: &Draft<'_>) -> bool {

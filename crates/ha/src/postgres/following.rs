@@ -9,6 +9,9 @@ use types::{MemberName, Millis};
 /// A replica that does not stream from a leader that serves is looked at after this time: usually its history went
 /// another way. Long enough for a walreceiver's own retry (`wal_retrieve_retry_interval`).
 const STREAM_WAIT: Millis = Millis(6000);
+/// A replica that is still starting after this time is stopped, and its history is compared with the leader's. Each time
+/// in vain doubles the wait, without end: a recovery that is only long gets the time it needs.
+const START_WAIT: Millis = Millis(30_000);
 /// Looking at it costs a stop, so every time in vain doubles the wait, up to this.
 const STREAM_WAIT_MAX: Millis = Millis(60_000);
 /// A directory whose history was found to fit, and that did not stream after so many starts, does not fit. (Two servers
@@ -37,9 +40,8 @@ pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
         Server::Running(_) => follow(draft, leader),
         Server::Down => come_back(draft, leader),
         Server::Unresponsive { since, .. } => draft.because(Reason::Unresponsive { since: *since }),
-        Server::Unknown | Server::Starting | Server::Stopping => {
-            draft.because(Reason::Following { leader: leader.clone() })
-        }
+        Server::Starting => starting(draft, leader),
+        Server::Unknown | Server::Stopping => draft.because(Reason::Following { leader: leader.clone() }),
     }
 }
 
@@ -59,6 +61,18 @@ fn follow(draft: &mut Draft<'_>, leader: &MemberName) {
         if draft.memory.rejoined.take().is_some() && draft.memory.futile_starts >= FUTILE_STARTS_MAX {
             draft.memory.needs_clone = true;
         }
+    }
+}
+
+/// Recovery can take long. It can also wait for a piece of history that the leader does not have.
+fn starting(draft: &mut Draft<'_>, leader: &MemberName) {
+    draft.because(Reason::Following { leader: leader.clone() });
+    let Some(since) = draft.memory.starting_since else { return };
+    let wait = Millis(START_WAIT.0.saturating_mul(1 << draft.memory.futile_starts.min(16)));
+    draft.wake(since + wait);
+    if leader_serves(draft) && draft.view.now.since(since) >= wait && draft.begin(Job::Stop { mode: StopMode::Fast }) {
+        draft.memory.futile_starts = draft.memory.futile_starts.saturating_add(1);
+        draft.memory.rejoined = None;
     }
 }
 

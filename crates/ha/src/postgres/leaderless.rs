@@ -4,6 +4,7 @@ use super::decide::{Draft, Job, stop_a_primary_without_lease};
 use super::view::{DataDirectory, Server};
 use super::{bootstrap, election, entry};
 use crate::cluster::{StoreWrite, SyncState};
+use crate::guard::StopMode;
 use crate::reason::Reason;
 use std::collections::BTreeSet;
 
@@ -31,8 +32,16 @@ fn keep_leading(draft: &mut Draft<'_>) {
     let fence_holds = draft.view.guard.armed.is_some_and(|until| until > now) || draft.cluster.is_paused();
     let covered = !draft.config.is_synchronous()
         || draft.cluster.sync.as_ref().is_none_or(|sync| sync.value.covers(&draft.view.me));
+    let running = draft.view.postgres.server.running();
+    let newest = running.is_some_and(|running| running.timeline >= election::newest_timeline(draft.cluster));
     match election::claimed_by_other(draft.cluster, &draft.view.me) {
-        None if fence_holds && covered => take(draft, Reason::NoLeaderSince { since: now }),
+        None if fence_holds && covered && newest && draft.memory.unbroken => {
+            take(draft, Reason::NoLeaderSince { since: now });
+        }
+        // Somebody else may have led since: what it has is not the cluster's history any more.
+        None if !draft.memory.unbroken && !draft.cluster.is_paused() => {
+            draft.begin(Job::Stop { mode: StopMode::Immediate });
+        }
         _ => stop_a_primary_without_lease(draft),
     }
 }
@@ -52,7 +61,7 @@ fn stand_for_election(draft: &mut Draft<'_>) {
             draft.because(reason);
             if let Some(since) = draft.memory.leader_missing_since {
                 let steps =
-                    [election::REPORT_WAIT, election::CANDIDATE_WAIT, election::REPORT_WAIT + election::NEXT_BEST_WAIT];
+                    [election::REPORT_WAIT, election::CANDIDATE_WAIT, election::REPORT_WAIT + election::NEXT_BEST_WAIT, election::NEWER_HISTORY_WAIT];
                 for at in steps.map(|step| since + step).into_iter().filter(|at| *at > draft.view.now) {
                     draft.wake(at);
                 }

@@ -116,6 +116,18 @@ fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
     draft.cluster.members.keys().any(|name| switchover_obstacles(draft.cluster, draft.config, name).is_empty())
 }
 
+/// The leadership was given up, and the view does not show it yet.
+pub(super) fn release_again(draft: &mut Draft<'_>, fence: &Fence) {
+    draft.because(Reason::NoLease);
+    let end = match &draft.view.postgres.data {
+        DataDirectory::Valid { clean: true, checkpoint, .. } => Some(*checkpoint),
+        DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown | DataDirectory::Invalid { .. } => None,
+    };
+    if draft.view.postgres.server.is_down() && !draft.job_runs() {
+        release(draft, fence, end);
+    }
+}
+
 /// Gives the leadership up; PostgreSQL is not running here.
 pub(super) fn release(draft: &mut Draft<'_>, fence: &Fence, end: Option<Lsn>) {
     let Some(lease) = draft.view.dcs.lease else { return };
@@ -125,6 +137,7 @@ pub(super) fn release(draft: &mut Draft<'_>, fence: &Fence, end: Option<Lsn>) {
         quorate.writable = false;
     }
     let slots = draft.cluster.status.as_ref().map(|status| status.value.slots.clone()).unwrap_or_default();
+    draft.memory.released = Some(fence.epoch);
     draft.write(StoreWrite::ReleaseLeader {
         fence: fence.clone(),
         lease: lease.id,

@@ -22,6 +22,14 @@ pub struct Memory {
     pub needs_clone: bool,
     /// `rejoin` looked at the data directory and found it fit to follow on this timeline.
     pub rejoined: Option<Timeline>,
+    /// The release of this leadership was decided, so it is over, whatever an older view says.
+    pub released: Option<Revision>,
+    /// This member led, and its claim has stood in every view since: nobody else can have led.
+    pub unbroken: bool,
+    /// A promotion was begun, and PostgreSQL has been seen neither promoted nor down since.
+    pub promoting: bool,
+    /// As a replica: PostgreSQL is starting since then.
+    pub starting_since: Option<Millis>,
     /// Starts as a replica that ended with a stop because it did not stream.
     pub futile_starts: u32,
     /// Slots made for members, and when the member was last seen.

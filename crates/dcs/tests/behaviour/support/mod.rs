@@ -39,7 +39,7 @@ pub fn member_data(position: u64) -> MemberData {
 }
 
 pub fn put_member(name: &str, lease: LeaseId, position: u64, expected: Option<Revision>) -> StoreWrite {
-    StoreWrite::PutMember { me: name.into(), lease, member: Box::new(member_data(position)), expected }
+    StoreWrite::PutMember { me: name.into(), lease: Some(lease), member: Box::new(member_data(position)), expected }
 }
 
 pub fn take_leader(name: &str, lease: LeaseId, cluster: &Cluster) -> StoreWrite {
