@@ -324,9 +324,5 @@ impl World {
             let number = *number;
             self.undo(number);
         }
-        // The order may be lost with the member it was given to; people repeat it.
-        if self.oracle.truth.is_paused() {
-            self.give_order(Order::Resume);
-        }
     }
 }

@@ -137,7 +137,7 @@ impl World {
     /// The first member has applied this.
     fn first_applied(&mut self, events: &[Event]) {
         let was_synchronous = self.oracle.truth.config().is_synchronous();
-        let leader_before = self.oracle.truth.leader.clone();
+        let before = self.oracle.truth.clone();
         let keys = self.keys.clone();
         for event in events {
             self.oracle.truth.apply(&keys, event);
@@ -149,7 +149,7 @@ impl World {
             self.oracle.protected.clear();
         }
         let leader = self.oracle.truth.leader.clone();
-        if leader != leader_before {
+        if leader != before.leader {
             match &leader {
                 Some(leader) => note!(self, "LEADER {} from revision {}", leader.name, leader.epoch),
                 None => note!(self, "NO LEADER"),
@@ -157,7 +157,7 @@ impl World {
             if let Some(leader) = leader {
                 self.oracle.leaderships += 1;
                 if let Some(host) = self.host_named(&leader.name) {
-                    self.leadership_passes(host);
+                    self.leadership_passes(host, &before);
                 }
             }
         }
@@ -188,8 +188,16 @@ impl World {
         }
     }
 
-    fn leadership_passes(&mut self, to: usize) {
+    fn leadership_passes(&mut self, to: usize, before: &Cluster) {
+        let asked = before.failover.as_ref().is_some_and(|request| {
+            request.value.candidate.as_ref() == Some(&self.hosts[to].name)
+        });
         for host in (0..self.hosts.len()).filter(|host| *host != to) {
+            // Left to itself in the pause, and an operator has said that it is gone: then it had better be.
+            let left_alone = before.members.get(&self.hosts[host].name).is_some_and(|member| member.lease.is_none());
+            if asked && left_alone {
+                self.hosts[host].excused_until = Time::MAX;
+            }
             if self.hosts[host].postgres.can_acknowledge() && !self.is_excused(host) {
                 let (old, new) = (host + 1, to + 1);
                 self.violation(format!("the leader key passes to m{new} while m{old} could still acknowledge writes"));
@@ -256,6 +264,10 @@ impl World {
             if self.hosts[host].worker.as_ref().is_some_and(|worker| worker.frozen == 0) {
                 self.violation(format!("there is no primary, and m{} gives no reason", host + 1));
             }
+        }
+        // The order may be lost with the member it was given to; people repeat it.
+        if self.oracle.healed_at.is_some() && self.oracle.truth.is_paused() {
+            self.give_order(crate::operator::Order::Resume);
         }
         self.look_at_convergence();
     }

@@ -63,7 +63,7 @@ impl World {
         let left = source.wal.history().into_iter().find(|(timeline, _)| *timeline == own.wal.timeline());
         Ok(match left {
             Some((_, switch)) if own.was_primary && own.checkpoint < switch && !crashed => Rejoin::AsItIs,
-            Some((_, switch)) if !own.was_primary && own.wal.end() <= switch => Rejoin::AsItIs,
+            Some((_, switch)) if !own.was_primary && own.wal.end().max(own.consistent_at) <= switch => Rejoin::AsItIs,
             Some(_) | None => Rejoin::Rewind,
         })
     }
@@ -93,7 +93,9 @@ impl World {
         };
         let really = own.wal.common(&source.wal);
         if own.wal.end().min(common) > really {
-            return Err("the rewound server would have pages of another history".to_owned());
+            let what = format!("pg_rewind leaves m{} with pages of another history ({really:#x} to {common:#x})", host + 1);
+            self.violation(what);
+            return Ok(());
         }
         own.wal = own.wal.up_to(common.min(own.wal.end()));
         own.consistent_at = source.wal.end();

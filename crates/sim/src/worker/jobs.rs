@@ -68,10 +68,9 @@ impl World {
                 (ordinary * slow.min(10), JobStep::Checkpoint)
             }
             Job::Clone { from } => {
-                // pg_basebackup makes its room first, and connects then.
-                self.hosts[host].postgres.data = Data::Unfinished;
                 let from = self.host_named(&from).unwrap_or(host);
                 match self.can_copy(host, from, false) {
+                    // What was there is moved aside once the source has answered.
                     Ok(run) => (self.random.between(200 * MS, SECOND), JobStep::Clone { from, run, rest: 3 }),
                     Err(why) => (SECOND, JobStep::Failed { why }),
                 }
@@ -168,6 +167,7 @@ impl World {
     fn clone_step(&mut self, host: usize, from: usize, run: u64, rest: u32) {
         match self.can_copy(host, from, false) {
             Ok(present) if present == run && rest > 0 => {
+                self.hosts[host].postgres.data = Data::Unfinished;
                 let after = self.random.between(200 * MS, SECOND);
                 self.job_soon(host, after, JobStep::Clone { from, run, rest: rest - 1 });
             }
@@ -211,8 +211,10 @@ impl World {
             Data::HalfRewound(cluster) => postgres.data = Data::Cluster(cluster),
             other => postgres.data = other,
         }
-        let result = self.rewind_done(host, leader);
-        self.job_ends(host, result);
+        match self.rewind_done(host, leader) {
+            Ok(()) => self.job_ends(host, Ok(())),
+            Err(why) => self.job_is_impossible(host, why),
+        }
     }
 
     /// Start and stop end with what the guard says.
@@ -225,6 +227,13 @@ impl World {
             }
             (Job::Start { .. }, FromGuard::StartFailed { why }) => self.job_ends(host, Err(why.clone())),
             _ => {}
+        }
+    }
+
+    fn job_is_impossible(&mut self, host: usize, why: String) {
+        self.job_ends(host, Err(why.clone()));
+        if let Some(job) = self.hosts[host].worker.as_mut().and_then(|worker| worker.job.as_mut()) {
+            job.state = JobState::Impossible { why };
         }
     }
 
