@@ -1,5 +1,6 @@
 //! The worker's end of the line to the guard: one JSON message per line, over standard input and output.
 
+use super::backstop::BackstopLink;
 use ha::guard::{FromGuard, ToGuard};
 use platform::boot_clock;
 use std::io::{BufRead, Write};
@@ -31,6 +32,7 @@ pub struct GuardLink {
     state: watch::Receiver<GuardState>,
     answered_at: Arc<AtomicU64>,
     sequence: Arc<AtomicU64>,
+    backstop: BackstopLink,
 }
 
 impl GuardLink {
@@ -49,10 +51,13 @@ impl GuardLink {
         let (publish, state) = watch::channel(GuardState::default());
         let answered_at = Arc::new(AtomicU64::new(0));
         let answered = answered_at.clone();
+        let backstop = BackstopLink::default();
+        let listening = backstop.clone();
         thread("from-guard", move || {
             for line in std::io::stdin().lock().lines().map_while(Result::ok) {
                 let Ok(message) = serde_json::from_str::<FromGuard>(&line) else { continue };
                 answered.store(boot_clock().0, Ordering::Release);
+                listening.heard(&message);
                 let was_armed = publish.borrow().armed.is_some();
                 note(&publish, &message);
                 // That the fence moved on, or that the guard lives, is no news to decide on.
@@ -66,16 +71,22 @@ impl GuardLink {
                 }
             }
         })?;
-        Ok((Self { outgoing, state, answered_at, sequence: Arc::default() }, receiver))
+        Ok((Self { outgoing, state, answered_at, sequence: Arc::default(), backstop }, receiver))
     }
 
     /// Hands a message to the writing thread; `false`: the guard does not take any.
     pub fn send(&self, message: &ToGuard) -> bool {
         let Ok(line) = serde_json::to_string(message) else { return false };
+        self.backstop.sending(message);
         match self.outgoing.try_send(line) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
+    }
+
+    /// From here on PostgreSQL ends at the fence also when the guard is frozen.
+    pub fn start_backstop(&self, data_dir: std::path::PathBuf) -> std::io::Result<()> {
+        self.backstop.start(data_dir)
     }
 
     pub fn heartbeat(&self) {

@@ -1,5 +1,6 @@
 //! The worker: everything of one member except the guard. Wires the parts together and runs the decision cycle.
 
+mod backstop;
 mod configurator;
 mod cycle;
 mod guard_link;
@@ -140,6 +141,7 @@ async fn database(
     hello: FromGuard,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
+    guard.start_backstop(postgresql.data_dir.clone())?;
     let rest = bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
     let instance = Instance::open(member.clone(), postgresql).await.map_err(|error| Fatal(with_hint(&error)))?;
     let instance = Arc::new(instance);
