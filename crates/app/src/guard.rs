@@ -6,7 +6,9 @@
 use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, StartCommand, StopMode, ToGuard};
 use platform::{ChildEvent, Children, PostmasterCommand, RunAs, Signal, WorkerCommand, boot_clock};
 use std::collections::VecDeque;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 /// The exit code a worker ends with when starting it again would not help (its own message said why).
@@ -18,6 +20,18 @@ pub struct GuardProcess {
     run_as: Option<RunAs>,
     /// The worker said, by its exit code, that it cannot work at all.
     fatal: bool,
+    log: SyncSender<String>,
+}
+
+/// Lines for the log that may wait; more are dropped.
+const LOG_LINES_MAX: usize = 64;
+
+/// A log that nobody reads (a full pipe, a hanging disk) must not keep the guard from its fence, nor end it.
+fn log_thread() -> std::io::Result<SyncSender<String>> {
+    let (sender, lines) = sync_channel::<String>(LOG_LINES_MAX);
+    let write = move || lines.iter().for_each(|line| drop(writeln!(std::io::stderr(), "guard: {line}")));
+    std::thread::Builder::new().name("log".to_owned()).spawn(write)?;
+    Ok(sender)
 }
 
 impl GuardProcess {
@@ -28,7 +42,7 @@ impl GuardProcess {
             arguments: vec!["worker".to_owned(), config.to_string_lossy().into_owned()],
             run_as: run_as.clone(),
         };
-        Ok(Self { children: Children::new()?, worker, run_as, fatal: false })
+        Ok(Self { children: Children::new()?, worker, run_as, fatal: false, log: log_thread()? })
     }
 
     /// Runs until the agent is told to end. Returns the exit code.
@@ -56,7 +70,7 @@ impl GuardProcess {
             ChildEvent::WorkerSaid(line) => match serde_json::from_str(&line) {
                 Ok(message) => GuardEvent::FromWorker(message),
                 Err(error) => {
-                    eprintln!("guard: the worker sent a line that cannot be read: {error}");
+                    self.say(format!("the worker sent a line that cannot be read: {error}"));
                     return Vec::new();
                 }
             },
@@ -66,7 +80,7 @@ impl GuardProcess {
                     let finish = ToGuard::Finish { leave_running: false };
                     return vec![GuardEvent::FromWorker(finish), GuardEvent::WorkerExited];
                 }
-                eprintln!("guard: the worker ended ({status})");
+                self.say(format!("the worker ended ({status})"));
                 GuardEvent::WorkerExited
             }
             ChildEvent::PostmasterExited(status) => GuardEvent::PostmasterExited { status },
@@ -96,7 +110,7 @@ impl GuardProcess {
             GuardEffect::KillTree => self.children.kill_tree(),
             GuardEffect::Send(message) => {
                 if let FromGuard::Fenced { .. } = message {
-                    eprintln!("guard: the lease is over; PostgreSQL is stopped");
+                    self.say("the lease is over; PostgreSQL is stopped".to_owned());
                 }
                 if let Ok(line) = serde_json::to_string(&message) {
                     self.children.tell_worker(&line);
@@ -104,7 +118,7 @@ impl GuardProcess {
             }
             GuardEffect::SpawnWorker => {
                 if let Err(error) = self.children.start_worker(&self.worker) {
-                    eprintln!("guard: cannot start the worker: {error}");
+                    self.say(format!("cannot start the worker: {error}"));
                     queue.push_back(GuardEvent::WorkerExited);
                 }
             }
@@ -114,6 +128,10 @@ impl GuardProcess {
             }
         }
         true
+    }
+
+    fn say(&self, line: String) {
+        let _ = self.log.try_send(line);
     }
 
     fn postmaster_command(&self, command: StartCommand) -> PostmasterCommand {

@@ -172,6 +172,8 @@ pub struct Guard {
     worker: WorkerState,
     worker_started_at: Millis,
     finishing: Option<Finish>,
+    /// The agent finishes without a worker, and PostgreSQL was asked to stop.
+    stop_asked: bool,
     memo: String,
 }
 
@@ -192,6 +194,7 @@ impl Guard {
             worker: WorkerState::RestartAt(now),
             worker_started_at: now,
             finishing: None,
+            stop_asked: false,
             memo: String::new(),
         }
     }
@@ -226,8 +229,10 @@ impl Guard {
                 effects.push(GuardEffect::Send(FromGuard::Started { pid }));
             }
             GuardEvent::SpawnFailed { why } => {
+                let before = self.fence;
                 self.server = Server::Down;
                 self.lift_fence();
+                self.say_if_armed_anew(before, &mut effects);
                 effects.push(GuardEffect::Send(FromGuard::StartFailed { why }));
             }
             GuardEvent::PostmasterExited { status } => {
@@ -236,9 +241,11 @@ impl Guard {
                 effects.push(GuardEffect::KillTree);
             }
             GuardEvent::TreeGone => {
-                if let Server::Orphaned { status } = std::mem::replace(&mut self.server, Server::Down) {
+                // A second report about the same tree says nothing about the server that was started since.
+                if let Server::Orphaned { status } = &self.server {
+                    effects.push(GuardEffect::Send(FromGuard::Exited { status: status.clone() }));
+                    self.server = Server::Down;
                     self.lift_fence();
-                    effects.push(GuardEffect::Send(FromGuard::Exited { status }));
                 }
             }
             GuardEvent::Tick => {}
@@ -280,8 +287,12 @@ impl Guard {
                     effects.push(GuardEffect::Send(FromGuard::StartFailed { why: why.to_owned() }));
                 } else {
                     self.server = Server::Spawning;
+                    let before = self.fence;
                     self.lift_fence();
-                    self.fence = fence;
+                    // Both were promised, so the later one holds. A standby has none until it is to be promoted, and the
+                    // worker must know that: it promotes only under a fence that stands.
+                    self.fence = fence.map(|until| before.map_or(until, |before| before.max(until)));
+                    self.say_if_armed_anew(before, effects);
                     effects.push(GuardEffect::Spawn(command));
                 }
             }
@@ -321,6 +332,12 @@ impl Guard {
         }
     }
 
+    fn say_if_armed_anew(&self, before: Option<Millis>, effects: &mut Vec<GuardEffect>) {
+        if self.fence != before {
+            effects.push(GuardEffect::Send(FromGuard::Armed { until: self.armed() }));
+        }
+    }
+
     fn armed(&self) -> Option<Millis> {
         self.fence.filter(|_| self.fenced_at.is_none())
     }
@@ -333,8 +350,8 @@ impl Guard {
             match (self.fenced_at, self.fence) {
                 (None, Some(until)) if until <= now => {
                     self.fenced_at = Some(now);
-                    effects.push(GuardEffect::Send(FromGuard::Fenced { at: now }));
                     effects.push(GuardEffect::SignalPostmaster(StopMode::Immediate));
+                    effects.push(GuardEffect::Send(FromGuard::Fenced { at: now }));
                 }
                 (Some(at), _) if !self.killed && at + KILL_AFTER <= now => {
                     self.killed = true;
@@ -360,8 +377,9 @@ impl Guard {
             }
             WorkerState::Gone => match (self.finishing, &self.server) {
                 (Some(Finish { leave_running: true }), _) | (Some(_), Server::Down) => effects.push(GuardEffect::Exit),
-                (Some(Finish { leave_running: false }), Server::Up { .. }) if self.fenced_at.is_none() => {
-                    self.fenced_at = Some(now);
+                (Some(Finish { leave_running: false }), Server::Up { .. }) if !self.stop_asked => {
+                    // In order and without a limit of its own; the fence goes on counting.
+                    self.stop_asked = true;
                     effects.push(GuardEffect::SignalPostmaster(StopMode::Fast));
                 }
                 (None, _) | (Some(_), Server::Spawning | Server::Up { .. } | Server::Orphaned { .. }) => {}
@@ -389,7 +407,7 @@ mod tests {
         let mut guard = Guard::new(Millis(0));
         guard.handle(Millis(0), GuardEvent::Tick);
         let effects = guard.handle(Millis(0), GuardEvent::FromWorker(ToGuard::Start { command: command(), fence }));
-        assert_eq!(effects, [GuardEffect::Spawn(command())]);
+        assert_eq!(effects.last(), Some(&GuardEffect::Spawn(command())));
         guard.handle(Millis(0), GuardEvent::Spawned { pid: 7 });
         guard
     }
@@ -457,7 +475,29 @@ mod tests {
         guard.handle(Millis(1), GuardEvent::FromWorker(ToGuard::Finish { leave_running: false }));
         let effects = guard.handle(Millis(2), GuardEvent::WorkerExited);
         assert_eq!(effects, [GuardEffect::SignalPostmaster(StopMode::Fast)]);
-        guard.handle(Millis(3), GuardEvent::PostmasterExited { status: "0".into() });
-        assert!(guard.handle(Millis(4), GuardEvent::TreeGone).contains(&GuardEffect::Exit));
+        let later = Millis(2) + KILL_AFTER;
+        assert_eq!(guard.handle(later, GuardEvent::Tick), [], "an orderly stop is left the time it needs");
+        guard.handle(later, GuardEvent::PostmasterExited { status: "0".into() });
+        assert!(guard.handle(later, GuardEvent::TreeGone).contains(&GuardEffect::Exit));
+    }
+
+    #[test]
+    fn a_standby_that_starts_has_no_fence_and_the_worker_hears_of_it() {
+        let mut guard = Guard::new(Millis(0));
+        guard.handle(Millis(0), GuardEvent::FromWorker(ToGuard::Arm { until: Millis(1000) }));
+        let start = |fence| GuardEvent::FromWorker(ToGuard::Start { command: command(), fence });
+        let armed = |until| GuardEffect::Send(FromGuard::Armed { until });
+        assert_eq!(guard.clone().handle(Millis(1), start(None))[0], armed(None));
+        assert_eq!(guard.clone().handle(Millis(1), start(Some(Millis(900)))), [GuardEffect::Spawn(command())]);
+        guard.handle(Millis(1), start(Some(Millis(1100))));
+        assert_eq!(guard.next_tick(), Some(Millis(1100)));
+    }
+
+    #[test]
+    fn a_late_report_about_an_old_tree_leaves_the_new_server_under_its_fence() {
+        let mut guard = running(Some(Millis(1000)));
+        guard.handle(Millis(1), GuardEvent::TreeGone);
+        assert_eq!(guard.next_tick(), Some(Millis(1000)));
+        assert!(guard.handle(Millis(1000), GuardEvent::Tick).contains(&GuardEffect::SignalPostmaster(StopMode::Immediate)));
     }
 }
