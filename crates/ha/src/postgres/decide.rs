@@ -231,12 +231,16 @@ fn situation(draft: &mut Draft<'_>) {
     }
 }
 
-/// The guard does this by itself; the worker does it too, so that either alone is enough.
+/// The guard does this by itself; the worker does it too, so that either alone is enough. A guard without a fence never
+/// would. While its fence stands, a worker that was started again has the time to take up the lease of the one before.
 pub(super) fn stop_a_primary_without_lease(draft: &mut Draft<'_>) {
-    let expired = draft.view.dcs.lease.is_none_or(|lease| lease.fence() <= draft.view.now);
-    let primary = draft.view.postgres.server.running().is_some_and(|running| !running.in_recovery);
-    if primary && expired && !draft.cluster.is_paused() {
+    let now = draft.view.now;
+    let lease_is_over = draft.view.dcs.lease.is_some_and(|lease| lease.fence() <= now);
+    let fenced = draft.view.guard.armed.is_some_and(|until| until > now);
+    if primary(draft) && (lease_is_over || !fenced) && !draft.cluster.is_paused() {
         draft.begin(Job::Stop { mode: StopMode::Immediate });
+    } else if let Some(until) = draft.view.guard.armed {
+        draft.wake(until);
     }
 }
 
@@ -337,7 +341,11 @@ fn remember(draft: &mut Draft<'_>) {
 
 fn arm(draft: &mut Draft<'_>) {
     let replica = draft.view.postgres.server.running().is_some_and(|running| running.in_recovery);
-    let free = (replica && !draft.job_runs() && !draft.memory.promoting) || draft.view.postgres.server.is_down();
+    // A replica under a fence was to be promoted, perhaps by the worker before this one, and may be on its way: the fence
+    // is left to fall. One that was started as a replica has none. And while a start is under way, down is not down.
+    let sure = !draft.job_runs() && !draft.memory.promoting;
+    let unfenced = draft.view.guard.armed.is_none();
+    let free = sure && (replica && unfenced || draft.view.postgres.server.is_down());
     draft.arming = if draft.cluster.is_paused() && (free || entry::claim_is_durable(draft)) {
         Arming::Disarm
     } else if draft.fence().is_some() || may_take_the_key_again(draft) {

@@ -68,9 +68,12 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
     let present = draft.cluster.members.get(&view.me);
     let claimed = present.is_some_and(|member| member.data.claims_primary());
     let certainly_not_primary = view.postgres.server.is_down() && !draft.job_runs()
-        || view.postgres.server.running().is_some_and(|running| running.in_recovery) && !draft.memory.promoting;
+        || view.postgres.server.running().is_some_and(|running| running.in_recovery)
+            && !draft.memory.promoting
+            && view.guard.armed.is_none();
     let primary = view.postgres.server.running().is_some_and(|running| !running.in_recovery);
-    // A claim is only ever dropped when PostgreSQL cannot be a primary: stopped, or seen in recovery.
+    // A claim is only ever dropped when PostgreSQL cannot be a primary: stopped, or seen in recovery and not under a
+    // fence, which would mean that it was to be promoted.
     let claim = draft.fence().is_some() || primary || (claimed && !certainly_not_primary);
     let mut data = build(draft, claim);
     let leaderless_since = draft.memory.leader_missing_since;

@@ -12,6 +12,8 @@ mod following;
 mod leaderless;
 mod leading;
 mod memory;
+#[cfg(test)]
+mod safety_tests;
 mod stopping;
 mod switchover;
 mod synchronous;
