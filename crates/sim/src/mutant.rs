@@ -5,7 +5,7 @@
 pub enum Mutant {
     /// The guard's fence never falls.
     SkipFence,
-    /// The lease is renewed whatever guard and decisions do.
+    /// The lease is renewed whatever guard and decisions do, and the worker does not fence in the guard's place.
     RenewBlindly,
     /// The leader key is taken without looking at what is there.
     StaleView,

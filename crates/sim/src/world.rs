@@ -253,7 +253,7 @@ impl World {
             PostgresEvent::Checkpointed => self.checkpointed(host),
             PostgresEvent::ShutdownCheckpoint => self.shutdown_checkpoint(host),
             PostgresEvent::LookAtShutdown => self.look_at_shutdown(host),
-            PostgresEvent::SettingLoaded { by, names } => self.setting_loaded(host, by, &names),
+            PostgresEvent::SettingLoaded { by } => self.setting_loaded(host, by),
             PostgresEvent::Ends { status } => self.ends(host, status),
         }
     }

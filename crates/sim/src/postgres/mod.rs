@@ -103,7 +103,7 @@ pub enum PostgresEvent {
     Checkpointed,
     ShutdownCheckpoint,
     LookAtShutdown,
-    SettingLoaded { by: settings::Loader, names: String },
+    SettingLoaded { by: settings::Loader },
     /// The processes end by themselves.
     Ends { status: &'static str },
 }

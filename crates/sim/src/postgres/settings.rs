@@ -49,9 +49,6 @@ impl World {
             names.clone_into(&mut cluster.synchronous_standby_names);
         }
         let Some(server) = &postgres.server else { return };
-        if server.settings.shown == names {
-            return;
-        }
         let mut loaders: Vec<Loader> = server.senders.keys().map(|to| Loader::Sender(*to)).collect();
         loaders.extend([Loader::Session, Loader::Checkpointer]);
         let run = postgres.run;
@@ -62,13 +59,15 @@ impl World {
                 Loader::Checkpointer => self.random.between(MS / 2, 12 * MS),
                 Loader::Sender(_) => self.random.between(MS / 2, 20 * MS),
             };
-            let event = PostgresEvent::SettingLoaded { by, names: names.to_owned() };
-            self.postgres_soon(host, run, after, event);
+            self.postgres_soon(host, run, after, PostgresEvent::SettingLoaded { by });
         }
     }
 
-    pub(crate) fn setting_loaded(&mut self, host: usize, by: Loader, names: &str) {
-        let Some(server) = &mut self.hosts[host].postgres.server else { return };
+    /// Whoever loads, loads what the file says by now.
+    pub(crate) fn setting_loaded(&mut self, host: usize, by: Loader) {
+        let postgres = &mut self.hosts[host].postgres;
+        let (Some(server), Some(cluster)) = (&mut postgres.server, postgres.data.cluster()) else { return };
+        let names = &cluster.synchronous_standby_names;
         match by {
             Loader::Session => names.clone_into(&mut server.settings.shown),
             Loader::Checkpointer => server.settings.commits_wait = !names.is_empty(),

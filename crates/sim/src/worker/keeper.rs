@@ -155,7 +155,7 @@ impl World {
         let silent = now.since(worker.guard_answered_at) > GUARD_SILENCE_MAX;
         let over = worker.armed.is_some_and(|until| until <= now);
         if silent && over && worker.arming != Arming::Disarm && self.hosts[host].postgres.server.is_some() {
-            if self.setup.mutant == Some(Mutant::SkipFence) {
+            if matches!(self.setup.mutant, Some(Mutant::SkipFence | Mutant::RenewBlindly)) {
                 return;
             }
             say!(self, host, "worker: the guard is silent and the fence has passed; PostgreSQL is killed");
