@@ -92,12 +92,67 @@ impl Faults {
                 2 => random.between(2 * SECOND, 8 * SECOND),
                 _ => random.between(5 * SECOND, 14 * SECOND),
             };
-            let at_leader = random.percent(60);
-            planned.push(Planned { at, fault: draw(&mut random), lasts, at_leader });
+            if random.percent(12) {
+                at = sequence(&mut random, at, &mut planned);
+            } else {
+                let at_leader = random.percent(60);
+                planned.push(Planned { at, fault: draw(&mut random), lasts, at_leader });
+            }
         }
         let ends_at = at + random.between(2 * SECOND, 10 * SECOND);
         Self { planned, ends_at, ..Self::default() }
     }
+}
+
+/// Faults that are harmless alone and meant to meet. Returns when the last of them begins.
+fn sequence(random: &mut Random, from: Time, planned: &mut Vec<Planned>) -> Time {
+    let mut at = from;
+    let mut then = |after: Time, fault: Fault, lasts: Time| {
+        at += after;
+        planned.push(Planned { at, fault, lasts, at_leader: true });
+    };
+    let isolate = |plane| Fault::Isolate { plane, inward: true, outward: true };
+    let short = random.between(20 * MS, 900 * MS);
+    let while_ = random.between(2 * SECOND, 9 * SECOND);
+    match random.below(8) {
+        0 => {
+            then(0, Fault::FreezeWorker, while_);
+            then(short / 4, Fault::Order(Order::DeleteLeaderKey), 0);
+        }
+        1 => {
+            then(0, isolate(Some(Plane::Store)), while_);
+            then(short / 4, Fault::Order(Order::DeleteLeaderKey), 0);
+        }
+        // A standby becomes synchronous while nothing reaches it, and the leader goes.
+        2 => {
+            then(0, Fault::Order(Order::Synchronous { on: false, strict: false }), 0);
+            then(2 * SECOND, isolate(Some(Plane::Replication)), while_ + 3 * SECOND);
+            then(short, Fault::Order(Order::Synchronous { on: true, strict: false }), 0);
+            then(while_ / 3, Fault::PowerOff, while_);
+        }
+        3 => {
+            then(0, isolate(Some(Plane::Replication)), while_ + SECOND);
+            then(short * 2, Fault::PowerOff, while_);
+        }
+        // A second leader that lives for a moment only.
+        4 => {
+            then(0, Fault::PowerOff, while_);
+            then(1_500 * MS + short, Fault::PowerOff, while_);
+        }
+        5 => {
+            then(0, Fault::Order(Order::Switchover { named: random.percent(50) }), 0);
+            then(short / 2, draw(random), while_);
+        }
+        6 => {
+            then(0, Fault::FreezeGuard, while_ + 3 * SECOND);
+            then(short, Fault::KillWorker, 0);
+        }
+        _ => {
+            then(0, Fault::Order(Order::Pause), while_);
+            then(short, draw(random), while_);
+        }
+    }
+    at
 }
 
 fn draw(random: &mut Random) -> Fault {

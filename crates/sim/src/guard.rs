@@ -117,6 +117,10 @@ impl World {
     /// From a worker to its guard.
     pub(crate) fn tell_guard(&mut self, host: usize, message: ToGuard) {
         let message = if self.setup.mutant == Some(Mutant::SkipFence) { without_fence(message) } else { message };
+        if let Some(worker) = &mut self.hosts[host].worker {
+            worker.backstop.sending(&message);
+        }
+        self.plan_backstop(host);
         let after = self.random.between(20, 300);
         let state = &mut self.hosts[host];
         let run = state.worker_run;

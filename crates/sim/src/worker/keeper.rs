@@ -8,7 +8,7 @@ use crate::store::{Answer, Request};
 use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::guard::ToGuard;
-use ha::lease::{GUARD_SILENCE_MAX, Lease, may_renew, renew_interval};
+use ha::lease::{Lease, may_renew, renew_interval};
 use ha::postgres::Arming;
 use kv::{Command, KvError, Response};
 use types::{LeaseId, Millis};
@@ -43,7 +43,6 @@ impl World {
         let interval = renew_interval(worker.lease.map_or(worker.ttl, |lease| lease.ttl));
         self.tell_guard(host, ToGuard::Heartbeat { sequence: now });
         self.worker_soon(host, interval.0 * MS, WorkerEvent::Heartbeat);
-        self.look_at_fence(host);
     }
 
     /// One step: ask for a lease, or renew the one there is.
@@ -139,27 +138,33 @@ impl World {
         match worker.arming {
             Arming::Arm if worker.armed.is_none_or(|until| until < lease.fence()) => {
                 self.tell_guard(host, ToGuard::Arm { until: lease.fence() });
-                let (now, clock) = (self.now, &self.hosts[host].clock);
-                let after = clock.when(lease.fence(), now) - now;
-                self.worker_soon(host, after + MS, WorkerEvent::LookAtFence);
             }
             Arming::Disarm if worker.armed.is_some() => self.tell_guard(host, ToGuard::Disarm),
             Arming::Arm | Arming::Disarm | Arming::Leave => {}
         }
     }
 
-    /// A guard that does not answer cannot fence: then the worker does it.
+    /// The worker's own fence, for a guard that is frozen: the real `ha::backstop`.
     pub(crate) fn look_at_fence(&mut self, host: usize) {
         let now = self.hosts[host].clock.read(self.now);
-        let Some(worker) = &self.hosts[host].worker else { return };
-        let silent = now.since(worker.guard_answered_at) > GUARD_SILENCE_MAX;
-        let over = worker.armed.is_some_and(|until| until <= now);
-        if silent && over && worker.arming != Arming::Disarm && self.hosts[host].postgres.server.is_some() {
-            if matches!(self.setup.mutant, Some(Mutant::SkipFence | Mutant::RenewBlindly)) {
-                return;
-            }
-            say!(self, host, "worker: the guard is silent and the fence has passed; PostgreSQL is killed");
+        let ignored = matches!(self.setup.mutant, Some(Mutant::SkipFence | Mutant::RenewBlindly));
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        worker.look_at = None;
+        if worker.backstop.look(now) && !ignored && self.hosts[host].postgres.server.is_some() {
+            say!(self, host, "worker: the fence has passed and the guard did nothing; PostgreSQL is killed");
             self.kill_postgres(host);
+        }
+        self.plan_backstop(host);
+    }
+
+    /// After everything that goes over the line to the guard, or comes from it.
+    pub(crate) fn plan_backstop(&mut self, host: usize) {
+        let (now, clock) = (self.now, self.hosts[host].clock.clone());
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        let Some(at) = worker.backstop.next_look().map(|at| clock.when(at, now)) else { return };
+        if worker.look_at.is_none_or(|earlier| earlier > at) {
+            worker.look_at = Some(at);
+            self.worker_soon(host, at - now, WorkerEvent::LookAtFence);
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::store::node::StoreNode;
 use crate::store::watch::Watch;
 use crate::store::Answer;
 use crate::world::{Happening, World};
+use ha::backstop::Backstop;
 use ha::cluster::Cluster;
 use ha::guard::FromGuard;
 use ha::lease::Lease;
@@ -50,6 +51,8 @@ pub struct Worker {
     pub guard_answered_at: Millis,
     pub armed: Option<Millis>,
     pub asking: bool,
+    pub backstop: Backstop,
+    pub look_at: Option<Time>,
     // The cycle.
     pub memory: Memory,
     pub server: Server,
@@ -122,6 +125,8 @@ impl Worker {
             guard_answered_at: Millis::ZERO,
             armed: None,
             asking: false,
+            backstop: Backstop::default(),
+            look_at: None,
             memory: Memory::default(),
             server: Server::Unknown,
             data: DataDirectory::Unknown,

@@ -152,6 +152,9 @@ impl World {
         let now = self.hosts[host].clock.read(self.now);
         let Some(worker) = &mut self.hosts[host].worker else { return };
         worker.guard_answered_at = now;
+        worker.backstop.heard(&message);
+        self.plan_backstop(host);
+        let Some(worker) = &mut self.hosts[host].worker else { return };
         match message {
             FromGuard::Hello { postmaster, fence, memo } => {
                 worker.postmaster = postmaster.is_some();
