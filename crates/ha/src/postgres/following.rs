@@ -4,7 +4,7 @@ use super::decide::{Action, Draft, Job};
 use super::view::{DataDirectory, Request, Server};
 use crate::guard::StopMode;
 use crate::reason::Reason;
-use types::{MemberName, Millis};
+use types::{MemberName, Millis, Timeline};
 
 /// A replica that does not stream from a leader that serves is looked at after this time: usually its history went
 /// another way. Long enough for a walreceiver's own retry (`wal_retrieve_retry_interval`).
@@ -85,6 +85,11 @@ fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
             draft.because(Reason::DataDirectoryInvalid { why: why.clone() });
         }
         _ if !leader_serves(draft) || bootstrapping => draft.because(Reason::LeaderNotReady { leader: leader.clone() }),
+        DataDirectory::Valid { timeline, was_primary: true, .. } if !draft.memory.needs_clone && is_twin(draft, *timeline) => {
+            draft.memory.needs_clone = true;
+            draft.because(Reason::Cloning { from: leader.clone() });
+            draft.begin(Job::Clone { from: leader.clone() });
+        }
         DataDirectory::Valid { timeline, was_primary, .. } if !draft.memory.needs_clone => {
             let looked_at = draft.memory.rejoined.is_some() && draft.memory.rejoined == leader_timeline;
             let in_doubt = draft.memory.failures("start") >= 2 || draft.memory.futile_starts > 0;
@@ -100,6 +105,15 @@ fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
             draft.begin(Job::Clone { from: leader.clone() });
         }
     }
+}
+
+/// This member was a primary on a timeline that the cluster knows as somebody else's beginning. PostgreSQL numbers
+/// timelines without asking anybody, so two members that were promoted after each other, the first unseen, have the same
+/// number for two histories. pg_rewind takes them for one, and would leave pages of the one in the other.
+fn is_twin(draft: &Draft<'_>, timeline: Timeline) -> bool {
+    let lines = draft.cluster.history.as_ref().map(|history| history.value.as_slice()).unwrap_or_default();
+    let began = lines.iter().find(|line| line.timeline.0 + 1 == timeline.0);
+    began.and_then(|line| line.new_leader.as_ref()).is_some_and(|other| *other != draft.view.me.as_str())
 }
 
 fn leader_serves(draft: &Draft<'_>) -> bool {

@@ -5,13 +5,13 @@
 //! `/sync` first and out of PostgreSQL only when the store has confirmed that.
 
 use super::decide::{Action, Draft};
-use super::memory::Enforced;
+use super::memory::{Enforced, SyncSent};
 use super::view::{Running, Standby};
 use crate::cluster::{Cluster, Fence, StoreWrite, SyncState};
 use crate::config::DynamicConfig;
 use crate::reason::Reason;
 use std::collections::BTreeSet;
-use types::MemberName;
+use types::{MemberName, Revision};
 
 /// Patroni's name for a standby that does not exist: in strict mode commits wait for it when there is nobody else.
 pub(super) const PLACEHOLDER: &str = "__patroni_strict_sync_replica_placeholder__";
@@ -35,10 +35,17 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
         return draft.write(StoreWrite::PutSync { fence: fence.clone(), state, expected });
     }
     let desired = choose(draft, running, &listed);
+    draft.memory.sync_sent = draft.memory.sync_sent.take().filter(|sent| sent.expected == expected);
+    let overdue = draft.memory.sync_sent.as_ref().is_some_and(|sent| !sent.standbys.is_subset(&desired));
+    if overdue && listed.is_subset(&desired) {
+        // What was sent may arrive late and list a member that commits no longer wait for. A write in its place, even
+        // of what stands there, makes the store refuse it.
+        return put(draft, fence, listed, expected);
+    }
     if let Some(lost) = listed.difference(&desired).next().cloned() {
         draft.because(Reason::SynchronousStandbyLost { name: lost });
-        let state = SyncState::new(me, listed.intersection(&desired).cloned().collect());
-        return draft.write(StoreWrite::PutSync { fence: fence.clone(), state, expected });
+        let kept = listed.intersection(&desired).cloned().collect();
+        return put(draft, fence, kept, expected);
     }
     if desired.is_empty() {
         draft.because(Reason::NoSynchronousStandby { strict: draft.config.synchronous_mode_strict });
@@ -71,21 +78,27 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
         for name in ready.difference(&listed) {
             draft.because(Reason::SynchronousStandbyAdded { name: name.clone() });
         }
-        draft.write(StoreWrite::PutSync {
-            fence: fence.clone(),
-            state: SyncState::new(&draft.view.me, ready),
-            expected,
-        });
+        put(draft, fence, ready, expected);
     } else if ready != desired {
         draft.actions.push(Action::Probe);
     }
+}
+
+fn put(draft: &mut Draft<'_>, fence: &Fence, standbys: BTreeSet<MemberName>, expected: Option<Revision>) {
+    let mut sent = standbys.clone();
+    // Of two writes that expect the same, either may be the one that arrives.
+    sent.extend(draft.memory.sync_sent.take().into_iter().flat_map(|before| before.standbys));
+    draft.memory.sync_sent = Some(SyncSent { expected, standbys: sent });
+    let state = SyncState::new(&draft.view.me, standbys);
+    draft.write(StoreWrite::PutSync { fence: fence.clone(), state, expected });
 }
 
 fn standby<'a>(running: &'a Running, name: &MemberName) -> Option<&'a Standby> {
     running.standbys.iter().find(|standby| standby.name == name.as_str() && standby.streaming)
 }
 
-/// Up to `synchronous_node_count` members that stream; those already listed first, then by how far they are.
+/// Up to `synchronous_node_count` members that stream; those already listed first, then those that PostgreSQL waits for
+/// already (who is ahead changes with every look, and every change begins anew), then by how far they are.
 fn choose(draft: &Draft<'_>, running: &Running, listed: &BTreeSet<MemberName>) -> BTreeSet<MemberName> {
     let mut candidates: Vec<(&MemberName, &Standby)> = draft
         .cluster
@@ -96,7 +109,8 @@ fn choose(draft: &Draft<'_>, running: &Running, listed: &BTreeSet<MemberName>) -
         .collect();
     candidates.sort_by_key(|(name, standby)| {
         let nofailover = draft.cluster.members.get(*name).is_some_and(|member| member.data.tags.nofailover());
-        (!listed.contains(*name), nofailover, std::cmp::Reverse(standby.flush), (*name).clone())
+        let enforced = running.synchronous_standby_names.contains(&quoted(name));
+        (!listed.contains(*name), nofailover, !enforced, std::cmp::Reverse(standby.flush), (*name).clone())
     });
     candidates.into_iter().take(draft.config.synchronous_node_count).map(|(name, _)| name.clone()).collect()
 }
@@ -120,9 +134,12 @@ pub fn names_at_start(cluster: &Cluster, config: &DynamicConfig) -> String {
     setting(&listed, config.synchronous_mode_strict)
 }
 
+fn quoted(name: &MemberName) -> String {
+    format!("\"{}\"", name.as_str().replace('"', "\"\""))
+}
+
 fn setting(members: &BTreeSet<MemberName>, strict: bool) -> String {
-    let quoted: Vec<String> =
-        members.iter().map(|name| format!("\"{}\"", name.as_str().replace('"', "\"\""))).collect();
+    let quoted: Vec<String> = members.iter().map(quoted).collect();
     match quoted.as_slice() {
         [] if strict => PLACEHOLDER.to_owned(),
         [] => String::new(),
