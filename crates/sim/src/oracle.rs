@@ -217,12 +217,13 @@ impl World {
         let mine = oracle.truth.sync.as_ref().is_some_and(|sync| {
             sync.value.leader.as_ref() == Some(&self.hosts[host].name)
         });
-        if branch < newest && (synchronous || !self.is_excused(host)) {
+        let promised = synchronous && (mine || waited);
+        if branch < newest && (promised || !self.is_excused(host)) {
             return self.violation(format!("m{} acknowledged write {number} as an old primary (branch {branch}, the newest is {newest})", host + 1));
         }
         let oracle = &mut self.oracle;
         oracle.newest_acknowledging = newest.max(branch);
-        if !synchronous || !(mine || waited) {
+        if !promised {
             return;
         }
         let kept = oracle.protected.entry(branch).or_default();

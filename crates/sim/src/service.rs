@@ -78,6 +78,7 @@ impl World {
         if self.hosts[host].guard.take().is_none() {
             return;
         }
+        self.hosts[host].guard_gone_at = self.now;
         say!(self, host, "guard: is gone");
         // The kernel ends the postmaster with its parent; the worker sees its pipe close.
         self.postmaster_dies(host, "its guard died", false);
@@ -194,7 +195,11 @@ impl World {
             Some(worker) => worker.frozen_at,
             None => Some(state.worker_gone_at),
         };
-        let guard = state.guard.as_ref().and_then(|guard| guard.frozen_at);
+        // A guard that is gone takes the postmaster along; backends that are stopped themselves are still there.
+        let guard = match &state.guard {
+            Some(guard) => guard.frozen_at,
+            None => (state.postgres.frozen > 0).then_some(state.guard_gone_at),
+        };
         let ttl = self.oracle.truth.config().ttl.0.max(1_500) * MS;
         matches!((worker, guard), (Some(worker), Some(guard)) if worker.abs_diff(guard) < TOGETHER + ttl)
     }

@@ -71,6 +71,8 @@ pub struct Worker {
     pub silences: u32,
     pub probing: bool,
     pub probe_wanted: bool,
+    /// The next question is on the agenda for then.
+    pub probe_at: Option<Time>,
     pub work: Vec<Work>,
 }
 
@@ -97,7 +99,7 @@ pub enum WorkerEvent {
     FromGuard(FromGuard),
     Decide { at: Time },
     Settled,
-    Probe,
+    Probe { at: Time },
     Probed { running: Option<Box<Running>>, postgres: u64 },
     WorkDone { work: Work },
     DataLookedAt,
@@ -143,6 +145,7 @@ impl Worker {
             silences: 0,
             probing: false,
             probe_wanted: false,
+            probe_at: None,
             work: Vec::new(),
         }
     }
@@ -190,7 +193,7 @@ impl World {
             WorkerEvent::FromGuard(message) => self.from_guard(host, message),
             WorkerEvent::Decide { at } => self.decide_now(host, at),
             WorkerEvent::Settled => self.settled(host),
-            WorkerEvent::Probe => self.probe(host),
+            WorkerEvent::Probe { at } => self.probe(host, at),
             WorkerEvent::Probed { running, postgres } => self.probed(host, running, postgres),
             WorkerEvent::WorkDone { work } => self.work_done(host, work),
             WorkerEvent::DataLookedAt => self.data_looked_at(host),

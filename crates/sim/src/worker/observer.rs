@@ -35,12 +35,26 @@ impl World {
         if worker.probing {
             worker.probe_wanted = true;
         } else {
-            worker.probing = true;
-            self.worker_soon(host, 200, WorkerEvent::Probe);
+            self.probe_after(host, 200);
         }
     }
 
-    pub(crate) fn probe(&mut self, host: usize) {
+    fn probe_after(&mut self, host: usize, after: Time) {
+        let at = self.now + after;
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        if worker.probe_at.is_none_or(|earlier| earlier > at) {
+            worker.probe_at = Some(at);
+            self.worker_soon(host, after, WorkerEvent::Probe { at });
+        }
+    }
+
+    pub(crate) fn probe(&mut self, host: usize, at: Time) {
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        if worker.probe_at != Some(at) {
+            return;
+        }
+        worker.probe_at = None;
+        worker.probing = true;
         let answer_time = self.random.between(MS / 3, 5 * MS);
         let postgres = &self.hosts[host].postgres;
         let run = postgres.run;
@@ -107,7 +121,6 @@ impl World {
         } else {
             INTERVAL
         };
-        worker.probing = true;
         let mut news = false;
         match running {
             Some(running) if postgres == present => {
@@ -126,7 +139,7 @@ impl World {
                 }
             }
         }
-        self.worker_soon(host, pause, WorkerEvent::Probe);
+        self.probe_after(host, pause);
         if news {
             self.decide_soon(host);
         }
