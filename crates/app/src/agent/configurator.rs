@@ -73,6 +73,7 @@ async fn carry_out(instance: &Instance, work: &Work) -> postgres::Result<()> {
             if instance.rewrite().await?.changed {
                 tracing::info!("the configuration changed; PostgreSQL reads it again");
                 instance.sql.reload().await?;
+                instance.settings_changed();
             }
             Ok(())
         }

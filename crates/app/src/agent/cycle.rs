@@ -35,6 +35,8 @@ const VIEW_WAIT_MAX: Millis = Millis(300);
 const REFUSED_WAIT_MAX: Millis = Millis(40);
 /// This many questions in a row without an answer make a running PostgreSQL an unresponsive one.
 const SILENCES_MAX: u32 = 2;
+/// How long a switchover waits for a look at PostgreSQL that shows a replica ready to take over.
+const LOOK_FIRST_MAX: Millis = Millis(1000);
 /// Operators' requests that may wait.
 const REQUESTS_MAX: usize = 16;
 /// The guard is asked at every renewal; one that is silent for longer than this does not answer.
@@ -110,6 +112,8 @@ pub struct State {
     cluster: Arc<Cluster>,
     reasons: Vec<Reason>,
     lease_id: Option<types::LeaseId>,
+    /// Who streams was seen up to a second ago; a switchover that was just asked for is decided on a fresh look.
+    look_first_until: Option<Millis>,
 }
 
 impl State {
@@ -133,6 +137,7 @@ impl State {
             cluster: Arc::default(),
             reasons: Vec::new(),
             lease_id: None,
+            look_first_until: None,
         }
     }
 }
@@ -206,7 +211,7 @@ impl Cycle {
     }
 
     fn next_wake(&self) -> Millis {
-        let decision = self.state.wake_at.unwrap_or(Millis::MAX);
+        let decision = self.state.wake_at.unwrap_or(Millis::MAX).min(self.state.look_first_until.unwrap_or(Millis::MAX));
         match self.state.writes {
             Writes::Settling { until, .. } => decision.min(until),
             Writes::Idle | Writes::UnderWay { .. } => decision,
@@ -215,8 +220,15 @@ impl Cycle {
 
     fn take_view(&mut self, view: &StoreView) {
         if view.generation > 0 && view.cluster.revision != self.state.cluster.revision {
+            let asked_before = self.state.cluster.failover.is_some();
             self.state.cluster = Arc::new(view.cluster.clone());
+            let is_new = !asked_before && self.state.cluster.failover.is_some();
+            if is_new && self.state.cluster.is_leader(&self.member.name) {
+                self.state.look_first_until = Some(boot_clock() + LOOK_FIRST_MAX);
+                self.outputs.probe.notify_one();
+            }
         }
+        self.state.look_first_until = self.state.look_first_until.filter(|until| boot_clock() < *until);
         if let Writes::Settling { revision, until } = self.state.writes
             && (self.state.cluster.revision >= revision || boot_clock() >= until)
         {
@@ -246,6 +258,12 @@ impl Cycle {
         let guard = self.guard.state();
         let wall = jiff::Zoned::now();
         let schedule = self.state.cluster.failover.as_ref().and_then(|request| request.value.scheduled_at.clone());
+        let mut cluster = known.then(|| (*self.state.cluster).clone());
+        if let Some(cluster) = &mut cluster
+            && self.state.look_first_until.is_some()
+        {
+            cluster.failover = None;
+        }
         View {
             now,
             wall: wall.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string(),
@@ -254,7 +272,7 @@ impl Cycle {
             identity: self.identity.clone(),
             bootstrap_config: self.member.bootstrap.dcs.to_string(),
             dcs: DcsView {
-                cluster: known.then(|| (*self.state.cluster).clone()),
+                cluster,
                 connected: store.connected,
                 lease: *self.keeper.lease().borrow(),
             },
@@ -379,6 +397,7 @@ impl Cycle {
             Observation::Answered(answer) => {
                 let (status, running) = *answer;
                 self.state.silences = 0;
+                self.looked_first(&running);
                 if !self.state.adopted {
                     self.instance.adopt(running.in_recovery, &running.synchronous_standby_names).await;
                     self.state.adopted = true;
@@ -403,6 +422,24 @@ impl Cycle {
                 }
                 false
             }
+        }
+    }
+
+    /// Ends the wait for a fresh look once it shows somebody who could take over.
+    fn looked_first(&mut self, running: &ha::postgres::Running) {
+        if self.state.look_first_until.is_none() {
+            return;
+        }
+        let wanted = self.state.cluster.failover.as_ref().and_then(|request| request.value.candidate.clone());
+        // A replica that has just connected streams, and has not said yet how far it is.
+        let ready = running.standbys.iter().any(|standby| {
+            let asked_for = wanted.as_ref().is_none_or(|wanted| wanted.as_str() == standby.name);
+            asked_for && standby.streaming && standby.flush > types::Lsn::default()
+        });
+        if ready {
+            self.state.look_first_until = None;
+        } else {
+            self.outputs.probe.notify_one();
         }
     }
 

@@ -18,12 +18,15 @@ use postgres::{Binaries, Configuration, Conninfo, Launcher, Role, Secret, Settin
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Mutex;
 use types::{MemberName, Timeline};
 
 /// Before a crash recovery PostgreSQL makes sure that everything is on disk: by opening and syncing each of its files
 /// (a second or more in an empty cluster, minutes in a large one), or since this version by syncing the file system once.
 const SYNCFS_SINCE: u32 = 14;
+/// A changed setting shows within milliseconds; the second and third look are for a busy machine.
+const PENDING_LOOKS: u32 = 3;
 
 pub struct Instance {
     pub member: Arc<MemberConfig>,
@@ -36,6 +39,8 @@ pub struct Instance {
     pub sql: Local,
     /// For statements that take their time, so that the questions need not wait behind them.
     pub slow_sql: Local,
+    /// So many of the next questions look for settings that wait for a restart; see `settings_changed`.
+    pub pending_looks: AtomicU32,
     desired: Mutex<Desired>,
 }
 
@@ -106,6 +111,7 @@ impl Instance {
             configuration: Configuration::new(locations, launcher.clone()),
             sql: local(),
             slow_sql: local(),
+            pending_looks: AtomicU32::new(0),
             desired: Mutex::new(Desired { file: FromFile::of(&settings), ..Desired::default() }),
             member,
             settings,
@@ -137,6 +143,11 @@ impl Instance {
             Ok(DataDirectoryState::Unusable(why)) => DataDirectory::Invalid { why: why.to_string() },
             Err(error) => DataDirectory::Invalid { why: error.to_string() },
         }
+    }
+
+    /// PostgreSQL was told to read its files again, which it does at its leisure.
+    pub fn settings_changed(&self) {
+        self.pending_looks.store(PENDING_LOOKS, Ordering::Relaxed);
     }
 
     /// The member's file was read again.

@@ -18,6 +18,8 @@ use types::{LeaseId, Millis};
 
 /// After a store that does not answer.
 const GRANT_RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How often the guard is asked whether it lives: twice in the time after which it counts as silent.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(ha::lease::GUARD_SILENCE_MAX.0 / 2);
 
 /// What the next worker must know to take up this one's lease.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,13 +101,21 @@ impl Keeper {
         }
     }
 
-    /// Arming changes are passed on at once, not with the next renewal.
+    /// Arming changes are passed on at once, not with the next renewal, and the guard is asked more often than a long
+    /// lease is renewed.
     async fn wait(&self, interval: Millis) {
         let until = tokio::time::Instant::now() + interval.into();
-        while tokio::time::timeout_at(until, self.state.wake.notified()).await.is_ok() {
-            let lease = *self.state.lease.borrow();
-            if let Some(lease) = lease {
-                self.arm(lease);
+        loop {
+            let beat = (tokio::time::Instant::now() + HEARTBEAT_INTERVAL).min(until);
+            if tokio::time::timeout_at(beat, self.state.wake.notified()).await.is_ok() {
+                let lease = *self.state.lease.borrow();
+                if let Some(lease) = lease {
+                    self.arm(lease);
+                }
+            } else if beat == until {
+                return;
+            } else {
+                self.guard.heartbeat();
             }
         }
     }

@@ -37,8 +37,10 @@ const EVENTS_MAX: usize = 64;
 /// A port that the previous worker held may be free only a moment later.
 const BIND_PATIENCE: Duration = Duration::from_secs(5);
 const BIND_PAUSE: Duration = Duration::from_millis(50);
-/// The entry of a member that was just lost goes with its lease; one that stays belongs to somebody who lives.
-const NAMESAKE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the first worker waits for the store before it goes on without knowing who is there.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// A member that lives answers its health check within milliseconds.
+const NAMESAKE_PATIENCE: Duration = Duration::from_secs(2);
 /// After the guard is gone: time to give the leadership up in the store.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 /// Threads of the runtime: one for the cycle and one for everything else, so that neither waits for the other.
@@ -142,15 +144,17 @@ async fn database(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     guard.start_backstop(postgresql.data_dir.clone())?;
-    let rest = bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
-    let instance = Instance::open(member.clone(), postgresql).await.map_err(|error| Fatal(with_hint(&error)))?;
-    let instance = Arc::new(instance);
     let memo: Option<Memo> = match &hello {
         FromGuard::Hello { memo, .. } => serde_json::from_str(memo).ok(),
         _ => None,
     };
+    if memo.is_none() {
+        refuse_namesake(&member, dcs.watch()).await?;
+    }
+    let rest = bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
+    let instance = Instance::open(member.clone(), postgresql).await.map_err(|error| Fatal(with_hint(&error)))?;
+    let instance = Arc::new(instance);
     let view = dcs.watch();
-    refuse_namesake(&member, view.clone(), memo.as_ref()).await?;
     let dynamic = ha::config::DynamicConfig::from_value(&member.bootstrap.dcs).unwrap_or_default();
     let ttl = if view.borrow().cluster.config.is_some() { view.borrow().cluster.config().ttl } else { dynamic.ttl };
     let keeper = KeeperState::new(ttl);
@@ -290,27 +294,22 @@ fn rest_settings(member: &MemberConfig) -> RestApiSettings {
     RestApiSettings { authentication, ..RestApiSettings::default() }
 }
 
-/// A member of our name may still be alive somewhere else: two of them would take turns at one entry.
-async fn refuse_namesake(
-    member: &MemberConfig,
-    mut view: watch::Receiver<Arc<dcs::DcsView>>,
-    memo: Option<&Memo>,
-) -> anyhow::Result<()> {
-    let theirs = |view: &dcs::DcsView| {
-        let entry = view.cluster.members.get(&member.name)?;
-        let ours = entry.lease.is_some() && entry.lease == memo.map(|memo| memo.lease);
-        (!ours).then(|| entry.data.api_url.clone())
-    };
-    let clear = view.wait_for(|view| view.generation > 0 && theirs(view).is_none());
-    let waited = tokio::time::timeout(NAMESAKE_PATIENCE, clear).await.is_err();
-    let found = theirs(&view.borrow());
-    match found {
-        Some(url) if waited => Err(Fatal(format!(
+/// A member of our name may be alive somewhere else: two of them would take turns at one entry. Asked once, by the first
+/// worker, before its own API listens; an entry alone may be what a host that was lost has left behind.
+async fn refuse_namesake(member: &MemberConfig, mut view: watch::Receiver<Arc<dcs::DcsView>>) -> anyhow::Result<()> {
+    let known = tokio::time::timeout(STORE_PATIENCE, view.wait_for(|view| view.generation > 0)).await;
+    let Ok(Ok(view)) = known else { return Ok(()) };
+    let Some(url) = view.cluster.members.get(&member.name).map(|entry| entry.data.api_url.clone()) else { return Ok(()) };
+    drop(view);
+    let asked = reqwest::Client::builder().no_proxy().timeout(NAMESAKE_PATIENCE).build()?.get(&url).send();
+    // Any answer is one of somebody who is there.
+    match asked.await {
+        Err(error) if error.is_connect() || error.is_timeout() || error.is_builder() => Ok(()),
+        Ok(_) | Err(_) => Err(Fatal(format!(
             "a member named {} is already running ({url})\nhint: give this one another name: in its configuration, or stop the other",
             member.name
         ))
         .into()),
-        _ => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ use platform::boot_clock;
 use postgres::postmaster::{self, Until};
 use postgres::sql::{SqlStatus, WalPosition};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use types::Lsn;
@@ -18,7 +19,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL_STARTING: Duration = Duration::from_millis(15);
 /// Questions do not follow each other faster than this, however often somebody asks for one.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// Settings that wait for a restart are looked for with every so manieth question.
+/// Settings that wait for a restart are looked for with every so manieth question, and when the files have changed.
 const PENDING_EVERY: u32 = 10;
 
 #[derive(Clone, Debug)]
@@ -61,7 +62,9 @@ impl Observer {
                     _ = ended => continue,
                 }
             }
-            let with_pending = count.is_multiple_of(PENDING_EVERY);
+            let looks = &self.instance.pending_looks;
+            let changed = looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+            let with_pending = changed || count.is_multiple_of(PENDING_EVERY);
             let observation = match self.instance.sql.probe(with_pending).await {
                 Ok(mut status) => {
                     answered = true;
