@@ -10,4 +10,5 @@
 mod bad_input;
 mod bootstrap;
 mod faults;
+mod operations;
 mod support;

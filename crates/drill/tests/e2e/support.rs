@@ -226,6 +226,12 @@ impl World {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
+    /// Whether the REST API is there at all.
+    pub async fn answers(&self, member: &str) -> bool {
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        client.get(format!("http://{}:{}/patroni", self.named(member).address, ports::REST)).send().await.is_ok()
+    }
+
     pub async fn get(&self, member: &str, path: &str) -> (u16, Value) {
         self.rest(reqwest::Method::GET, member, path, None).await
     }
