@@ -56,8 +56,12 @@ async fn carry_out(instance: &Instance, work: &Work) -> postgres::Result<()> {
             instance.sql.reload().await
         }
         Work::SynchronousStandbyNames(names) => {
-            instance.set_synchronous_standby_names(names).await?;
-            instance.sql.reload().await
+            let changed = instance.set_synchronous_standby_names(names).await?;
+            // Decided again and again until it is in force, but read once.
+            if changed || instance.shown_synchronous_standby_names().await? != *names {
+                instance.sql.reload().await?;
+            }
+            Ok(())
         }
         Work::Slots { create, drop } => {
             for slot in create {
@@ -70,7 +74,7 @@ async fn carry_out(instance: &Instance, work: &Work) -> postgres::Result<()> {
         }
         Work::Reload(dynamic) => {
             instance.set_dynamic(dynamic).await;
-            if instance.rewrite().await?.changed {
+            if instance.is_known().await && instance.rewrite().await?.changed {
                 tracing::info!("the configuration changed; PostgreSQL reads it again");
                 instance.sql.reload().await?;
                 instance.settings_changed();

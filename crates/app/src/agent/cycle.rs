@@ -103,6 +103,10 @@ pub struct State {
     status: Option<Box<postgres::sql::SqlStatus>>,
     silences: u32,
     adopted: bool,
+    /// This worker started the server that runs.
+    started: bool,
+    /// The postmaster of this pid has left recovery.
+    promoted: Option<u32>,
     dynamic_revision: Option<Revision>,
     work_under_way: Vec<Work>,
     requests: VecDeque<(Request, oneshot::Sender<Outcome>)>,
@@ -128,6 +132,8 @@ impl State {
             status: None,
             silences: 0,
             adopted: false,
+            started: false,
+            promoted: None,
             dynamic_revision: None,
             work_under_way: Vec::new(),
             requests: VecDeque::new(),
@@ -282,7 +288,11 @@ impl Cycle {
             },
             postgres: PostgresView {
                 data: self.state.data.clone(),
-                server: self.state.server.clone(),
+                // The guard's word may be ahead of its message.
+                server: match &self.state.server {
+                    Server::Down if guard.postmaster.is_some() => Server::Starting,
+                    server => server.clone(),
+                },
                 following: self.state.following.clone(),
             },
             job: self.state.job.clone(),
@@ -368,12 +378,15 @@ impl Cycle {
                 tracing::info!(pid, "the postmaster runs");
                 self.state.server = Server::Starting;
                 self.state.silences = 0;
-                self.state.adopted = true;
+                // One that the worker before this one sent for is looked at first.
+                let ours = self.state.job.as_ref().is_some_and(|job| matches!(job.job, Job::Start { .. }));
+                self.state.adopted = ours || self.state.started;
             }
             FromGuard::StartFailed { why } => tracing::warn!(why, "PostgreSQL was not started"),
             FromGuard::Exited { status } => {
                 tracing::warn!(status, "PostgreSQL ended");
                 self.state.server = Server::Down;
+                self.state.started = false;
                 self.state.status = None;
                 self.state.following = None;
                 self.look_at_data();
@@ -394,12 +407,19 @@ impl Cycle {
             return false;
         }
         match observation {
-            Observation::Answered(answer) => {
+            Observation::Answered(pid, answer) => {
                 let (status, running) = *answer;
+                // Of a postmaster that is gone; or from before its promotion, which no server takes back.
+                let promoted = self.state.promoted == Some(pid);
+                if self.guard.state().postmaster != Some(pid) || running.in_recovery && promoted {
+                    self.outputs.probe.notify_one();
+                    return false;
+                }
+                self.state.promoted = (!running.in_recovery).then_some(pid);
                 self.state.silences = 0;
                 self.looked_first(&running);
                 if !self.state.adopted {
-                    self.instance.adopt(running.in_recovery, &running.synchronous_standby_names).await;
+                    self.instance.adopt(running.in_recovery, &status.synchronous_standby_names).await;
                     self.state.adopted = true;
                 }
                 if !matches!(self.state.server, Server::Running(_)) {
@@ -483,6 +503,9 @@ impl Cycle {
         if let (Job::Start { upstream, .. }, Ok(())) = (&job, &result) {
             self.state.following.clone_from(upstream);
         }
+        if matches!(job, Job::Start { .. }) && result.is_ok() {
+            (self.state.started, self.state.adopted) = (true, true);
+        }
         if job == Job::Promote {
             self.outputs.probe.notify_one();
             if result.is_ok()
@@ -494,6 +517,7 @@ impl Cycle {
                 running.write = running.receive.max(running.replay).unwrap_or_default();
                 running.timeline.0 += 1;
                 running.standbys.clear();
+                self.state.promoted = self.guard.state().postmaster;
             }
         }
         let state = match result {

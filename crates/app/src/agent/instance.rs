@@ -66,6 +66,8 @@ struct Desired {
     synchronous_standby_names: String,
     /// `None`: a primary.
     standby: Option<Upstream>,
+    /// Role and names are those of the server that runs, or of the one that is about to.
+    known: bool,
 }
 
 /// Whom a standby streams from; nobody while there is no leader.
@@ -164,6 +166,19 @@ impl Instance {
         let mut desired = self.desired.lock().await;
         desired.standby = in_recovery.then(Upstream::default);
         synchronous_standby_names.clone_into(&mut desired.synchronous_standby_names);
+        desired.known = true;
+    }
+
+    /// A worker that is new to a running server must not write its configuration before it has asked.
+    pub async fn is_known(&self) -> bool {
+        self.desired.lock().await.known
+    }
+
+    /// What the running server has read.
+    pub async fn shown_synchronous_standby_names(&self) -> postgres::Result<String> {
+        let sql = "select current_setting('synchronous_standby_names')";
+        let rows = self.sql.query("the question whom commits wait for", sql, &[]).await?;
+        Ok(rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or_default())
     }
 
     pub async fn set_synchronous_standby_names(&self, names: &str) -> postgres::Result<bool> {
@@ -188,6 +203,7 @@ impl Instance {
         let mut desired = self.desired.lock().await;
         desired.standby = standby;
         desired.synchronous_standby_names = synchronous_standby_names;
+        desired.known = true;
         self.write(&desired, true).await
     }
 

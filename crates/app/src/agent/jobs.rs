@@ -5,6 +5,7 @@ use super::instance::{Instance, Upstream, member_address, tool_options};
 use ha::cluster::Cluster;
 use ha::guard::{StopMode, ToGuard};
 use ha::postgres::{Job, names_at_start};
+use platform::boot_clock;
 use postgres::bootstrap::{InitDb, initdb, post_bootstrap};
 use postgres::clone::CloneFrom;
 use postgres::data_directory::Existing;
@@ -15,8 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use types::MemberName;
 
-/// The guard starts a process in milliseconds; a guard that does not answer for this long is frozen.
-const START_LIMIT: Duration = Duration::from_secs(10);
 /// How often a promotion is looked at. PostgreSQL tells nobody when it is over.
 const PROMOTION_POLL: Duration = Duration::from_millis(4);
 /// A promotion replays what was received but not applied yet, which can be much.
@@ -90,15 +89,16 @@ impl Jobs {
         }
         let before = self.guard.state().sequence;
         let command = self.instance.start_command(&written);
-        self.guard.send(&ToGuard::Start { command, fence });
+        if !self.guard.send(&ToGuard::Start { command, fence }) {
+            return Err("the guard takes no messages".to_owned());
+        }
         let answer = self.guard.wait_for(|state| {
             state.sequence > before
                 && (state.postmaster.is_some() || state.start_failed.is_some() || state.exited.is_some())
         });
-        let state = tokio::time::timeout(START_LIMIT, answer)
-            .await
-            .map_err(|_| "the guard did not answer".to_owned())?
-            .map_err(|_| "the guard is gone".to_owned())?;
+        // However long it takes: a frozen guard that comes back carries out what it was sent, and until then nobody may
+        // take PostgreSQL for stopped.
+        let state = answer.await.map_err(|_| "the guard is gone".to_owned())?;
         match (state.start_failed, state.postmaster) {
             (Some(why), None) => Err(why),
             (_, Some(_)) => Ok(()),
@@ -131,6 +131,11 @@ impl Jobs {
         let names = names_at_start(cluster, &cluster.config());
         if self.instance.set_synchronous_standby_names(&names).await.map_err(text)? {
             sql.reload().await.map_err(text)?;
+        }
+        // The file may have taken its time. Without a fence that stands nothing would end this primary.
+        let fenced = self.guard.state().armed.is_some_and(|until| until > boot_clock());
+        if !fenced && !cluster.is_paused() {
+            return Err("the fence has fallen before the promotion".to_owned());
         }
         sql.promote().await.map_err(text)?;
         let deadline = tokio::time::Instant::now() + PROMOTION_LIMIT;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
-use types::Lsn;
+use types::{Lsn, Timeline};
 
 /// Between questions when nothing happens.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -24,7 +24,8 @@ const PENDING_EVERY: u32 = 10;
 
 #[derive(Clone, Debug)]
 pub enum Observation {
-    Answered(Box<(SqlStatus, Running)>),
+    /// By the postmaster of this pid.
+    Answered(u32, Box<(SqlStatus, Running)>),
     /// The postmaster lives, but there was no answer.
     Silent {
         why: String,
@@ -43,6 +44,9 @@ impl Observer {
         let mut answered = false;
         let mut count = 0u32;
         let mut pending = Vec::new();
+        // What a server that somebody else started goes by is not known.
+        let mut names = NamesInForce::default();
+        let mut newest = (0, Timeline::default());
         loop {
             let Some(pid) = self.guard.state().postmaster else {
                 self.instance.sql.disconnect();
@@ -51,6 +55,7 @@ impl Observer {
                 if self.guard.wait_for(|state| state.postmaster.is_some()).await.is_err() {
                     return;
                 }
+                names = NamesInForce { from_the_start: true, ..NamesInForce::default() };
                 continue;
             };
             if !answered {
@@ -73,24 +78,88 @@ impl Observer {
                         Some(found) => pending.clone_from(found),
                         None => status.pending_restart = Some(pending.clone()),
                     }
-                    let running = running(&self.instance, &status);
-                    Observation::Answered(Box::new((status, running)))
+                    let mut running = running(&self.instance, &status);
+                    // Once it no longer receives, a standby names the timeline of its last restart point; but it never
+                    // leaves one that it was on. The election compares timelines before anything else.
+                    newest = (pid, running.timeline.max(if newest.0 == pid { newest.1 } else { Timeline::default() }));
+                    running.timeline = newest.1;
+                    if !names.look(&self.instance, &status).await {
+                        running.synchronous_standby_names.insert_str(0, NOT_IN_FORCE);
+                    }
+                    Observation::Answered(pid, Box::new((status, running)))
                 }
                 Err(error) => Observation::Silent { why: error.to_string() },
             };
             if self.results.send(observation).await.is_err() {
                 return;
             }
-            let pause = if answered { INTERVAL } else { INTERVAL_STARTING };
-            tokio::time::sleep(INTERVAL_MIN).await;
+            let (least, pause) = match (answered, names.changing.is_some()) {
+                (true, true) => (NAMES_LOOK_PAUSE, NAMES_LOOK_PAUSE),
+                (true, false) => (INTERVAL_MIN, INTERVAL),
+                (false, _) => (INTERVAL_MIN, INTERVAL_STARTING),
+            };
+            tokio::time::sleep(least).await;
             let ended = self.guard.wait_for(|state| state.postmaster.is_none());
             tokio::select! {
-                () = tokio::time::sleep(pause.saturating_sub(INTERVAL_MIN)) => {}
+                () = tokio::time::sleep(pause.saturating_sub(least)) => {}
                 () = self.wanted.notified() => {}
                 _ = ended => {}
             }
         }
     }
+}
+
+/// Whom commits wait for. A setting is in force when every process goes by it, not when ours shows it: whether to wait
+/// at all is told to the others by the checkpointer, which reads no configuration while it hurries through a checkpoint
+/// (as after every promotion).
+#[derive(Default)]
+struct NamesInForce {
+    /// This server was started with the setting that the first answer shows.
+    from_the_start: bool,
+    in_force: String,
+    /// Shown, with the number of looks in a row that found the checkpointer idle.
+    changing: Option<(String, u32)>,
+}
+
+/// Before a setting that is not in force yet: it still says who was chosen, and equals none that is wanted.
+const NOT_IN_FORCE: &str = "? ";
+const NAMES_LOOK_PAUSE: Duration = Duration::from_millis(30);
+/// The signal to read the configuration is sent to all processes within the first pause.
+const IDLE_LOOKS: u32 = 3;
+
+impl NamesInForce {
+    async fn look(&mut self, instance: &Instance, status: &SqlStatus) -> bool {
+        let shown = &status.synchronous_standby_names;
+        let from_the_start = std::mem::take(&mut self.from_the_start);
+        if status.in_recovery {
+            // A standby waits for nobody, and what it goes by changes with its promotion.
+            *self = Self::default();
+            return true;
+        }
+        // Not to wait for anybody needs nobody's attention.
+        if from_the_start || shown.is_empty() {
+            self.in_force.clone_from(shown);
+        }
+        if *shown == self.in_force {
+            self.changing = None;
+            return true;
+        }
+        let before = self.changing.take().filter(|(name, _)| name == shown).map_or(0, |(_, looks)| looks);
+        let looks = if checkpointer_is_idle(instance).await { before + 1 } else { 0 };
+        if looks >= IDLE_LOOKS {
+            self.in_force.clone_from(shown);
+            return true;
+        }
+        self.changing = Some((shown.clone(), looks));
+        false
+    }
+}
+
+async fn checkpointer_is_idle(instance: &Instance) -> bool {
+    const IDLE: &str = "select count(*) from pg_stat_activity where backend_type = 'checkpointer' \
+                        and wait_event in ('CheckpointerMain', 'CheckpointWriteDelay')";
+    let rows = instance.sql.query("the question what the checkpointer does", IDLE, &[]).await;
+    rows.is_ok_and(|rows| rows.first().is_some_and(|row| row.try_get::<_, i64>(0).is_ok_and(|count| count > 0)))
 }
 
 fn running(instance: &Instance, status: &SqlStatus) -> Running {

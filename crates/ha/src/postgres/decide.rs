@@ -334,6 +334,7 @@ fn remember(draft: &mut Draft<'_>) {
     if draft.fence().is_none() {
         draft.memory.switchover = None;
         draft.memory.enforced = None;
+        draft.memory.sync_sent = None;
         draft.memory.down_since = None;
         draft.memory.status_written = None;
     }

@@ -1,7 +1,7 @@
 //! What a decision remembers for the next one. Small, plain and printable.
 
 use super::decide::Job;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use types::{Lsn, MemberName, Millis, Revision, Timeline};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Memory {
     pub not_streaming_since: Option<Millis>,
     /// The synchronous standbys that PostgreSQL enforces, and the end of WAL when that was first seen.
     pub enforced: Option<Enforced>,
+    /// As the leader in synchronous mode: the newest write of `/sync` that may still be on its way.
+    pub sync_sent: Option<SyncSent>,
     pub switchover: Option<Switchover>,
     /// Failures in a row and the earliest next try, by kind of job.
     pub retries: BTreeMap<&'static str, Retry>,
@@ -38,6 +40,13 @@ pub struct Memory {
     pub entry_written_at: Millis,
     /// The operator's restart or reinitialization that is under way.
     pub restarting: bool,
+}
+
+/// A write of `/sync` that was decided: it may reach the store at any time, as long as the key has this revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncSent {
+    pub expected: Option<Revision>,
+    pub standbys: BTreeSet<MemberName>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

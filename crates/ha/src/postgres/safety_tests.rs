@@ -1,7 +1,8 @@
 //! The rules that keep two primaries apart, one by one: what is seen, and what must not follow from it.
 
 use super::*;
-use crate::cluster::{Cluster, Leader, Member, MemberData, Quorate, StoreWrite, Tags, Versioned};
+use crate::cluster::{Cluster, Leader, Member, MemberData, Quorate, RunState, StoreWrite, SyncState, Tags, Versioned};
+use crate::config::{DynamicConfig, SynchronousMode};
 use crate::guard::StopMode;
 use crate::lease::Lease;
 use types::{LeaseId, Lsn, Millis, Revision, Timeline};
@@ -84,6 +85,62 @@ fn while_a_start_is_under_way_down_is_not_down() {
     let decision = decide(&Memory::default(), &view);
     assert_eq!(decision.arming, Arming::Leave);
     assert!(!drops_claim(&decision));
+}
+
+fn sync_written(decision: &Decision) -> Option<SyncState> {
+    decision.actions.iter().find_map(|action| match action {
+        Action::Write(StoreWrite::PutSync { state, .. }) => Some(state.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_write_of_sync_that_may_arrive_late_is_overtaken_before_commits_stop_waiting() {
+    let mut view = view(false, Some(NOW + Millis(500)));
+    let listing = |names: &[&str]| SyncState::new(&"a".into(), names.iter().map(|name| (*name).into()).collect());
+    let standby = |name: &str| Standby {
+        name: name.into(),
+        streaming: true,
+        synchronous: true,
+        flush: Lsn(10),
+        replay: Lsn(10),
+    };
+    if let Some(cluster) = &mut view.dcs.cluster {
+        let config = DynamicConfig {
+            synchronous_mode: SynchronousMode::On,
+            synchronous_node_count: 2,
+            ..DynamicConfig::default()
+        };
+        cluster.config = Some(Versioned { value: config, revision: Revision(2) });
+        cluster.leader = Some(Leader { name: "a".into(), epoch: Revision(5), lease: Some(LeaseId(1)) });
+        cluster.sync = Some(Versioned { value: listing(&["b"]), revision: Revision(6) });
+        for name in ["b", "c"] {
+            let data = MemberData { state: RunState::Running, ..MemberData::default() };
+            cluster.members.insert(name.into(), Member { data, revision: Revision(7), lease: Some(LeaseId(3)) });
+        }
+    }
+    let both = Running {
+        write: Lsn(10),
+        synchronous_standby_names: "2 (\"b\",\"c\")".into(),
+        standbys: vec![standby("b"), standby("c")],
+        ..Running::default()
+    };
+    view.postgres.server = Server::Running(Box::new(both.clone()));
+    let first = decide(&Memory::default(), &view);
+    let added = decide(&first.next, &view);
+    assert_eq!(sync_written(&added), Some(listing(&["b", "c"])));
+    // Nobody knows what became of it, and "c" is gone.
+    view.postgres.server = Server::Running(Box::new(Running { standbys: vec![standby("b")], ..both }));
+    let names = |decision: &Decision| {
+        decision.actions.iter().any(|action| matches!(action, Action::SetSynchronousStandbyNames { .. }))
+    };
+    let overtaking = decide(&added.next, &view);
+    assert_eq!((sync_written(&overtaking), names(&overtaking)), (Some(listing(&["b"])), false));
+    if let Some(sync) = view.dcs.cluster.as_mut().and_then(|cluster| cluster.sync.as_mut()) {
+        sync.revision = Revision(11);
+    }
+    let settled = decide(&overtaking.next, &view);
+    assert_eq!((sync_written(&settled), names(&settled)), (None, true));
 }
 
 #[test]
