@@ -25,6 +25,8 @@ pub enum Reason {
     AdoptingDataDirectory,
     ForeignDataDirectory { ours: String, cluster: String },
     DataDirectoryInvalid { why: String },
+    /// The dynamic configuration in the store cannot be read, and no earlier one is known.
+    ConfigUnreadable { why: String },
     // Elections.
     NoLeaderSince { since: Millis },
     AmBestCandidate { position: Lsn },
@@ -104,6 +106,7 @@ impl Reason {
             Self::AdoptingDataDirectory => "adopting_data_directory",
             Self::ForeignDataDirectory { .. } => "foreign_data_directory",
             Self::DataDirectoryInvalid { .. } => "data_directory_invalid",
+            Self::ConfigUnreadable { .. } => "config_unreadable",
             Self::NoLeaderSince { .. } => "no_leader",
             Self::AmBestCandidate { .. } => "best_candidate",
             Self::AmRequestedCandidate => "requested_candidate",

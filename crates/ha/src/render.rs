@@ -35,6 +35,9 @@ impl fmt::Display for Reason {
                 "the data directory belongs to another cluster (its system identifier is {ours}, the cluster's is {cluster})"
             ),
             Self::DataDirectoryInvalid { why } => write!(f, "the data directory cannot be used: {why}"),
+            Self::ConfigUnreadable { why } => {
+                write!(f, "nothing is changed until the dynamic configuration can be read: {why}")
+            }
             Self::NoLeaderSince { .. } => f.write_str("there is no leader"),
             Self::AmBestCandidate { position } => {
                 write!(f, "no candidate has more of the write-ahead log (it ends at {position})")

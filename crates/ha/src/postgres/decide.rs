@@ -214,6 +214,14 @@ fn situation(draft: &mut Draft<'_>) {
     if let Some(foreign) = bootstrap::foreign_data_directory(view, draft.cluster) {
         return draft.because(foreign);
     }
+    if let (None, Some(why)) = (&draft.cluster.config, draft.cluster.unreadable.get("config")) {
+        // It may ask for synchronous mode: whoever leads by the defaults would lose what was acknowledged.
+        draft.because(Reason::ConfigUnreadable { why: why.clone() });
+        if draft.fence().is_none() {
+            stop_a_primary_without_lease(draft);
+        }
+        return;
+    }
     if !view.dcs.connected {
         draft.because(Reason::StoreUnreachable { leading: draft.fence().is_some() });
     }

@@ -144,6 +144,28 @@ fn a_write_of_sync_that_may_arrive_late_is_overtaken_before_commits_stop_waiting
 }
 
 #[test]
+fn nobody_leads_by_the_defaults_when_the_configuration_cannot_be_read() {
+    let mut view = view(true, None);
+    let takes = |decision: &Decision| {
+        decision.actions.iter().any(|action| matches!(action, Action::Write(StoreWrite::TakeLeader { .. })))
+    };
+    if let Some(cluster) = &mut view.dcs.cluster
+        && let Some(mine) = cluster.members.get_mut(&"a".into())
+    {
+        mine.data.state = RunState::Running;
+        mine.data.timeline = Some(Timeline(1));
+        mine.data.quorate = Some(Quorate { leaderless_at: Some(Revision(9)), ..Quorate::default() });
+    }
+    assert!(takes(&decide(&Memory::default(), &view)));
+    if let Some(cluster) = &mut view.dcs.cluster {
+        cluster.unreadable.insert("config".into(), "synchronous_mode: 'quorum' is not supported yet".into());
+    }
+    let decision = decide(&Memory::default(), &view);
+    assert!(!takes(&decision));
+    assert_eq!(decision.reasons[0].code(), "config_unreadable");
+}
+
+#[test]
 fn a_primary_without_a_key_stops_unless_the_guard_will_do_it() {
     let mut view = view(false, None);
     assert!(stops(&decide(&Memory::default(), &view)), "nobody fences it, so a lease that is good does not help");
