@@ -5,6 +5,7 @@ use super::leaderless::take;
 use super::view::{DataDirectory, JobState, Server, View};
 use crate::cluster::{Cluster, StoreWrite};
 use crate::reason::Reason;
+use types::MemberName;
 
 /// The data directory is of another cluster than the store says.
 pub(super) fn foreign_data_directory(view: &View, cluster: &Cluster) -> Option<Reason> {
@@ -26,6 +27,9 @@ pub(super) fn decide(draft: &mut Draft<'_>) {
         }
         if let DataDirectory::Invalid { why } = &view.postgres.data {
             return draft.because(Reason::DataDirectoryInvalid { why: why.clone() });
+        }
+        if let Some(name) = somebody_with_more(draft) {
+            return draft.because(Reason::WaitingForCandidate { name });
         }
         draft.because(Reason::ClaimingInitialize);
         return draft.write(StoreWrite::ClaimInitialize { lease: lease.id });
@@ -54,6 +58,21 @@ pub(super) fn decide(draft: &mut Draft<'_>) {
         (DataDirectory::Invalid { why }, _) => draft.because(Reason::DataDirectoryInvalid { why: why.clone() }),
         (DataDirectory::Valid { .. } | DataDirectory::Unknown, _) => {}
     }
+}
+
+/// A store that lost its keys meets members that have data. The one with the most must create the cluster anew: the
+/// others are rewound to whoever does.
+fn somebody_with_more(draft: &Draft<'_>) -> Option<MemberName> {
+    let view = draft.view;
+    let mine = match (view.postgres.server.running(), &view.postgres.data) {
+        (Some(running), _) => Some((running.timeline, running.position())),
+        (None, DataDirectory::Valid { timeline, checkpoint, .. }) => Some((*timeline, *checkpoint)),
+        (None, DataDirectory::Empty | DataDirectory::Unknown | DataDirectory::Invalid { .. }) => None,
+    };
+    let others = draft.cluster.members.iter().filter(|(name, _)| **name != view.me);
+    let able = others.filter(|(_, member)| !member.data.tags.nofailover());
+    let more = able.filter_map(|(name, member)| Some((Some((member.data.timeline?, member.data.position())), name)));
+    more.filter(|(theirs, _)| *theirs > mine).max().map(|(_, name)| name.clone())
 }
 
 /// As the leader of a cluster that is being created: the last steps, once PostgreSQL runs.

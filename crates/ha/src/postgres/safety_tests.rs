@@ -144,6 +144,31 @@ fn a_write_of_sync_that_may_arrive_late_is_overtaken_before_commits_stop_waiting
 }
 
 #[test]
+fn a_store_that_lost_its_keys_is_filled_by_whoever_has_most() {
+    let mut view = view(true, None);
+    let claims = |view: &View| {
+        let decision = decide(&Memory::default(), view);
+        decision.actions.iter().any(|action| matches!(action, Action::Write(StoreWrite::ClaimInitialize { .. })))
+    };
+    let other = |timeline: Option<u32>, end| {
+        let data =
+            MemberData { timeline: timeline.map(Timeline), xlog_location: Some(Lsn(end)), ..MemberData::default() };
+        Member { data, revision: Revision(3), lease: Some(LeaseId(2)) }
+    };
+    for (theirs, with_data, without) in
+        [(other(None, 0), true, true), (other(Some(1), 0), true, false), (other(Some(1), 9), false, false), (other(Some(2), 0), false, false)]
+    {
+        if let Some(cluster) = &mut view.dcs.cluster {
+            cluster.initialize = None;
+            cluster.members.insert("b".into(), theirs.clone());
+        }
+        let mut empty = view.clone();
+        (empty.postgres.data, empty.postgres.server) = (DataDirectory::Empty, Server::Down);
+        assert_eq!((claims(&view), claims(&empty)), (with_data, without), "{theirs:?}");
+    }
+}
+
+#[test]
 fn nobody_leads_by_the_defaults_when_the_configuration_cannot_be_read() {
     let mut view = view(true, None);
     let takes = |decision: &Decision| {
