@@ -11,7 +11,7 @@ use types::{MemberName, Millis, Timeline};
 const STREAM_WAIT: Millis = Millis(6000);
 /// A replica that is still starting after this time is stopped, and its history is compared with the leader's. Each time
 /// in vain doubles the wait, without end: a recovery that is only long gets the time it needs.
-const START_WAIT: Millis = Millis(30_000);
+const START_WAIT: Millis = Millis(15_000);
 /// Looking at it costs a stop, so every time in vain doubles the wait, up to this.
 const STREAM_WAIT_MAX: Millis = Millis(60_000);
 /// A directory whose history was found to fit, and that did not stream after so many starts, does not fit. (Two servers
@@ -85,7 +85,10 @@ fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
             draft.because(Reason::DataDirectoryInvalid { why: why.clone() });
         }
         _ if !leader_serves(draft) || bootstrapping => draft.because(Reason::LeaderNotReady { leader: leader.clone() }),
-        DataDirectory::Valid { timeline, was_primary: true, .. } if !draft.memory.needs_clone && is_twin(draft, *timeline) => {
+        DataDirectory::Valid { timeline, was_primary, .. }
+            if !draft.memory.needs_clone
+                && (*was_primary && is_twin(draft, *timeline) || Some(*timeline) > leader_timeline) =>
+        {
             draft.memory.needs_clone = true;
             draft.because(Reason::Cloning { from: leader.clone() });
             draft.begin(Job::Clone { from: leader.clone() });
@@ -109,7 +112,8 @@ fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
 
 /// This member was a primary on a timeline that the cluster knows as somebody else's beginning. PostgreSQL numbers
 /// timelines without asking anybody, so two members that were promoted after each other, the first unseen, have the same
-/// number for two histories. pg_rewind takes them for one, and would leave pages of the one in the other.
+/// number for two histories. pg_rewind takes them for one, and would leave pages of the one in the other. (The same may
+/// happen to a timeline above the leader's: the cluster went back, and on another way.)
 fn is_twin(draft: &Draft<'_>, timeline: Timeline) -> bool {
     let lines = draft.cluster.history.as_ref().map(|history| history.value.as_slice()).unwrap_or_default();
     let began = lines.iter().find(|line| line.timeline.0 + 1 == timeline.0);

@@ -171,8 +171,10 @@ fn note_history(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
         let old = known.iter().find(|old| old.timeline == line.timeline && old.lsn == line.lsn);
         lines.push(old.unwrap_or(line).clone());
     }
+    // A primary has begun the timeline it is on. A line of the same place with another name is of a leader that began
+    // one of the same number before, and that nobody follows any more.
     if let Some(last) = lines.last_mut()
-        && last.timestamp.is_none()
+        && (last.timestamp.is_none() || last.new_leader.as_deref() != Some(draft.view.me.as_str()))
     {
         last.timestamp = Some(draft.view.wall.clone());
         last.new_leader = Some(draft.view.me.to_string());
