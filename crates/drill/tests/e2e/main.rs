@@ -11,4 +11,5 @@ mod bad_input;
 mod bootstrap;
 mod faults;
 mod operations;
+mod stock_tools;
 mod support;

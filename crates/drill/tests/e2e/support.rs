@@ -50,10 +50,12 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// The directory of cargo's output, where `./dev` keeps what it has downloaded.
-pub fn target_directory() -> PathBuf {
+/// What `./dev` fetches for tests, beside cargo's output.
+pub fn download(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(3).unwrap().to_owned()
+    let path = test.ancestors().nth(3).unwrap().join("downloads").join(name);
+    assert!(path.is_dir(), "{} is missing: `./dev setup` and `./dev test` fetch it", path.display());
+    path
 }
 
 /// A cluster of a test.
