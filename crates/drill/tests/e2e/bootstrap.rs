@@ -10,8 +10,7 @@ fn three_members_that_start_from_nothing_are_a_patroni_cluster() {
         let mut world = World::whole(options("bootstrap", 5)).await;
         let (leader, replicas) = world.roles().await;
         the_table_says_so(&world, &leader);
-        eventually("the leader has published its status", async || (!world.key("status").is_empty()).then_some(())).await;
-        the_keys_are_patronis(&world, &leader, &replicas);
+        the_keys_are_patronis(&world, &leader, &replicas).await;
         for path in ["/primary", "/leader", "/read-write", "/health", "/readiness", "/liveness"] {
             assert_eq!(world.get(&leader, path).await.0, 200, "{path}");
         }
@@ -57,7 +56,9 @@ fn the_table_says_so(world: &World, leader: &str) {
     }
 }
 
-fn the_keys_are_patronis(world: &World, leader: &str, replicas: &[String]) {
+/// On a cluster that has just begun.
+pub async fn the_keys_are_patronis(world: &World, leader: &str, replicas: &[String]) {
+    eventually("the leader has published its status", async || (!world.key("status").is_empty()).then_some(())).await;
     let keys = world.etcdctl(&["get", "--prefix", "--keys-only", "/service/demo/"]).ok();
     let keys: Vec<&str> = keys.lines().filter(|line| !line.is_empty()).collect();
     for key in ["config", "initialize", "leader", "members/pg1", "members/pg2", "members/pg3", "status"] {

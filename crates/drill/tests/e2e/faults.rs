@@ -1,6 +1,8 @@
 //! Every fault that can meet the leader, one after the other, while clients write.
 
+use super::bootstrap::the_keys_are_patronis;
 use super::support::{World, options, run};
+use drill::cluster::StoreKind;
 use drill::scenario::{self, Report, Scenario};
 
 /// A worker that is killed comes back without a failover, unless the machine stalls for longer than the lease lasts.
@@ -28,6 +30,47 @@ fn in_synchronous_mode_no_fault_loses_an_acknowledged_write() {
             assert_eq!(report.outcome.split_brain_writes, 0, "{report:?}");
         }
         a_killed_worker_costs_nothing(&mut world).await;
+    });
+}
+
+#[test]
+fn in_asynchronous_mode_no_fault_makes_two_primaries() {
+    run(async {
+        let mut world = World::whole(options("async", 11)).await;
+        for scenario in [
+            Scenario::FreezeWorker,
+            Scenario::FreezeGuard,
+            Scenario::KillHost,
+            Scenario::KillPostmaster,
+            Scenario::Switchover,
+        ] {
+            let report = meet(&mut world, scenario).await;
+            // What the new primary had not received yet may be lost; `meet` prints how much it was.
+            assert_eq!(report.outcome.split_brain_writes, 0, "{report:?}");
+            if scenario == Scenario::Switchover {
+                assert_eq!(report.outcome.acked_lost, 0, "a planned change waits for the candidate: {report:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn on_a_real_etcd_the_same_agent_does_the_same() {
+    run(async {
+        let mut options = options("etcd", 12);
+        options.store = StoreKind::Etcd;
+        options.synchronous = true;
+        let mut world = World::whole(options).await;
+        let (leader, replicas) = world.roles().await;
+        the_keys_are_patronis(&world, &leader, &replicas).await;
+        for scenario in [Scenario::Switchover, Scenario::KillHost, Scenario::FreezeWorker] {
+            let report = meet(&mut world, scenario).await;
+            assert_eq!(report.outcome.acked_lost, 0, "{report:?}");
+            assert_eq!(report.outcome.split_brain_writes, 0, "{report:?}");
+        }
+        let (leader, replicas) = world.roles().await;
+        world.quorate(&replicas[0], &["restart", "demo", "--force"]).ok();
+        assert_eq!(world.leader().await, leader);
     });
 }
 
