@@ -134,12 +134,22 @@ impl Keeper {
     }
 
     async fn take_up(&mut self, memo: &Memo) {
-        let sent = boot_clock();
-        if let Ok(Some(ttl)) = self.dcs.lease_keep_alive(memo.lease).await {
-            tracing::info!(lease = %memo.lease, "the lease of the previous worker is taken up");
-            let ttl = ttl.min(memo.ttl);
-            self.asked = *self.state.ttl.borrow();
-            self.state.lease.send_replace(Some(Lease { id: memo.lease, ttl, renewed_at: sent }));
+        let begun = boot_clock();
+        // The store may be electing a leader, because this worker's own part of it was just killed. Longer than the lease
+        // can live there is nothing to take up.
+        while boot_clock().since(begun) <= memo.ttl {
+            let sent = boot_clock();
+            match self.dcs.lease_keep_alive(memo.lease).await {
+                Ok(Some(ttl)) => {
+                    tracing::info!(lease = %memo.lease, "the lease of the previous worker is taken up");
+                    let ttl = ttl.min(memo.ttl);
+                    self.asked = *self.state.ttl.borrow();
+                    self.state.lease.send_replace(Some(Lease { id: memo.lease, ttl, renewed_at: sent }));
+                    return;
+                }
+                Ok(None) => return,
+                Err(_) => tokio::time::sleep(GRANT_RETRY_PAUSE).await,
+            }
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Children {
     postmaster: Option<Pid>,
     /// The postmaster is gone and `TreeGone` is still owed.
     tree_pending: bool,
+    /// The worker is gone; what it had started (a clone, a rewind) must not work on beside its successor's.
+    leftovers: bool,
     /// Events found by one look and not yet given out.
     found: Vec<ChildEvent>,
 }
@@ -51,7 +53,7 @@ impl Children {
                 }
             }
         })?;
-        Ok(Self { events, worker: None, postmaster: None, tree_pending: false, found: Vec::new() })
+        Ok(Self { events, worker: None, postmaster: None, tree_pending: false, leftovers: false, found: Vec::new() })
     }
 
     pub fn start_worker(&mut self, command: &WorkerCommand) -> io::Result<()> {
@@ -155,11 +157,20 @@ impl Children {
         while let Ok(Some((pid, status))) = process::wait(WaitOptions::NOHANG) {
             if self.worker.as_ref().is_some_and(|worker| worker.pid == pid) {
                 self.worker = None;
+                self.leftovers = true;
                 self.found.push(ChildEvent::WorkerExited(describe(status)));
             } else if self.postmaster == Some(pid) {
                 self.postmaster = None;
                 self.tree_pending = true;
                 self.found.push(ChildEvent::PostmasterExited(describe(status)));
+            }
+        }
+        if self.leftovers {
+            // Again with each of their ends, because a child's child comes to us only then.
+            let orphans = self.orphans();
+            self.leftovers = !orphans.is_empty();
+            for pid in orphans {
+                let _ = process::kill_process(pid, process::Signal::KILL);
             }
         }
         if self.tree_pending && self.postmaster.is_none() {
