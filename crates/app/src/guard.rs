@@ -81,6 +81,13 @@ impl GuardProcess {
                     return vec![GuardEvent::FromWorker(finish), GuardEvent::WorkerExited];
                 }
                 self.say(format!("the worker ended ({status})"));
+                if status == "exit code 0" {
+                    // It said so before it ended, but what it said may still be on its way.
+                    return vec![
+                        GuardEvent::FromWorker(ToGuard::Finish { leave_running: false }),
+                        GuardEvent::WorkerExited,
+                    ];
+                }
                 GuardEvent::WorkerExited
             }
             ChildEvent::PostmasterExited(status) => GuardEvent::PostmasterExited { status },

@@ -2,7 +2,7 @@
 //!
 //! Moments are microseconds on one clock that only goes forward, the same for all records that are compared.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 /// A write that the server confirmed.
@@ -10,6 +10,8 @@ use std::collections::HashSet;
 pub struct Acknowledged {
     /// Number of the attempt; never used twice in one record.
     pub number: u64,
+    /// When the write was sent.
+    pub sent_us: u64,
     /// When the confirmation arrived.
     pub at_us: u64,
     /// The server that confirmed, as `address:port`.
@@ -65,16 +67,27 @@ impl Record {
 
 /// Writes that the old primary confirmed after another one had confirmed its first since the fault. Must be zero.
 ///
-/// `records` are all writers that ran, whichever way they reached a server.
-pub fn split_brain_writes(records: &[&Record], old_primary: &str, fault_us: u64) -> usize {
-    let all = || records.iter().flat_map(|record| &record.acknowledged);
-    let first_of_new =
-        all().filter(|write| write.at_us > fault_us && write.node != old_primary).map(|write| write.at_us).min();
-    first_of_new.map_or(0, |first| all().filter(|write| write.node == old_primary && write.at_us > first).count())
+/// `records` are all writers that ran, whichever way they reached a server, each with the rows that are there in the
+/// end. A confirmation that was on its way when the fault came, and arrives late because its sender was frozen, is none
+/// if the new primary has the write: nobody can tell it from a slow network.
+pub fn split_brain_writes(records: &[(&Record, &HashSet<u64>)], old_primary: &str, fault_us: u64) -> usize {
+    let writes =
+        || records.iter().flat_map(|(record, rows)| record.acknowledged.iter().map(move |write| (write, rows)));
+    let first_of_new = writes()
+        .filter(|(write, _)| write.at_us > fault_us && write.node != old_primary)
+        .map(|(write, _)| write.at_us)
+        .min();
+    let on_its_way =
+        |write: &Acknowledged, rows: &HashSet<u64>| write.sent_us < fault_us && rows.contains(&write.number);
+    first_of_new.map_or(0, |first| {
+        writes()
+            .filter(|(write, rows)| write.node == old_primary && write.at_us > first && !on_its_way(write, rows))
+            .count()
+    })
 }
 
 /// One fault and what it cost.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     pub fault: String,
     /// Longest time without a confirmed write, milliseconds.
@@ -92,6 +105,8 @@ pub struct Outcome {
 pub struct Series {
     pub scenario: String,
     pub system: String,
+    /// Whether a write was confirmed only when a replica had it.
+    pub synchronous: bool,
     pub n: usize,
     pub gap_ms_min: f64,
     pub gap_ms_median: f64,
@@ -102,7 +117,7 @@ pub struct Series {
 
 impl Series {
     /// `None` without a single run.
-    pub fn summarize(scenario: &str, system: &str, outcomes: &[Outcome]) -> Option<Self> {
+    pub fn summarize(scenario: &str, system: &str, synchronous: bool, outcomes: &[Outcome]) -> Option<Self> {
         let mut gaps: Vec<f64> = outcomes.iter().map(|outcome| outcome.gap_ms).collect();
         gaps.sort_by(f64::total_cmp);
         let middle = gaps.len() / 2;
@@ -114,6 +129,7 @@ impl Series {
         Some(Self {
             scenario: scenario.to_owned(),
             system: system.to_owned(),
+            synchronous,
             n: gaps.len(),
             gap_ms_min: gaps[0],
             gap_ms_median: round_ms(median),
@@ -145,7 +161,7 @@ mod tests {
                 let (number, rest) = word.split_once('@').unwrap();
                 let (at, node) = rest.split_once(':').unwrap();
                 let at_us = at.parse::<u64>().unwrap() * 1000;
-                Acknowledged { number: number.parse().unwrap(), at_us, node: node.to_owned() }
+                Acknowledged { number: number.parse().unwrap(), sent_us: at_us - 1000, at_us, node: node.to_owned() }
             })
             .collect();
         Record { acknowledged, failed: Vec::new() }
@@ -180,12 +196,25 @@ mod tests {
             ("1@1:b 2@5:a 3@300:b", "1@6:a 2@11:a", 0),    // what b did before the fault does not count
         ] {
             let (proxied, direct) = (record(through_proxy), record(direct));
+            let none = HashSet::new();
             assert_eq!(
-                split_brain_writes(&[&proxied, &direct], "a", 10_000 / 2),
+                split_brain_writes(&[(&proxied, &none), (&direct, &none)], "a", 10_000 / 2),
                 count,
                 "{through_proxy} / {direct:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_confirmation_that_was_on_its_way_is_no_split_brain_if_the_new_primary_has_the_write() {
+        let mut direct = record("1@6:a 2@900:a");
+        let proxied = record("1@5:a 2@300:b");
+        let (has, has_not) = (HashSet::from([1, 2]), HashSet::from([1]));
+        let count = |direct: &Record, rows| split_brain_writes(&[(&proxied, &has), (direct, rows)], "a", 50_000);
+        assert_eq!(count(&direct, &has), 1, "it was sent after the fault");
+        direct.acknowledged[1].sent_us = 40_000;
+        assert_eq!(count(&direct, &has), 0);
+        assert_eq!(count(&direct, &has_not), 1, "it is lost");
     }
 
     #[test]
@@ -197,12 +226,13 @@ mod tests {
             acked_lost,
             split_brain_writes: 0,
         };
-        assert_eq!(Series::summarize("kill-host", "quorate", &[]), None);
+        assert_eq!(Series::summarize("kill-host", "quorate", false, &[]), None);
         let series =
-            Series::summarize("kill-host", "quorate", &[outcome(3.0, 0), outcome(1.0, 2), outcome(2.0, 1)]).unwrap();
+            Series::summarize("kill-host", "quorate", false, &[outcome(3.0, 0), outcome(1.0, 2), outcome(2.0, 1)])
+                .unwrap();
         assert_eq!((series.n, series.gap_ms_min, series.gap_ms_median, series.gap_ms_max), (3, 1.0, 2.0, 3.0));
         assert_eq!(series.acked_lost, 3);
-        let even = Series::summarize("kill-host", "quorate", &[outcome(2.0, 0), outcome(1.0, 0)]).unwrap();
+        let even = Series::summarize("kill-host", "quorate", false, &[outcome(2.0, 0), outcome(1.0, 0)]).unwrap();
         assert!((even.gap_ms_median - 1.5).abs() < f64::EPSILON);
     }
 }

@@ -5,6 +5,8 @@ mod bench;
 #[cfg(target_os = "linux")]
 mod demo;
 #[cfg(target_os = "linux")]
+mod incumbents;
+#[cfg(target_os = "linux")]
 mod options;
 
 #[cfg(target_os = "linux")]

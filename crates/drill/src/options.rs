@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::incumbents::{Incumbents, Profile};
 use crate::{bench, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -59,9 +60,36 @@ enum Bench {
             Scenario::FreezeWorker,
         ])]
         scenarios: Vec<Scenario>,
+        #[command(flatten)]
+        beside: Beside,
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
     },
+}
+
+/// What is measured beside ours.
+#[derive(Debug, Args)]
+struct Beside {
+    /// Also measure Patroni with etcd and HAProxy on this machine, by the same faults. Needs root.
+    #[arg(long, requires = "incumbent_driver")]
+    incumbents: bool,
+    /// Runs of each scenario for Patroni [default: as many as ours]
+    #[arg(long, value_name = "N", requires = "incumbents", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    incumbent_runs: Option<u32>,
+    /// Patroni's settings
+    #[arg(long, value_enum, default_value = "tuned")]
+    incumbent_profile: Profile,
+    /// The program that installs, starts, breaks and stops Patroni; ./dev says which.
+    #[arg(long, value_name = "FILE", hide = true)]
+    incumbent_driver: Option<PathBuf>,
+}
+
+impl Beside {
+    fn incumbents(self, runs: u32, synchronous: bool) -> Option<Incumbents> {
+        let driver = self.incumbent_driver.filter(|_| self.incumbents)?;
+        let runs = self.incumbent_runs.unwrap_or(runs);
+        Some(Incumbents { driver, runs, profile: self.incumbent_profile, synchronous })
+    }
 }
 
 /// Where and with what the members run.
@@ -144,10 +172,11 @@ async fn run(command: Command) -> Result<ExitCode> {
     };
     match command {
         Command::Demo { place, drill, output } => demo::run(place.cluster_options()?, drill, output, stop).await,
-        Command::Bench { what: Bench::Failover { place, n, scenarios, output } } => {
-            let options = place.cluster_options()?;
+        Command::Bench { what: Bench::Failover { place, n, scenarios, beside, output } } => {
+            let incumbents = beside.incumbents(n, place.sync);
+            let plan = bench::Plan { cluster: place.cluster_options()?, runs: n, scenarios, incumbents, output };
             tokio::select! {
-                done = bench::run(options, n, &scenarios, output) => done.map(|()| ExitCode::SUCCESS),
+                done = bench::run(plan) => done.map(|()| ExitCode::SUCCESS),
                 () = stop => Ok(ExitCode::from(EXIT_INTERRUPTED)),
             }
         }

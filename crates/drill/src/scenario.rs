@@ -173,7 +173,7 @@ pub async fn run(cluster: &mut Cluster, scenario: Scenario, say: &mut dyn FnMut(
         gap_ms: us_to_ms(record.gap_us(fault_us).context("no write was confirmed after the fault")?),
         errors: record.errors_after(fault_us),
         acked_lost: record.lost(&rows).len() + witnessed.lost(&witnessed_rows).len(),
-        split_brain_writes: split_brain_writes(&[&record, &witnessed], &old_node, fault_us),
+        split_brain_writes: split_brain_writes(&[(&record, &rows), (&witnessed, &witnessed_rows)], &old_node, fault_us),
     };
     let errors = last_errors(&record, fault_us);
     Ok(Report { outcome, old_leader: old, new_leader, acknowledged: record.acknowledged.len(), whole_again, errors })

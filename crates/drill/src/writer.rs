@@ -177,14 +177,14 @@ async fn write(config: Config, run: String, pace: Pace, clock: Clock, record: Ar
         };
         loop {
             number += 1;
-            let start = Instant::now();
+            let (start, sent_us) = (Instant::now(), clock.now_us());
             let attempt = timeout(pace.write_timeout, session.insert(&run, number)).await;
             match attempt {
                 Ok(Ok(_)) => {
                     let mut record = lock(&record);
                     if record.acknowledged.len() < REMEMBERED_MAX {
                         let node = session.node.clone();
-                        record.acknowledged.push(Acknowledged { number, at_us: clock.now_us(), node });
+                        record.acknowledged.push(Acknowledged { number, sent_us, at_us: clock.now_us(), node });
                     }
                 }
                 failed => {

@@ -84,7 +84,10 @@ fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
         DataDirectory::Invalid { why } if !draft.memory.needs_clone => {
             draft.because(Reason::DataDirectoryInvalid { why: why.clone() });
         }
-        _ if !leader_serves(draft) || bootstrapping => draft.because(Reason::LeaderNotReady { leader: leader.clone() }),
+        // Work that changes the data directory needs a leader that is seen now.
+        _ if !leader_serves(draft) || bootstrapping || !draft.view.dcs.connected => {
+            draft.because(Reason::LeaderNotReady { leader: leader.clone() })
+        }
         DataDirectory::Valid { timeline, was_primary, .. }
             if !draft.memory.needs_clone
                 && (*was_primary && is_twin(draft, *timeline) || Some(*timeline) > leader_timeline) =>
