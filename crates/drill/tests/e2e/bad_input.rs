@@ -137,7 +137,11 @@ fn a_mistake_in_the_configuration_is_named_with_file_line_and_key() {
     for (old, new, expected) in [
         ("  listen: 127", "  lisen: 127", "quorate.yml:6: postgresql.lisen: unknown key"),
         ("listen: 127.0.7.11:5432", "listen: 127.0.7.11:99999", "quorate.yml:6: postgresql.listen: "),
-        ("postgresql:\n", "proxy: {hold: -1}\npostgresql:\n", "quorate.yml:5: proxy.hold: -1 is out of range; expected 0 to 600"),
+        (
+            "postgresql:\n",
+            "proxy: {hold: -1}\npostgresql:\n",
+            "quorate.yml:5: proxy.hold: -1 is out of range; expected 0 to 600",
+        ),
         ("restapi: {", "restapi: [", "quorate.yml:4"),
         ("name: pg1\n", "", "name: "),
         (
@@ -158,7 +162,9 @@ fn a_mistake_in_the_configuration_is_named_with_file_line_and_key() {
 #[test]
 fn what_the_machine_does_not_allow_is_said_before_anything_starts() {
     let mut place = Place::alone("127.0.7.21");
-    for (port, key) in [(5432, "postgresql.listen"), (8008, "restapi.listen"), (2379, "store.listen"), (2380, "store.peer_port")] {
+    for (port, key) in
+        [(5432, "postgresql.listen"), (8008, "restapi.listen"), (2379, "store.listen"), (2380, "store.peer_port")]
+    {
         let _taken = TcpListener::bind(("127.0.7.21", port)).unwrap();
         place.refused_with_hint(&format!("{key}: cannot listen on 127.0.7.21:{port}"));
     }

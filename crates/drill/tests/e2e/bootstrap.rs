@@ -15,7 +15,9 @@ fn three_members_that_start_from_nothing_are_a_patroni_cluster() {
             assert_eq!(world.get(&leader, path).await.0, 200, "{path}");
         }
         for replica in &replicas {
-            for (path, status) in [("/primary", 503), ("/replica", 200), ("/async", 200), ("/sync", 503), ("/health", 200)] {
+            for (path, status) in
+                [("/primary", 503), ("/replica", 200), ("/async", 200), ("/sync", 503), ("/health", 200)]
+            {
                 assert_eq!(world.get(replica, path).await.0, status, "{replica}{path}");
             }
         }
@@ -24,10 +26,8 @@ fn three_members_that_start_from_nothing_are_a_patroni_cluster() {
         let end = world.ask(&leader, "select pg_current_wal_lsn()").await;
         for replica in &replicas {
             let replayed = format!("select pg_last_wal_replay_lsn() >= '{end}'");
-            eventually("the replica has replayed", async || {
-                (world.ask(replica, &replayed).await == "t").then_some(())
-            })
-            .await;
+            eventually("the replica has replayed", async || (world.ask(replica, &replayed).await == "t").then_some(()))
+                .await;
             assert_eq!(world.ask(replica, "select answer from t").await, "42");
         }
         // Each proxy leads to the leader, and for reading to a replica.

@@ -11,5 +11,6 @@ mod bad_input;
 mod bootstrap;
 mod faults;
 mod operations;
+mod rejoin;
 mod stock_tools;
 mod support;

@@ -107,7 +107,8 @@ async fn parameters_reach_postgresql(world: &mut World) {
         })
         .await;
     }
-    eventually("all of them wait for a restart", async || (pending_restarts(world) == ["*", "*", "*"]).then_some(())).await;
+    eventually("all of them wait for a restart", async || (pending_restarts(world) == ["*", "*", "*"]).then_some(()))
+        .await;
     let (_, status) = world.get("pg1", "/patroni").await;
     assert_eq!(status["pending_restart"], json!(true), "{status}");
     assert_eq!(status["pending_restart_reason"]["max_connections"]["new_value"], json!("120"), "{status}");
@@ -117,11 +118,11 @@ async fn parameters_reach_postgresql(world: &mut World) {
     for member in ["pg1", "pg2", "pg3"] {
         assert_eq!(world.ask(member, "show max_connections").await, "120");
     }
-    eventually("nobody waits for a restart", async || {
-        pending_restarts(world).iter().all(Value::is_null).then_some(())
-    })
-    .await;
-    assert!(world.quorate("pg1", &["restart", "demo", "--pending", "--force"]).ok().contains("No member needs a restart"));
+    eventually("nobody waits for a restart", async || pending_restarts(world).iter().all(Value::is_null).then_some(()))
+        .await;
+    assert!(
+        world.quorate("pg1", &["restart", "demo", "--pending", "--force"]).ok().contains("No member needs a restart")
+    );
 }
 
 async fn members_are_restarted(world: &mut World) {
@@ -178,7 +179,10 @@ async fn nothing_fails_over_in_pause(world: &mut World) {
 
 async fn a_strict_switchover_goes_to_the_synchronous_standby(world: &mut World) {
     world
-        .quorate("pg1", &["edit-config", "-s", "synchronous_mode=true", "-s", "synchronous_mode_strict=true", "--force"])
+        .quorate(
+            "pg1",
+            &["edit-config", "-s", "synchronous_mode=true", "-s", "synchronous_mode_strict=true", "--force"],
+        )
         .ok();
     let (leader, _) = world.roles().await;
     let standby = eventually("there is a synchronous standby", async || {

@@ -24,7 +24,10 @@ fn etcdctl_stores_and_finds(world: &World) {
     assert_eq!(world.etcdctl(&["put", "/t/b", "2"]).ok(), "OK\n");
     assert_eq!(world.etcdctl(&["get", "/t/a"]).ok(), "/t/a\n1\n");
     assert_eq!(world.etcdctl(&["put", "--prev-kv", "/t/a", "3"]).ok(), "OK\n/t/a\n1\n");
-    assert_eq!(world.etcdctl(&["get", "--prefix", "--order=DESCEND", "--sort-by=KEY", "/t/"]).ok(), "/t/b\n2\n/t/a\n3\n");
+    assert_eq!(
+        world.etcdctl(&["get", "--prefix", "--order=DESCEND", "--sort-by=KEY", "/t/"]).ok(),
+        "/t/b\n2\n/t/a\n3\n"
+    );
     assert_eq!(world.etcdctl(&["get", "--prefix", "--limit=1", "--print-value-only", "/t/"]).ok(), "3\n");
     let found: Value = serde_json::from_str(&world.etcdctl(&["get", "-w", "json", "/t/a"]).ok()).unwrap();
     let (kv, revision) = (&found["kvs"][0], found["header"]["revision"].as_i64().unwrap());

@@ -218,7 +218,8 @@ impl World {
     /// The status code and the body of a request to a member's REST API.
     pub async fn rest(&self, method: reqwest::Method, member: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        let mut request = client.request(method, format!("http://{}:{}{path}", self.named(member).address, ports::REST));
+        let mut request =
+            client.request(method, format!("http://{}:{}{path}", self.named(member).address, ports::REST));
         if let Some(body) = body {
             request = request.json(&body);
         }
