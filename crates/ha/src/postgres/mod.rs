@@ -20,7 +20,7 @@ mod synchronous;
 mod view;
 
 pub use decide::{Action, Arming, Decision, Job, decide};
-pub use election::{obstacles, switchover_obstacles};
+pub use election::{newest_timeline, obstacles, switchover_obstacles};
 pub use explain::{Explanation, explain};
 pub use leading::slot_name;
 pub use memory::Memory;
