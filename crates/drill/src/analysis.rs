@@ -70,6 +70,7 @@ impl Record {
 /// `records` are all writers that ran, whichever way they reached a server, each with the rows that are there in the
 /// end. A confirmation that was on its way when the fault came, and arrives late because its sender was frozen, is none
 /// if the new primary has the write: nobody can tell it from a slow network.
+#[allow(clippy::implicit_hasher, reason = "only ever used with the rows that `read_back` returns")]
 pub fn split_brain_writes(records: &[(&Record, &HashSet<u64>)], old_primary: &str, fault_us: u64) -> usize {
     let writes =
         || records.iter().flat_map(|(record, rows)| record.acknowledged.iter().map(move |write| (write, rows)));

@@ -4,6 +4,7 @@ use crate::etcd::Etcd;
 use crate::process::{Process, belonging_to};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::net::Ipv4Addr;
@@ -146,22 +147,22 @@ impl Member {
     /// SIGKILL to every process at once, as if the host had lost its power. Returns how many there were.
     pub fn kill(&mut self) -> Result<usize> {
         let deadline = Instant::now() + KILL_TIME_MAX;
-        let mut killed = 0;
+        let mut killed = BTreeSet::new();
         loop {
             // Again and again: a process may have forked between the look and the signal.
             let left = self.processes();
-            if left.is_empty() {
+            self.bury()?;
+            // The kernel reports a process as dead while the last of its threads still ends; only then it can be buried.
+            if left.is_empty() && self.guard.is_none() && self.etcd.as_ref().is_none_or(|etcd| etcd.pid().is_none()) {
                 break;
             }
-            killed += left.iter().filter(|process| process.signal(Signal::KILL)).count();
-            self.bury()?;
+            killed.extend(left.iter().filter(|process| process.signal(Signal::KILL)).map(|process| process.pid));
             if Instant::now() > deadline {
                 bail!("{} processes of {} do not die", left.len(), self.name);
             }
             std::thread::sleep(KILL_PAUSE);
         }
-        self.bury()?;
-        Ok(killed)
+        Ok(killed.len())
     }
 
     fn bury(&mut self) -> Result<()> {

@@ -134,9 +134,9 @@ async fn a_killed_server_costs_a_gap_and_an_error_and_no_confirmed_write() {
     assert!(record.acknowledged.windows(2).all(|pair| pair[0].number < pair[1].number));
 
     let rows = read_back(&config, "run").await.unwrap();
+    let other_rows = read_back(&config, "other run").await.unwrap();
     assert!(rows.len() >= record.acknowledged.len());
     assert_eq!(record.lost(&rows), [0; 0]);
-    assert_eq!(split_brain_writes(&[&record, &other], &node, fault_us), 0);
-    let other_rows = read_back(&config, "other run").await.unwrap();
+    assert_eq!(split_brain_writes(&[(&record, &rows), (&other, &other_rows)], &node, fault_us), 0);
     assert_eq!(other.lost(&other_rows), [0; 0], "each run is counted by itself");
 }

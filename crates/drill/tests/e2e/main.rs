@@ -10,7 +10,9 @@
 mod bad_input;
 mod bootstrap;
 mod faults;
+mod idle;
 mod operations;
+mod postgresql_18;
 mod rejoin;
 mod stock_tools;
 mod support;

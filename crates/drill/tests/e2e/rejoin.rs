@@ -46,7 +46,9 @@ async fn dies_with_a_write_of_its_own(world: &mut World, row: &str) -> String {
     }
     let senders = senders(world, &old);
     assert_eq!(senders.len(), 2, "{senders:?}");
-    senders.iter().for_each(|process| assert!(process.signal(Signal::STOP)));
+    for process in &senders {
+        assert!(process.signal(Signal::STOP));
+    }
     // Committed at once: replication is asynchronous.
     world.ask(&old, &format!("insert into t values ('only one has {row}')")).await;
     world.member_mut(&old).unwrap().kill().unwrap();
