@@ -498,6 +498,8 @@ mod tests {
         let mut guard = running(Some(Millis(1000)));
         guard.handle(Millis(1), GuardEvent::TreeGone);
         assert_eq!(guard.next_tick(), Some(Millis(1000)));
-        assert!(guard.handle(Millis(1000), GuardEvent::Tick).contains(&GuardEffect::SignalPostmaster(StopMode::Immediate)));
+        assert!(
+            guard.handle(Millis(1000), GuardEvent::Tick).contains(&GuardEffect::SignalPostmaster(StopMode::Immediate))
+        );
     }
 }

@@ -7,15 +7,27 @@ use types::{Lsn, MemberName, Millis, Revision, Timeline};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     // Nothing to do.
-    Leading { epoch: Revision },
-    Following { leader: MemberName },
+    Leading {
+        epoch: Revision,
+    },
+    Following {
+        leader: MemberName,
+    },
     NotReadyYet,
-    JobRunning { what: &'static str, since: Millis },
-    JobFailed { what: &'static str, why: String },
+    JobRunning {
+        what: &'static str,
+        since: Millis,
+    },
+    JobFailed {
+        what: &'static str,
+        why: String,
+    },
     Paused,
     Stopping,
     // The store.
-    StoreUnreachable { leading: bool },
+    StoreUnreachable {
+        leading: bool,
+    },
     NoLease,
     // Bootstrap.
     ClaimingInitialize,
@@ -23,39 +35,92 @@ pub enum Reason {
     NeverBootstraps,
     NothingToCloneFrom,
     AdoptingDataDirectory,
-    ForeignDataDirectory { ours: String, cluster: String },
-    DataDirectoryInvalid { why: String },
+    ForeignDataDirectory {
+        ours: String,
+        cluster: String,
+    },
+    DataDirectoryInvalid {
+        why: String,
+    },
     /// The dynamic configuration in the store cannot be read, and no earlier one is known.
-    ConfigUnreadable { why: String },
+    ConfigUnreadable {
+        why: String,
+    },
     // Elections.
-    NoLeaderSince { since: Millis },
-    AmBestCandidate { position: Lsn },
+    NoLeaderSince {
+        since: Millis,
+    },
+    AmBestCandidate {
+        position: Lsn,
+    },
     AmRequestedCandidate,
-    BetterCandidate { name: MemberName, position: Lsn, mine: Lsn },
-    WaitingForReport { name: MemberName },
-    WaitingForCandidate { name: MemberName },
+    BetterCandidate {
+        name: MemberName,
+        position: Lsn,
+        mine: Lsn,
+    },
+    WaitingForReport {
+        name: MemberName,
+    },
+    WaitingForCandidate {
+        name: MemberName,
+    },
     Obstacle(Obstacle),
     // Leading.
     Promoting,
     GuardNotArmed,
     RenewalWithheld(Withhold),
-    CrashRecovery { since: Millis },
-    StartTimeoutOver { after: Millis },
-    ReleasedForSwitchover { candidate: MemberName },
-    SwitchoverImpossible { candidate: Option<MemberName>, why: Vec<Obstacle> },
-    SwitchoverScheduled { at: String },
-    SwitchoverUnderway { candidate: MemberName },
-    SynchronousStandbyLost { name: MemberName },
-    SynchronousStandbyAdded { name: MemberName },
-    NoSynchronousStandby { strict: bool },
-    Unresponsive { since: Millis },
+    CrashRecovery {
+        since: Millis,
+    },
+    StartTimeoutOver {
+        after: Millis,
+    },
+    ReleasedForSwitchover {
+        candidate: MemberName,
+    },
+    SwitchoverImpossible {
+        candidate: Option<MemberName>,
+        why: Vec<Obstacle>,
+    },
+    SwitchoverScheduled {
+        at: String,
+    },
+    SwitchoverUnderway {
+        candidate: MemberName,
+    },
+    SynchronousStandbyLost {
+        name: MemberName,
+    },
+    SynchronousStandbyAdded {
+        name: MemberName,
+    },
+    NoSynchronousStandby {
+        strict: bool,
+    },
+    Unresponsive {
+        since: Millis,
+    },
     // Following.
-    AnotherLeads { leader: MemberName },
-    LeaderNotReady { leader: MemberName },
-    Cloning { from: MemberName },
-    Rejoining { leader: MemberName },
-    NotStreaming { since: Millis },
-    RetryLater { what: &'static str, at: Millis },
+    AnotherLeads {
+        leader: MemberName,
+    },
+    LeaderNotReady {
+        leader: MemberName,
+    },
+    Cloning {
+        from: MemberName,
+    },
+    Rejoining {
+        leader: MemberName,
+    },
+    NotStreaming {
+        since: Millis,
+    },
+    RetryLater {
+        what: &'static str,
+        at: Millis,
+    },
     RequestedRestart,
     RequestedReinitialize,
 }

@@ -217,7 +217,8 @@ impl Cycle {
     }
 
     fn next_wake(&self) -> Millis {
-        let decision = self.state.wake_at.unwrap_or(Millis::MAX).min(self.state.look_first_until.unwrap_or(Millis::MAX));
+        let decision =
+            self.state.wake_at.unwrap_or(Millis::MAX).min(self.state.look_first_until.unwrap_or(Millis::MAX));
         match self.state.writes {
             Writes::Settling { until, .. } => decision.min(until),
             Writes::Idle | Writes::UnderWay { .. } => decision,
@@ -277,11 +278,7 @@ impl Cycle {
             tags: self.member.tags.clone(),
             identity: self.identity.clone(),
             bootstrap_config: self.member.bootstrap.dcs.to_string(),
-            dcs: DcsView {
-                cluster,
-                connected: store.connected,
-                lease: *self.keeper.lease().borrow(),
-            },
+            dcs: DcsView { cluster, connected: store.connected, lease: *self.keeper.lease().borrow() },
             guard: GuardView {
                 answering: now.since(self.guard.answered_at()) <= GUARD_SILENCE_MAX,
                 armed: guard.armed,

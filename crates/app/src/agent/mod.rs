@@ -299,7 +299,9 @@ fn rest_settings(member: &MemberConfig) -> RestApiSettings {
 async fn refuse_namesake(member: &MemberConfig, mut view: watch::Receiver<Arc<dcs::DcsView>>) -> anyhow::Result<()> {
     let known = tokio::time::timeout(STORE_PATIENCE, view.wait_for(|view| view.generation > 0)).await;
     let Ok(Ok(view)) = known else { return Ok(()) };
-    let Some(url) = view.cluster.members.get(&member.name).map(|entry| entry.data.api_url.clone()) else { return Ok(()) };
+    let Some(url) = view.cluster.members.get(&member.name).map(|entry| entry.data.api_url.clone()) else {
+        return Ok(());
+    };
     drop(view);
     let asked = reqwest::Client::builder().no_proxy().timeout(NAMESAKE_PATIENCE).build()?.get(&url).send();
     // Any answer is one of somebody who is there.

@@ -27,9 +27,7 @@ pub enum Observation {
     /// By the postmaster of this pid.
     Answered(u32, Box<(SqlStatus, Running)>),
     /// The postmaster lives, but there was no answer.
-    Silent {
-        why: String,
-    },
+    Silent { why: String },
 }
 
 pub struct Observer {

@@ -1,9 +1,9 @@
 //! What a person gets wrong: one sentence, a hint, exit code 2, and nothing changed on disk.
 
-use super::support::{Done, PATIENCE, World, hand_to_postgres, options, postgres_command, program, run};
+use super::support::{Done, PATIENCE, World, address, hand_to_postgres, options, postgres_command, program, run};
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ struct Place {
 
 impl Place {
     /// A member `name` at `address`; `store` is the section that says where the cluster's state is.
-    fn new(name: &str, address: &str, store: &str) -> Self {
+    fn new(name: &str, address: Ipv4Addr, store: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         hand_to_postgres(directory.path());
@@ -39,7 +39,7 @@ impl Place {
         Self { directory, configuration }
     }
 
-    fn alone(address: &str) -> Self {
+    fn alone(address: Ipv4Addr) -> Self {
         Self::new("pg1", address, &format!("store: {{data_dir: DIRECTORY/store, members: {{pg1: {address}}}}}"))
     }
 
@@ -136,7 +136,7 @@ fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, u32, u32, i64, i64)> {
 fn a_mistake_in_the_configuration_is_named_with_file_line_and_key() {
     for (old, new, expected) in [
         ("  listen: 127", "  lisen: 127", "quorate.yml:6: postgresql.lisen: unknown key"),
-        ("listen: 127.0.7.11:5432", "listen: 127.0.7.11:99999", "quorate.yml:6: postgresql.listen: "),
+        (":5432", ":99999", "quorate.yml:6: postgresql.listen: "),
         (
             "postgresql:\n",
             "proxy: {hold: -1}\npostgresql:\n",
@@ -145,12 +145,12 @@ fn a_mistake_in_the_configuration_is_named_with_file_line_and_key() {
         ("restapi: {", "restapi: [", "quorate.yml:4"),
         ("name: pg1\n", "", "name: "),
         (
-            "members: {pg1: 127.0.7.11}",
-            "members: {pg1: 127.0.7.11, pg2: 127.0.7.12}",
+            "members: {pg1: ",
+            "members: {pg2: 127.9.9.9, pg1: ",
             "quorate.yml:3: store.members: 2 members vote; the number of voters must be odd (1, 3, 5)",
         ),
     ] {
-        let mut place = Place::alone("127.0.7.11");
+        let mut place = Place::alone(address(7, 11));
         place.change(old, new);
         let said = place.refused();
         assert!(said.contains(expected), "for {new}: {said}");
@@ -161,29 +161,30 @@ fn a_mistake_in_the_configuration_is_named_with_file_line_and_key() {
 
 #[test]
 fn what_the_machine_does_not_allow_is_said_before_anything_starts() {
-    let mut place = Place::alone("127.0.7.21");
+    let at = address(7, 21);
+    let mut place = Place::alone(at);
     for (port, key) in
         [(5432, "postgresql.listen"), (8008, "restapi.listen"), (2379, "store.listen"), (2380, "store.peer_port")]
     {
-        let _taken = TcpListener::bind(("127.0.7.21", port)).unwrap();
-        place.refused_with_hint(&format!("{key}: cannot listen on 127.0.7.21:{port}"));
+        let _taken = TcpListener::bind((at, port)).unwrap();
+        place.refused_with_hint(&format!("{key}: cannot listen on {at}:{port}"));
     }
-    place.change("listen: 127.0.7.21:5432", "listen: 192.0.2.1:5432");
+    place.change(&format!("listen: {at}:5432"), "listen: 192.0.2.1:5432");
     place.refused_with_hint("postgresql.listen: cannot listen on 192.0.2.1:5432");
 
-    let mut place = Place::alone("127.0.7.21");
+    let mut place = Place::alone(at);
     place.change("postgresql:\n", "postgresql:\n  bin_dir: /there/is/no/postgresql\n");
     place.refused_with_hint("/there/is/no/postgresql");
 }
 
 #[test]
 fn a_data_directory_that_is_not_ours_is_left_alone() {
-    let place = Place::alone("127.0.7.31");
+    let place = Place::alone(address(7, 31));
     fs::create_dir(place.data()).unwrap();
     fs::write(place.data().join("thesis.doc"), "years of work").unwrap();
     place.refused_with_hint("postgresql.data_dir");
 
-    let place = Place::alone("127.0.7.31");
+    let place = Place::alone(address(7, 31));
     place.initdb();
     fs::write(place.data().join("PG_VERSION"), "11\n").unwrap();
     place.refused_with_hint("11");
@@ -196,16 +197,18 @@ fn a_member_that_would_disturb_a_running_cluster_does_not_start() {
         options.members = 1;
         let mut world = World::starting(options);
         world.wait_whole(PATIENCE).await.unwrap();
-        let store = "etcd3: {host: '127.0.8.11:2379'}";
+        let first = world.named("pg1").address;
+        let store = format!("etcd3: {{host: '{first}:2379'}}");
+        let other = |name: &str| Place::new(name, address(8, 12), &store);
 
-        let place = Place::new("pg1", "127.0.8.12", store);
-        place.refused_with_hint("a member named pg1 is already running (http://127.0.8.11:8008/patroni)");
+        let place = other("pg1");
+        place.refused_with_hint(&format!("a member named pg1 is already running (http://{first}:8008/patroni)"));
 
-        let place = Place::new("pg2", "127.0.8.12", store);
+        let place = other("pg2");
         place.initdb();
         place.refused_with_hint("belongs to another cluster");
 
-        let mut place = Place::new("pg2", "127.0.8.12", store);
+        let mut place = other("pg2");
         let theirs = world.named("pg1").data_dir();
         place.change(&format!("data_dir: {}", place.data().display()), &format!("data_dir: {}", theirs.display()));
         place.refused_with_hint("PostgreSQL already runs in");

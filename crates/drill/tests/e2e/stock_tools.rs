@@ -121,7 +121,8 @@ fn etcdctl_asks_how_it_is(world: &World) {
     let health: Vec<Value> = serde_json::from_str(&world.etcdctl(&["endpoint", "health", "-w", "json"]).ok()).unwrap();
     assert!(health.len() == 3 && health.iter().all(|member| member["health"] == json!(true)), "{health:?}");
     let members = world.etcdctl(&["member", "list"]).ok();
-    assert!(members.lines().count() == 3 && members.contains("pg2, http://127.0.10.12:2380"), "{members}");
+    let second = format!("pg2, http://{}:2380", world.named("pg2").address);
+    assert!(members.lines().count() == 3 && members.contains(&second), "{members}");
 }
 
 async fn patronictl_shows_and_switches(world: &mut World) {

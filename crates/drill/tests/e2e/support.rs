@@ -98,11 +98,18 @@ fn print_tail(path: &Path) {
     }
 }
 
-/// The options of a cluster at 127.0.`range`.11 and following, in a directory named after `name`.
+/// An address for this test alone: `range` keeps the tests apart, the rest two runs of them on one machine.
+pub fn address(range: u8, host: u8) -> Ipv4Addr {
+    const RUNS: u32 = 250;
+    let run = 1 + (std::process::id() % RUNS) as u8;
+    Ipv4Addr::new(127, run, range, host)
+}
+
+/// The options of a cluster at addresses of that range, in a directory named after `name`.
 pub fn options(name: &str, range: u8) -> ClusterOptions {
     let directory = std::env::temp_dir().join(format!("quorate-e2e-{name}-{}", std::process::id()));
     let mut options = ClusterOptions::new(program("quorate"), directory);
-    options.first_address = Ipv4Addr::new(127, 0, range, 11);
+    options.first_address = address(range, 11);
     options
 }
 

@@ -60,8 +60,12 @@ fn stand_for_election(draft: &mut Draft<'_>) {
         Err(reason) => {
             draft.because(reason);
             if let Some(since) = draft.memory.leader_missing_since {
-                let steps =
-                    [election::REPORT_WAIT, election::CANDIDATE_WAIT, election::REPORT_WAIT + election::NEXT_BEST_WAIT, election::NEWER_HISTORY_WAIT];
+                let steps = [
+                    election::REPORT_WAIT,
+                    election::CANDIDATE_WAIT,
+                    election::REPORT_WAIT + election::NEXT_BEST_WAIT,
+                    election::NEWER_HISTORY_WAIT,
+                ];
                 for at in steps.map(|step| since + step).into_iter().filter(|at| *at > draft.view.now) {
                     draft.wake(at);
                 }

@@ -121,7 +121,9 @@ pub(super) fn release_again(draft: &mut Draft<'_>, fence: &Fence) {
     draft.because(Reason::NoLease);
     let end = match &draft.view.postgres.data {
         DataDirectory::Valid { clean: true, checkpoint, .. } => Some(*checkpoint),
-        DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown | DataDirectory::Invalid { .. } => None,
+        DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown | DataDirectory::Invalid { .. } => {
+            None
+        }
     };
     if draft.view.postgres.server.is_down() && !draft.job_runs() {
         release(draft, fence, end);

@@ -98,13 +98,8 @@ fn sync_written(decision: &Decision) -> Option<SyncState> {
 fn a_write_of_sync_that_may_arrive_late_is_overtaken_before_commits_stop_waiting() {
     let mut view = view(false, Some(NOW + Millis(500)));
     let listing = |names: &[&str]| SyncState::new(&"a".into(), names.iter().map(|name| (*name).into()).collect());
-    let standby = |name: &str| Standby {
-        name: name.into(),
-        streaming: true,
-        synchronous: true,
-        flush: Lsn(10),
-        replay: Lsn(10),
-    };
+    let standby =
+        |name: &str| Standby { name: name.into(), streaming: true, synchronous: true, flush: Lsn(10), replay: Lsn(10) };
     if let Some(cluster) = &mut view.dcs.cluster {
         let config = DynamicConfig {
             synchronous_mode: SynchronousMode::On,
@@ -155,9 +150,12 @@ fn a_store_that_lost_its_keys_is_filled_by_whoever_has_most() {
             MemberData { timeline: timeline.map(Timeline), xlog_location: Some(Lsn(end)), ..MemberData::default() };
         Member { data, revision: Revision(3), lease: Some(LeaseId(2)) }
     };
-    for (theirs, with_data, without) in
-        [(other(None, 0), true, true), (other(Some(1), 0), true, false), (other(Some(1), 9), false, false), (other(Some(2), 0), false, false)]
-    {
+    for (theirs, with_data, without) in [
+        (other(None, 0), true, true),
+        (other(Some(1), 0), true, false),
+        (other(Some(1), 9), false, false),
+        (other(Some(2), 0), false, false),
+    ] {
         if let Some(cluster) = &mut view.dcs.cluster {
             cluster.initialize = None;
             cluster.members.insert("b".into(), theirs.clone());

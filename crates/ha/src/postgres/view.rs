@@ -154,11 +154,17 @@ pub struct JobView {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobState {
-    Running { since: Millis },
+    Running {
+        since: Millis,
+    },
     Done,
-    Failed { why: String },
+    Failed {
+        why: String,
+    },
     /// It failed, and would however often it is tried.
-    Impossible { why: String },
+    Impossible {
+        why: String,
+    },
 }
 
 /// What an operator asked of this one member.
