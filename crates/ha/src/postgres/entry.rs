@@ -92,10 +92,11 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
     let armed = view.guard.armed.is_some_and(|until| until > view.now);
     let durable = claim && (draft.cluster.is_paused() || claim_is_durable(draft) && !armed);
     let bound_to = (!durable).then_some(lease.id);
-    if let Some(member) = present {
-        if member.lease == bound_to && !is_news(draft, &member.data, &mut data) {
-            return;
-        }
+    if let Some(member) = present
+        && member.lease == bound_to
+        && !is_news(draft, &member.data, &mut data)
+    {
+        return;
     }
     draft.memory.entry_written_at = view.now;
     draft.write(StoreWrite::PutMember {

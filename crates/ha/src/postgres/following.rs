@@ -86,7 +86,7 @@ fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
         }
         // Work that changes the data directory needs a leader that is seen now.
         _ if !leader_serves(draft) || bootstrapping || !draft.view.dcs.connected => {
-            draft.because(Reason::LeaderNotReady { leader: leader.clone() })
+            draft.because(Reason::LeaderNotReady { leader: leader.clone() });
         }
         DataDirectory::Valid { timeline, was_primary, .. }
             if !draft.memory.needs_clone

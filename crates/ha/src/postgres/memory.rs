@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use types::{Lsn, MemberName, Millis, Revision, Timeline};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // notes that do not depend on each other
 pub struct Memory {
     /// The leadership this member last saw.
     pub last_epoch: Revision,
