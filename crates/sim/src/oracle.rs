@@ -6,7 +6,8 @@
 //! 3. A primary lacks a write that was acknowledged in synchronous mode. (No exception.)
 //! 4. After healing there is no single leader, with everybody else streaming from it, in time: see `convergence`.
 //! 5. There is no primary, and a member that lives gives no reason.
-//! 6. The store gives one revision two meanings, goes back, or ends a lease before its time.
+//! 6. A member decides and decides, as if time were free.
+//! 7. The store gives one revision two meanings, goes back, or ends a lease before its time.
 
 use crate::clock::{MS, SECOND, Time};
 use crate::note;
@@ -19,6 +20,9 @@ use types::{LeaseId, Millis, Revision};
 
 /// Clocks differ by 200 ppm each, and times are rounded to milliseconds.
 const LEASE_TOLERANCE: Time = 6 * MS;
+
+/// In half a second. A busy moment has some dozens; a decision that wakes itself at once has hundreds.
+const DECISIONS_MAX: u32 = 250;
 
 #[derive(Default)]
 pub struct Oracle {
@@ -45,6 +49,8 @@ pub struct Oracle {
     pub healthy_since: Option<Time>,
     pub healed_at: Option<Time>,
     reasonless: BTreeMap<usize, Time>,
+    /// Since the last sample.
+    decisions: BTreeMap<usize, u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +85,10 @@ impl Oracle {
     pub fn renewed(&mut self, id: LeaseId, ttl: Millis, sent_at: Time) {
         let renewal = self.leases.entry(id).or_insert(Renewal { ttl, sent_at, expired_at: None });
         renewal.sent_at = renewal.sent_at.max(sent_at);
+    }
+
+    pub fn decided(&mut self, host: usize) {
+        *self.decisions.entry(host).or_default() += 1;
     }
 
     pub fn decided_without_reason(&mut self, host: usize, now: Time) {
@@ -218,7 +228,8 @@ impl World {
             sync.value.leader.as_ref() == Some(&self.hosts[host].name)
         });
         let promised = synchronous && (mine || waited);
-        if branch < newest && (promised || !self.is_excused(host)) {
+        // What standbys had confirmed before the stop may be answered after it; whether it is lost is looked at below.
+        if branch < newest && !self.is_excused(host) {
             return self.violation(format!("m{} acknowledged write {number} as an old primary (branch {branch}, the newest is {newest})", host + 1));
         }
         let oracle = &mut self.oracle;
@@ -259,6 +270,11 @@ impl World {
     /// Twice a second: reasons, and convergence after healing.
     pub(crate) fn sample(&mut self) {
         self.plan(SECOND / 2, crate::world::Happening::Sample);
+        for (host, count) in std::mem::take(&mut self.oracle.decisions) {
+            if count > DECISIONS_MAX {
+                self.violation(format!("m{} decides without a pause: {count} times in half a second", host + 1));
+            }
+        }
         let primary = self.hosts.iter().any(|host| host.postgres.phase() == Some(Phase::Primary));
         if !primary && let Some((host, _)) = self.oracle.reasonless.first_key_value() {
             let host = *host;

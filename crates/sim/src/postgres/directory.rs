@@ -31,6 +31,8 @@ pub struct Cluster {
     pub upstream: Option<usize>,
     pub synchronous_standby_names: String,
     pub slots: BTreeSet<String>,
+    /// There are history files up to this timeline, so that a promotion goes beyond it.
+    pub timelines_taken: u32,
 }
 
 impl Cluster {
@@ -49,6 +51,7 @@ impl Cluster {
             upstream: None,
             synchronous_standby_names: String::new(),
             slots: BTreeSet::new(),
+            timelines_taken: 1,
         }
     }
 }

@@ -52,6 +52,7 @@ impl World {
             upstream,
             shutdown_written: false,
             checkpointed_at: now,
+            checkpointer_busy_until: 0,
             trying: false,
         }));
         say!(self, host, "postgres: starts as a {}", if as_primary { "primary" } else { "standby" });
@@ -88,7 +89,7 @@ impl World {
     }
 
     /// `pg_promote()`. `false`: it is not a standby.
-    pub(crate) fn promote(&mut self, host: usize) -> bool {
+    pub(crate) fn promote(&mut self, host: usize, timelines_taken: u32) -> bool {
         let after = self.random.between(8 * MS, 150 * MS);
         let postgres = &mut self.hosts[host].postgres;
         let run = postgres.run;
@@ -97,6 +98,9 @@ impl World {
             return false;
         }
         server.phase = Phase::Promoting;
+        if let Some(cluster) = postgres.data.cluster_mut() {
+            cluster.timelines_taken = timelines_taken;
+        }
         say!(self, host, "postgres: promotion begins");
         self.stop_receiving(host);
         self.postgres_soon(host, run, after, PostgresEvent::Promoted);
@@ -112,12 +116,13 @@ impl World {
         if server.phase != Phase::Promoting || !server.postmaster {
             return;
         }
-        cluster.wal.fork(branch);
+        cluster.wal.fork(branch, cluster.timelines_taken);
         cluster.wal.extend_to(cluster.wal.end() + RECORD_BYTES);
         cluster.was_primary = true;
         cluster.standby = false;
         server.inserted = cluster.wal.end();
         server.as_primary = true;
+        server.checkpointer_busy_until = self.now + checkpoint;
         server.phase = Phase::Primary;
         let timeline = cluster.wal.timeline();
         say!(self, host, "postgres: promoted to timeline {timeline} (branch {branch})");

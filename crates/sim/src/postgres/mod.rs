@@ -64,6 +64,7 @@ pub struct Server {
     /// The shutdown checkpoint is written; the standbys are still to get it.
     pub shutdown_written: bool,
     pub checkpointed_at: Time,
+    pub checkpointer_busy_until: Time,
     /// A receiver's next try is on the agenda.
     pub trying: bool,
 }

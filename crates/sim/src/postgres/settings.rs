@@ -4,7 +4,7 @@
 //! commits wait at all is decided by the checkpointer's copy; whose confirmation counts, by each walsender's own.
 
 use super::{PostgresEvent, Server};
-use crate::clock::MS;
+use crate::clock::{MS, SECOND};
 use crate::say;
 use crate::world::World;
 
@@ -45,18 +45,29 @@ impl World {
     /// `ALTER SYSTEM` (or the file itself) and a reload.
     pub(crate) fn set_synchronous_standby_names(&mut self, host: usize, names: &str) {
         let postgres = &mut self.hosts[host].postgres;
-        if let Some(cluster) = postgres.data.cluster_mut() {
-            names.clone_into(&mut cluster.synchronous_standby_names);
-        }
+        let Some(cluster) = postgres.data.cluster_mut() else { return };
+        let changed = cluster.synchronous_standby_names != names;
+        names.clone_into(&mut cluster.synchronous_standby_names);
         let Some(server) = &postgres.server else { return };
+        if !changed && server.settings.shown == names {
+            return;
+        }
         let mut loaders: Vec<Loader> = server.senders.keys().map(|to| Loader::Sender(*to)).collect();
         loaders.extend([Loader::Session, Loader::Checkpointer]);
         let run = postgres.run;
         say!(self, host, "postgres: synchronous_standby_names = '{names}'");
+        let long = if changed && self.random.percent(10) { self.random.between(100 * MS, 3 * SECOND) } else { 0 };
+        let Some(server) = &mut self.hosts[host].postgres.server else { return };
+        server.checkpointer_busy_until = server.checkpointer_busy_until.max(self.now + long);
+        let busy_until = server.checkpointer_busy_until;
         for by in loaders {
             let after = match by {
                 Loader::Session => self.random.between(MS / 2, 4 * MS),
-                Loader::Checkpointer => self.random.between(MS / 2, 12 * MS),
+                // While it hurries through a checkpoint it does not look.
+                Loader::Checkpointer => {
+                    let busy = busy_until.saturating_sub(self.now);
+                    busy + self.random.between(MS / 2, 12 * MS)
+                }
                 Loader::Sender(_) => self.random.between(MS / 2, 20 * MS),
             };
             self.postgres_soon(host, run, after, PostgresEvent::SettingLoaded { by });

@@ -45,9 +45,9 @@ impl Wal {
         }
     }
 
-    /// A promotion: the next timeline begins where this one ends.
-    pub fn fork(&mut self, branch: u32) {
-        let (timeline, start) = (self.timeline() + 1, self.end());
+    /// A promotion: the next timeline that is not taken begins where this one ends.
+    pub fn fork(&mut self, branch: u32, taken: u32) {
+        let (timeline, start) = (self.timeline().max(taken) + 1, self.end());
         self.segments.push(Segment { branch, timeline, start, end: start });
     }
 
@@ -112,11 +112,11 @@ mod tests {
     fn histories_part_where_branches_differ_and_tools_see_only_timelines() {
         let mut old = Wal::new(1, 100);
         let mut new = old.clone();
-        old.fork(2);
+        old.fork(2, 1);
         old.extend_to(150);
         new.extend_to(120);
         assert_eq!((old.common(&new), new.common(&old)), (100, 100));
-        new.fork(3);
+        new.fork(3, 1);
         new.extend_to(400);
         assert_eq!(old.common(&new), 100);
         assert_eq!(old.apparent_common(&new), Some(100), "their second timelines began at different places");
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!((copy.end(), copy.timeline()), (110, 1));
         assert!(copy.is_prefix_of(&new) && !old.is_prefix_of(&new));
         let mut twin = Wal::new(1, 100);
-        twin.fork(9);
+        twin.fork(9, 0);
         twin.extend_to(170);
         assert_eq!(old.apparent_common(&twin), Some(u64::MAX), "the same timeline, begun at the same place");
         assert_eq!(old.common(&twin), 100);

@@ -7,7 +7,7 @@ use crate::worker::{Work, WorkerEvent};
 use crate::world::World;
 use ha::cluster::{Fence, MemberData, StoreWrite, SyncState, Tags};
 use ha::lease::GUARD_SILENCE_MAX;
-use ha::postgres::{Action, DcsView, Decision, GuardView, JobState, PostgresView, View, decide};
+use ha::postgres::{Action, DcsView, Decision, GuardView, JobState, PostgresView, Server, View, decide};
 
 impl World {
     /// Something happened that a decision may depend on.
@@ -62,7 +62,10 @@ impl World {
             },
             postgres: PostgresView {
                 data: worker.data.clone(),
-                server: worker.server.clone(),
+                server: match &worker.server {
+                    Server::Down if worker.postmaster => Server::Starting,
+                    server => server.clone(),
+                },
                 following: worker.following.clone(),
             },
             job: worker.job.clone(),
@@ -92,6 +95,7 @@ impl World {
             let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
             say!(self, host, "decides: {}", reasons.join("; "));
         }
+        self.oracle.decided(host);
         if decision.reasons.is_empty() {
             self.oracle.decided_without_reason(host, self.now);
         } else {

@@ -8,11 +8,9 @@ use crate::say;
 use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::guard::{FromGuard, StartCommand, StopMode, ToGuard};
-use ha::postgres::{Job, JobState, JobView, Server, names_at_start};
+use ha::postgres::{Job, JobState, JobView, Server, names_at_start, newest_timeline};
 use types::Millis;
 
-/// A guard that does not answer for this long is frozen.
-const START_LIMIT: Time = 10 * SECOND;
 /// `pg_ctl_timeout`: then an orderly stop becomes a kill.
 const STOP_LIMIT: Time = 60 * SECOND;
 const PROMOTION_POLL: Time = 4 * MS;
@@ -24,10 +22,9 @@ pub enum JobStep {
     Initdb,
     PostBootstrap,
     Prepared { standby: bool, upstream: Option<usize>, names: String, fence: Option<Millis> },
-    StartLimit,
     NothingToStop,
     StopLimit,
-    Promote { names: String },
+    Promote { names: String, timelines_taken: u32 },
     PromotionPoll { deadline: Time },
     Checkpoint,
     Clone { from: usize, run: u64, rest: u32 },
@@ -59,7 +56,7 @@ impl World {
             }
             Job::Promote => {
                 let names = names_at_start(&cluster, &cluster.config());
-                (self.random.between(2 * MS, 15 * MS), JobStep::Promote { names })
+                (self.random.between(2 * MS, 15 * MS), JobStep::Promote { names, timelines_taken: newest_timeline(&cluster).0 })
             }
             Job::Checkpoint => {
                 let slow = self.hosts[host].postgres.slow_disk;
@@ -122,14 +119,12 @@ impl World {
                     working_directory: String::new(),
                 };
                 self.tell_guard(host, ToGuard::Start { command, fence });
-                self.job_soon(host, START_LIMIT, JobStep::StartLimit);
             }
-            JobStep::StartLimit => self.job_ends(host, Err("the guard did not answer".to_owned())),
             JobStep::NothingToStop => self.job_ends(host, Ok(())),
             JobStep::StopLimit => {
                 self.tell_guard(host, ToGuard::Stop { mode: StopMode::Kill });
             }
-            JobStep::Promote { names } => self.promote_step(host, &names),
+            JobStep::Promote { names, timelines_taken } => self.promote_step(host, &names, timelines_taken),
             JobStep::PromotionPoll { deadline } => match self.hosts[host].postgres.phase() {
                 Some(Phase::Primary) => self.job_ends(host, Ok(())),
                 Some(_) if self.now < deadline => self.job_soon(host, PROMOTION_POLL, JobStep::PromotionPoll { deadline }),
@@ -155,9 +150,16 @@ impl World {
         }
     }
 
-    fn promote_step(&mut self, host: usize, names: &str) {
+    fn promote_step(&mut self, host: usize, names: &str, timelines_taken: u32) {
         self.set_synchronous_standby_names(host, names);
-        if self.hosts[host].postgres.frozen > 0 || !self.promote(host) {
+        let now = self.hosts[host].clock.read(self.now);
+        let Some(worker) = &self.hosts[host].worker else { return };
+        let paused = worker.cluster.as_ref().is_some_and(ha::cluster::Cluster::is_paused);
+        // Without a fence that stands nothing would end this primary.
+        if !paused && worker.armed.is_none_or(|until| until <= now) {
+            return self.job_ends(host, Err("the fence has fallen before the promotion".to_owned()));
+        }
+        if self.hosts[host].postgres.frozen > 0 || !self.promote(host, timelines_taken) {
             return self.job_ends(host, Err("it is not a standby".to_owned()));
         }
         let deadline = self.now + PROMOTION_LIMIT;
@@ -238,6 +240,7 @@ impl World {
     }
 
     fn job_ends(&mut self, host: usize, result: Result<(), String>) {
+        let postgres = self.hosts[host].postgres.run;
         let Some(worker) = &mut self.hosts[host].worker else { return };
         let Some(JobView { job, .. }) = worker.job.take() else { return };
         say!(self, host, "{}: {result:?}", job.kind());
@@ -258,6 +261,7 @@ impl World {
             running.write = running.receive.max(running.replay).unwrap_or_default();
             running.timeline.0 += 1;
             running.standbys.clear();
+            worker.promoted = Some(postgres);
         }
         let state = match result {
             Ok(()) => JobState::Done,

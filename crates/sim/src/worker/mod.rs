@@ -23,7 +23,7 @@ use ha::lease::Lease;
 use ha::postgres::{Arming, DataDirectory, JobView, Memory, Request, Running, Server};
 use ha::reason::Reason;
 pub use jobs::JobStep;
-pub use observer::Work;
+pub use observer::{NamesInForce, Work};
 use std::collections::{BTreeMap, VecDeque};
 use store::Event;
 use types::{MemberName, Millis, Revision};
@@ -69,6 +69,9 @@ pub struct Worker {
     // The observer.
     pub postmaster: bool,
     pub silences: u32,
+    pub names: NamesInForce,
+    /// The PostgreSQL of this run has left recovery.
+    pub promoted: Option<u64>,
     pub probing: bool,
     pub probe_wanted: bool,
     /// The next question is on the agenda for then.
@@ -143,6 +146,8 @@ impl Worker {
             decided: false,
             postmaster: false,
             silences: 0,
+            names: NamesInForce::default(),
+            promoted: None,
             probing: false,
             probe_wanted: false,
             probe_at: None,

@@ -17,6 +17,46 @@ const TIMEOUT: Time = SECOND;
 /// So many in a row make a running PostgreSQL an unresponsive one.
 const SILENCES_MAX: u32 = 2;
 
+/// Whom commits wait for, as the real observer finds out: a setting is in force when the checkpointer, which tells the
+/// others whether to wait at all, has been idle for several looks since it was shown.
+#[derive(Debug, Default)]
+pub struct NamesInForce {
+    from_the_start: bool,
+    in_force: String,
+    changing: Option<(String, u32)>,
+}
+
+/// Before a setting that is not in force yet.
+const NOT_IN_FORCE: &str = "? ";
+const NAMES_LOOK_PAUSE: Time = 30 * MS;
+const IDLE_LOOKS: u32 = 3;
+
+impl NamesInForce {
+    fn look(&mut self, running: &mut Running, idle: bool) {
+        let shown = running.synchronous_standby_names.clone();
+        let from_the_start = std::mem::take(&mut self.from_the_start);
+        if running.in_recovery {
+            *self = Self::default();
+            return;
+        }
+        if from_the_start || shown.is_empty() {
+            self.in_force.clone_from(&shown);
+        }
+        if shown == self.in_force {
+            self.changing = None;
+            return;
+        }
+        let before = self.changing.take().filter(|(name, _)| *name == shown).map_or(0, |(_, looks)| looks);
+        let looks = if idle { before + 1 } else { 0 };
+        if looks >= IDLE_LOOKS {
+            self.in_force = shown;
+            return;
+        }
+        self.changing = Some((shown, looks));
+        running.synchronous_standby_names.insert_str(0, NOT_IN_FORCE);
+    }
+}
+
 /// Changes of PostgreSQL's configuration on their way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -107,6 +147,8 @@ impl World {
     pub(crate) fn probed(&mut self, host: usize, running: Option<Box<Running>>, postgres: u64) {
         let now = self.hosts[host].clock.read(self.now);
         let present = self.hosts[host].postgres.run;
+        let server = self.hosts[host].postgres.server.as_ref();
+        let idle = server.is_some_and(|server| server.checkpointer_busy_until <= self.now);
         let Some(worker) = &mut self.hosts[host].worker else { return };
         worker.probing = false;
         let wanted = std::mem::take(&mut worker.probe_wanted);
@@ -114,7 +156,9 @@ impl World {
             return;
         }
         let starting = matches!(worker.server, Server::Starting | Server::Unknown);
-        let pause = if wanted {
+        let pause = if worker.names.changing.is_some() {
+            NAMES_LOOK_PAUSE
+        } else if wanted {
             INTERVAL_MIN
         } else if starting && running.is_none() {
             INTERVAL_STARTING
@@ -123,12 +167,15 @@ impl World {
         };
         let mut news = false;
         match running {
-            Some(running) if postgres == present => {
+            // Of a server that is gone; or from before its promotion, which no server takes back.
+            Some(running) if postgres != present || running.in_recovery && worker.promoted == Some(postgres) => {}
+            Some(mut running) => {
                 worker.silences = 0;
+                worker.promoted = (!running.in_recovery).then_some(postgres);
+                worker.names.look(&mut running, idle);
                 worker.server = Server::Running(running);
                 news = true;
             }
-            Some(_) => {}
             None => {
                 worker.silences += 1;
                 if let Server::Running(last) = &worker.server
@@ -180,6 +227,7 @@ impl World {
                 worker.postmaster = true;
                 worker.server = Server::Starting;
                 worker.silences = 0;
+                worker.names = NamesInForce { from_the_start: true, ..NamesInForce::default() };
                 self.job_hears(host, &message);
                 self.probe_soon(host);
             }
