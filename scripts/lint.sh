@@ -30,7 +30,7 @@ ring_1_is_pure() {
   local crate dependency tree except
   for crate in $RING_1; do
     except=()
-    [ "$crate" != store ] || except=(--prune $EXCEPTION_OF_STORE)
+    [ "$crate" != store ] || except=(--prune "$EXCEPTION_OF_STORE")
     tree=$(in_root cargo tree --quiet --edges normal --package "$crate" --prefix none "${except[@]}") ||
       die "cargo tree fails for '$crate'"
     for dependency in $BANNED_IN_RING_1; do

@@ -110,7 +110,7 @@ apt() {
 no_service_starts() {
   local guard=/usr/sbin/policy-rc.d
   [ -e $guard ] && return 0
-  temporary+=($guard)
+  temporary+=("$guard")
   printf '#!/bin/sh\nexit 101\n' | as_root tee $guard >/dev/null
   as_root chmod 755 $guard
 }
@@ -120,7 +120,7 @@ no_default_cluster() {
   local directory=/etc/postgresql-common/createcluster.d
   local file=$directory/quorate-dev.conf
   [ -e $file ] && return 0
-  temporary+=($file)
+  temporary+=("$file")
   as_root mkdir -p $directory
   echo 'create_main_cluster = false' | as_root tee $file >/dev/null
 }

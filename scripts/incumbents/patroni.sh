@@ -18,8 +18,10 @@ set -euo pipefail
 ROOT=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
 SOURCE=${QUORATE_INCUMBENTS:-$(dirname "$ROOT")/shared/incumbents}
 export PEER_ROOT=${PEER_ROOT:-/var/tmp/incumbents}
-# A cluster of its own, in a network namespace of its own: nothing else on this machine is touched by `down`.
-export PEER_INST=quorate-bench PEER_NETNS=peer-quorate-bench
+# A cluster of its own, in a network namespace of its own: nothing else on this machine is touched by `down`, not even
+# another measurement. quorate-drill appends its process id, by which it is seen later that nobody is there any more.
+export PEER_INST=${PEER_INST:-quorate-bench}
+export PEER_NETNS=peer-$PEER_INST
 COPY=$PEER_ROOT/scripts
 # The services of the packages that setup.sh installs.
 SERVICES='etcd haproxy redis-server redis-sentinel vip-manager'
@@ -72,7 +74,13 @@ is_service() { [ -e "/lib/systemd/system/$1.service" ]; }
 
 version() { "$PEER_ROOT/venv/bin/patroni" --version; }
 
-up() { "$COPY/pgcluster.sh" up; } >&2 </dev/null
+up() {
+  local left
+  for left in "$PEER_ROOT"/inst/quorate-bench-*; do
+    [ ! -d "$left" ] || kill -0 "${left##*-}" 2>/dev/null || PEER_INST=${left##*/} "${BASH_SOURCE[0]}" down
+  done
+  "$COPY/pgcluster.sh" up
+} >&2 </dev/null
 
 measure() {
   "$COPY/bench_pg.py" "$1" "$2" </dev/null | while IFS= read -r line; do
