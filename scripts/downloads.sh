@@ -11,9 +11,25 @@ readonly PATRONI='patroni[etcd3]==4.1.5 psycopg2-binary'
 fetch_for_tests() {
   local directory
   directory=$(target_directory)/downloads
+  # Root runs PostgreSQL as another user, who cannot walk into a checkout in root's home.
+  if [ "$EUID" -eq 0 ] && [ ! -e "$directory" ] && ! everybody_can_enter "$(dirname "$directory")"; then
+    mkdir -p /var/cache/quorate-dev "$(dirname "$directory")"
+    ln -s /var/cache/quorate-dev "$directory"
+  fi
   mkdir -p "$directory"
   fetch_once "$directory/postgresql-18" postgresql_18
   fetch_once "$directory/patroni" patroni
+}
+
+everybody_can_enter() {
+  local path=$1
+  while [ "$path" != / ]; do
+    case $(stat --format %A "$path" 2>/dev/null) in
+      *[xt] | '') ;;
+      *) return 1 ;;
+    esac
+    path=$(dirname "$path")
+  done
 }
 
 # fetch_once DESTINATION FUNCTION: the function fills a directory, which appears under its name only when complete.

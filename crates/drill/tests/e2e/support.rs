@@ -50,12 +50,12 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// What `./dev` fetches for tests, beside cargo's output.
+/// What `./dev` fetches for tests, beside cargo's output. Without links: they may lie where PostgreSQL's user cannot walk.
 pub fn download(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.ancestors().nth(3).unwrap().join("downloads").join(name);
     assert!(path.is_dir(), "{} is missing: `./dev setup` and `./dev test` fetch it", path.display());
-    path
+    path.canonicalize().unwrap()
 }
 
 /// A cluster of a test.
