@@ -50,7 +50,15 @@ pub struct Planned {
     pub at: Time,
     pub fault: Fault,
     pub lasts: Time,
+    /// At whoever leads then; otherwise at anybody.
     pub at_leader: bool,
+}
+
+impl Planned {
+    /// At the leader; times in milliseconds.
+    pub fn at_leader(at: Time, fault: Fault, lasts: Time) -> Self {
+        Self { at: at * MS, fault, lasts: lasts * MS, at_leader: true }
+    }
 }
 
 /// How a fault ends.
@@ -80,6 +88,10 @@ pub struct Faults {
 
 impl Faults {
     pub fn drawn(setup: &Setup) -> Self {
+        if let Some(planned) = setup.script.clone() {
+            let ends_at = planned.iter().map(|planned| planned.at + planned.lasts).max().unwrap_or(CALM) + SECOND;
+            return Self { planned, ends_at, ..Self::default() };
+        }
         let mut random = Random::new(setup.seed.wrapping_mul(0x9E37_79B9) ^ 0xFA17);
         let mut at = CALM;
         let mut planned = Vec::new();

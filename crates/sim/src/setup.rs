@@ -1,5 +1,6 @@
 //! What a run is made from: the seed, and what somebody wants otherwise.
 
+use crate::faults::Planned;
 use crate::mutant::Mutant;
 use crate::random::Random;
 
@@ -11,6 +12,8 @@ pub struct Setup {
     pub trace: bool,
     /// JSON, as a new cluster gets it.
     pub bootstrap_config: String,
+    /// These faults, and no others; `None`: as the seed draws them.
+    pub script: Option<Vec<Planned>>,
 }
 
 impl Setup {
@@ -27,7 +30,7 @@ impl Setup {
         let bootstrap_config = format!(
             r#"{{"ttl":{ttl},"loop_wait":{loop_wait},"primary_start_timeout":{start_timeout},"synchronous_mode":{synchronous},"synchronous_mode_strict":{strict},"synchronous_node_count":{count}}}"#
         );
-        Self { seed, members, mutant: None, trace: false, bootstrap_config }
+        Self { seed, members, mutant: None, trace: false, bootstrap_config, script: None }
     }
 
     /// The command that runs this again.

@@ -1,0 +1,45 @@
+//! The oracle sees what it should: every rule broken on purpose is noticed, and for the right reason.
+
+use sim::mutant::Mutant;
+use sim::run::first_failure;
+
+/// `within`: several times the number of seeds it takes at present, because every change draws other worlds.
+fn check(mutant: Mutant, within: u64, expected: &[&str]) {
+    let failure = first_failure(0..within, Some(mutant));
+    let violation = failure.and_then(|failure| failure.violation).unwrap_or_default();
+    let seen = expected.iter().any(|words| violation.contains(words));
+    assert!(seen, "{}: within {within} seeds the oracle said '{violation}'", mutant.name());
+}
+
+const TWO_PRIMARIES: [&str; 2] = ["could still acknowledge", "as an old primary"];
+const LOST: &str = "synchronous mode";
+
+#[test]
+fn a_fence_that_never_falls_is_noticed() {
+    check(Mutant::SkipFence, 100, &TWO_PRIMARIES);
+}
+
+#[test]
+fn a_lease_that_is_renewed_blindly_is_noticed() {
+    check(Mutant::RenewBlindly, 800, &TWO_PRIMARIES);
+}
+
+#[test]
+fn a_leader_key_that_is_taken_on_a_stale_view_is_noticed() {
+    check(Mutant::StaleView, 1500, &[TWO_PRIMARIES[0], TWO_PRIMARIES[1], LOST]);
+}
+
+#[test]
+fn a_forgotten_fsync_is_noticed() {
+    check(Mutant::ForgetFsync, 800, &["two meanings", "cannot start", "went back"]);
+}
+
+#[test]
+fn a_standby_listed_too_early_is_noticed() {
+    check(Mutant::SyncTooEarly, 400, &[LOST]);
+}
+
+#[test]
+fn a_claim_that_is_not_seen_is_noticed() {
+    check(Mutant::DropClaim, 300, &TWO_PRIMARIES);
+}

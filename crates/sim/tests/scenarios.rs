@@ -1,0 +1,163 @@
+//! What the simulator found once, written down: each scenario broke a promise before it was mended.
+
+use sim::faults::{Fault, Planned};
+use sim::network::Plane;
+use sim::operator::Order;
+use sim::run::run;
+use sim::setup::Setup;
+
+/// Several worlds, because what happens in a scenario still depends on delays.
+const WORLDS: u64 = 12;
+
+const ASYNCHRONOUS: &str = r#"{"ttl":1.5,"loop_wait":2,"primary_start_timeout":300}"#;
+const IMPATIENT: &str = r#"{"ttl":1.5,"loop_wait":2,"primary_start_timeout":0}"#;
+const SYNCHRONOUS: &str = r#"{"ttl":1.5,"loop_wait":2,"synchronous_mode":true}"#;
+
+fn check(config: &str, script: &[Planned]) {
+    for seed in 0..WORLDS {
+        let setup = Setup {
+            members: 3,
+            bootstrap_config: config.to_owned(),
+            script: Some(script.to_vec()),
+            ..Setup::new(seed)
+        };
+        let outcome = run(setup.clone());
+        if let Some(violation) = outcome.violation {
+            let trace = run(Setup { trace: true, ..setup }).trace.join("\n");
+            panic!("{trace}\nworld {seed}: {violation}");
+        }
+    }
+}
+
+fn isolate(plane: Option<Plane>) -> Fault {
+    Fault::Isolate { plane, inward: true, outward: true }
+}
+
+#[test]
+fn a_member_of_the_store_that_was_up_first_ends_no_lease_when_it_comes_to_lead() {
+    // Members start up to half a second apart, and each counted the store's time from its own start.
+    check(ASYNCHRONOUS, &[Planned::at_leader(10_000, Fault::PowerOffLeaders, 4_000)]);
+}
+
+#[test]
+fn a_restart_that_was_asked_for_is_not_taken_for_a_crash() {
+    check(IMPATIENT, &[Planned::at_leader(9_000, Fault::Order(Order::Restart), 0)]);
+}
+
+#[test]
+fn an_interrupted_rewind_ends_in_a_clone() {
+    check(
+        ASYNCHRONOUS,
+        &[
+            Planned::at_leader(9_000, isolate(None), 6_000),
+            Planned::at_leader(15_300, Fault::PowerOff, 2_000),
+            Planned::at_leader(15_400, Fault::KillWorker, 0),
+        ],
+    );
+}
+
+#[test]
+fn a_machine_that_was_stopped_with_its_clock_does_not_take_the_key_up_again() {
+    check(
+        IMPATIENT,
+        &[
+            Planned::at_leader(9_000, Fault::FreezeHost { clock_too: true }, 8_000),
+            // The second leader gives its place up just before the first comes back.
+            Planned::at_leader(16_900, Fault::KillPostmaster, 0),
+        ],
+    );
+}
+
+#[test]
+fn a_primary_left_alone_in_the_pause_is_not_replaced_when_the_pause_ends() {
+    check(
+        ASYNCHRONOUS,
+        &[
+            Planned::at_leader(9_000, Fault::Order(Order::Pause), 5_000),
+            Planned::at_leader(12_000, Fault::FreezeWorker, 6_000),
+        ],
+    );
+    check(
+        SYNCHRONOUS,
+        &[
+            Planned::at_leader(9_000, Fault::Order(Order::Pause), 5_000),
+            Planned::at_leader(11_000, isolate(None), 6_000),
+        ],
+    );
+}
+
+#[test]
+fn a_release_whose_outcome_is_not_known_is_not_taken_back() {
+    check(
+        IMPATIENT,
+        &[
+            Planned::at_leader(9_000, isolate(Some(Plane::Store)), 2_500),
+            Planned::at_leader(9_050, Fault::LoseMessages { percent: 40 }, 3_000),
+            Planned::at_leader(9_100, Fault::KillPostmaster, 0),
+        ],
+    );
+}
+
+#[test]
+fn the_key_is_taken_again_when_somebody_deletes_it() {
+    check(ASYNCHRONOUS, &[Planned::at_leader(9_000, Fault::Order(Order::DeleteLeaderKey), 0)]);
+    check(
+        ASYNCHRONOUS,
+        &[
+            Planned::at_leader(9_000, Fault::FreezeWorker, 4_000),
+            Planned::at_leader(9_100, Fault::Order(Order::DeleteLeaderKey), 0),
+        ],
+    );
+}
+
+#[test]
+fn two_leaders_that_begin_the_same_timeline_leave_one_history() {
+    check(
+        ASYNCHRONOUS,
+        &[
+            Planned::at_leader(9_000, Fault::PowerOff, 7_000),
+            Planned::at_leader(10_900, Fault::PowerOff, 6_000),
+            Planned::at_leader(15_000, Fault::PowerOff, 4_000),
+        ],
+    );
+}
+
+#[test]
+fn a_standby_that_nothing_reaches_is_not_listed_as_synchronous() {
+    check(
+        SYNCHRONOUS,
+        &[
+            Planned::at_leader(9_000, Fault::Order(Order::Synchronous { on: false, strict: false }), 0),
+            Planned::at_leader(11_000, isolate(Some(Plane::Replication)), 8_000),
+            Planned::at_leader(11_500, Fault::Order(Order::Synchronous { on: true, strict: false }), 0),
+            Planned::at_leader(13_500, Fault::PowerOff, 5_000),
+        ],
+    );
+}
+
+#[test]
+fn a_replication_network_that_fails_for_a_while_costs_no_data_directory() {
+    check(SYNCHRONOUS, &[Planned::at_leader(9_000, isolate(Some(Plane::Replication)), 25_000)]);
+}
+
+#[test]
+fn worker_and_guard_that_stop_one_after_the_other_leave_no_primary_behind() {
+    check(ASYNCHRONOUS, &[Planned::at_leader(9_000, Fault::FreezeBoth { apart: 5_000_000 }, 6_000)]);
+    check(
+        ASYNCHRONOUS,
+        &[Planned::at_leader(9_000, Fault::FreezeGuard, 9_000), Planned::at_leader(13_500, Fault::KillWorker, 0)],
+    );
+}
+
+#[test]
+fn a_switchover_reaches_its_candidate_while_processes_die() {
+    for fault in [Fault::KillWorker, Fault::KillGuard, Fault::KillPostmaster, Fault::FreezeWorker] {
+        check(
+            SYNCHRONOUS,
+            &[
+                Planned::at_leader(9_000, Fault::Order(Order::Switchover { named: false }), 0),
+                Planned::at_leader(9_060, fault, 1_500),
+            ],
+        );
+    }
+}
