@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use drill::analysis::{Outcome, Series};
 use drill::scenario::Scenario;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -22,7 +23,7 @@ const ONE_RUN_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 const STOP_TIME_MAX: Duration = Duration::from_secs(10);
 const STOP_POLL_PAUSE: Duration = Duration::from_millis(20);
 /// From nothing to three healthy members, and away again.
-const UP_AND_DOWN_SECONDS: u64 = 40;
+const UP_AND_DOWN_SECONDS: u64 = 20;
 
 /// Patroni's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -158,10 +159,16 @@ impl Incumbents {
         Ok(outcomes)
     }
 
+    /// Two measurements at a time disturb each other's numbers, but must not stop each other's clusters.
+    fn instance(&self) -> String {
+        format!("quorate-bench-{}", std::process::id())
+    }
+
     fn command(&self, setting: Setting, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(&self.driver);
         command
             .args(arguments)
+            .env("PEER_INST", self.instance())
             .env("PROFILE", setting.name())
             .env("SYNC", if self.synchronous { "on" } else { "off" })
             .stdin(Stdio::null());
@@ -234,10 +241,14 @@ struct Up<'a> {
 
 impl Drop for Up<'_> {
     fn drop(&mut self) {
-        eprintln!("stopping Patroni, etcd and HAProxy");
-        let stopped = self.incumbents.command(self.setting, &["down"]).status();
+        // What reads our messages may have ended by the same Ctrl-C, as `tee` does: nothing here may depend on it.
+        let say = |text: &str| drop(writeln!(std::io::stderr(), "{text}"));
+        say("stopping Patroni, etcd and HAProxy");
+        let mut down = self.incumbents.command(self.setting, &["down"]);
+        let stopped = down.stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !stopped.is_ok_and(|status| status.success()) {
-            eprintln!("cannot stop them\nhint: {} down", self.incumbents.driver.display());
+            let driver = self.incumbents.driver.display();
+            say(&format!("cannot stop them\nhint: PEER_INST={} {driver} down", self.incumbents.instance()));
         }
     }
 }

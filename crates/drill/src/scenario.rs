@@ -119,6 +119,19 @@ pub struct Report {
     pub errors: Vec<String>,
 }
 
+/// The fault was not tried: by the time the writers had warmed up, another member led. It happens when the machine stalls
+/// for longer than the lease lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaderMoved;
+
+impl fmt::Display for LeaderMoved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the leader moved before the fault")
+    }
+}
+
+impl std::error::Error for LeaderMoved {}
+
 /// Runs one scenario. `say` is told each step.
 pub async fn run(cluster: &mut Cluster, scenario: Scenario, say: &mut dyn FnMut(&str)) -> Result<Report> {
     let view = cluster.wait_whole(RECOVERY_TIME_MAX).await?;
@@ -139,8 +152,11 @@ pub async fn run(cluster: &mut Cluster, scenario: Scenario, say: &mut dyn FnMut(
     sleep(BEFORE_FAULT + Duration::from_millis(fastrand::u64(..RANDOM_PHASE_MS))).await;
 
     say(&format!("writing through the proxy of {other}; now {scenario} of the leader {old}"));
+    let old_node = format!("{}:{}", cluster.member(&old)?.address, ports::POSTGRES);
+    if writer.last().is_none_or(|write| write.node != old_node) {
+        return Err(LeaderMoved.into());
+    }
     let fault_us = inject(cluster, scenario, &old, clock).await?;
-    let old_node = writer.last().map(|write| write.node).unwrap_or_default();
     let recovered = wait_for_steady_writes(&writer, clock, fault_us, scenario, &old_node).await;
     if recovered.is_ok() {
         say("writes go on");

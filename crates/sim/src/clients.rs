@@ -14,7 +14,9 @@ const PAUSE_MAX: Time = 70 * MS;
 pub enum ClientEvent {
     /// Through the proxy of any member.
     Writer,
-    Stubborn { host: usize },
+    Stubborn {
+        host: usize,
+    },
 }
 
 impl World {

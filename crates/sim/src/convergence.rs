@@ -46,7 +46,8 @@ impl World {
         }
         let branch = self.hosts[leader].postgres.data.cluster().map(|cluster| cluster.wal.branch());
         for (at, host) in self.hosts.iter().enumerate().filter(|(at, _)| *at != leader) {
-            let streams = host.postgres.server.as_ref().and_then(|server| server.receiver).map(|receiver| receiver.from);
+            let streams =
+                host.postgres.server.as_ref().and_then(|server| server.receiver).map(|receiver| receiver.from);
             if host.postgres.phase() != Some(Phase::Standby) || streams != Some(leader) {
                 return Some(format!("m{} does not stream from {name}", at + 1));
             }

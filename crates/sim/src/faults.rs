@@ -22,11 +22,21 @@ const PAUSE_MAX: Time = 8 * SECOND;
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// Everything, or one kind of traffic, around one member.
-    Isolate { plane: Option<Plane>, inward: bool, outward: bool },
+    Isolate {
+        plane: Option<Plane>,
+        inward: bool,
+        outward: bool,
+    },
     /// One link, one direction.
-    CutLink { plane: Plane },
-    SlowNetwork { by: Time },
-    LoseMessages { percent: u64 },
+    CutLink {
+        plane: Plane,
+    },
+    SlowNetwork {
+        by: Time,
+    },
+    LoseMessages {
+        percent: u64,
+    },
     KillWorker,
     KillGuard,
     KillPostmaster,
@@ -34,14 +44,24 @@ pub enum Fault {
     PowerOffLeaders,
     FreezeWorker,
     FreezeGuard,
-    FreezeBoth { apart: Time },
-    FreezeHost { clock_too: bool },
+    FreezeBoth {
+        apart: Time,
+    },
+    FreezeHost {
+        clock_too: bool,
+    },
     FreezePostgres,
-    SlowStoreDisk { times: u64 },
+    SlowStoreDisk {
+        times: u64,
+    },
     FullStoreDisk,
-    SlowPostgresDisk { times: u64 },
+    SlowPostgresDisk {
+        times: u64,
+    },
     FullPostgresDisk,
-    WallClockJumps { seconds: i64 },
+    WallClockJumps {
+        seconds: i64,
+    },
     Order(Order),
 }
 

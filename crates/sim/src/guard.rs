@@ -3,8 +3,8 @@
 use crate::clock::{MS, Time};
 use crate::mutant::Mutant;
 use crate::say;
-use crate::world::{Happening, World};
 use crate::worker::WorkerEvent;
+use crate::world::{Happening, World};
 use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ToGuard};
 use std::collections::VecDeque;
 use types::Millis;

@@ -1,7 +1,7 @@
 //! What people do to a cluster, faults or not: switchovers, restarts, changes of configuration, and mistakes.
 
-use crate::random::Random;
 use crate::note;
+use crate::random::Random;
 use crate::store::Request;
 use crate::store::client::Purpose;
 use crate::world::World;
@@ -11,13 +11,18 @@ use kv::{Command, DeleteRangeRequest, KeyRange};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    Switchover { named: bool },
+    Switchover {
+        named: bool,
+    },
     Failover,
     Restart,
     Reinitialize,
     Pause,
     Resume,
-    Synchronous { on: bool, strict: bool },
+    Synchronous {
+        on: bool,
+        strict: bool,
+    },
     /// Somebody with etcdctl.
     DeleteLeaderKey,
     StopAgent,
@@ -60,7 +65,8 @@ impl World {
             Order::Resume => return self.configure(at, &[("pause", "false")]),
             Order::Synchronous { on, strict } => {
                 let word = |value: bool| if value { "true" } else { "false" };
-                return self.configure(at, &[("synchronous_mode", word(on)), ("synchronous_mode_strict", word(on && strict))]);
+                return self
+                    .configure(at, &[("synchronous_mode", word(on)), ("synchronous_mode_strict", word(on && strict))]);
             }
             Order::DeleteLeaderKey => {
                 let delete = DeleteRangeRequest { keys: KeyRange::One(self.keys.leader()), prev_kv: false };
@@ -91,12 +97,9 @@ impl World {
         for (key, value) in changes {
             map.insert((*key).to_owned(), serde_json::Value::Bool(*value == "true"));
         }
-        let write = StoreWrite::PutConfig {
-            text: serde_json::Value::Object(map).to_string(),
-            expected: Some(text.revision),
-        };
+        let write =
+            StoreWrite::PutConfig { text: serde_json::Value::Object(map).to_string(), expected: Some(text.revision) };
         let txn = write.to_txn(&self.keys);
         self.call(at, Purpose::Operator, Request::Change(Command::Txn(txn)));
     }
-
 }

@@ -194,14 +194,18 @@ impl World {
         {
             let sent = renewal.sent_at;
             let after = (expired.saturating_sub(sent)) / MS;
-            self.violation(format!("lease {id} of {} ended {after} ms after a renewal was sent that the store confirmed", renewal.ttl));
+            self.violation(format!(
+                "lease {id} of {} ended {after} ms after a renewal was sent that the store confirmed",
+                renewal.ttl
+            ));
         }
     }
 
     fn leadership_passes(&mut self, to: usize, before: &Cluster) {
-        let asked = before.failover.as_ref().is_some_and(|request| {
-            request.value.candidate.as_ref() == Some(&self.hosts[to].name)
-        });
+        let asked = before
+            .failover
+            .as_ref()
+            .is_some_and(|request| request.value.candidate.as_ref() == Some(&self.hosts[to].name));
         for host in (0..self.hosts.len()).filter(|host| *host != to) {
             // Left to itself in the pause, and an operator has said that it is gone: then it had better be.
             let left_alone = before.members.get(&self.hosts[host].name).is_some_and(|member| member.lease.is_none());
@@ -224,13 +228,15 @@ impl World {
             oracle.proxied_acknowledged_at = self.now;
         }
         let newest = oracle.newest_acknowledging;
-        let mine = oracle.truth.sync.as_ref().is_some_and(|sync| {
-            sync.value.leader.as_ref() == Some(&self.hosts[host].name)
-        });
+        let mine =
+            oracle.truth.sync.as_ref().is_some_and(|sync| sync.value.leader.as_ref() == Some(&self.hosts[host].name));
         let promised = synchronous && (mine || waited);
         // What standbys had confirmed before the stop may be answered after it; whether it is lost is looked at below.
         if branch < newest && !self.is_excused(host) {
-            return self.violation(format!("m{} acknowledged write {number} as an old primary (branch {branch}, the newest is {newest})", host + 1));
+            return self.violation(format!(
+                "m{} acknowledged write {number} as an old primary (branch {branch}, the newest is {newest})",
+                host + 1
+            ));
         }
         let oracle = &mut self.oracle;
         oracle.newest_acknowledging = newest.max(branch);
@@ -245,7 +251,11 @@ impl World {
             && let Some(cluster) = self.hosts[owner].postgres.data.cluster()
             && !has_it(&cluster.wal)
         {
-            self.violation(format!("m{} acknowledged write {number} in synchronous mode, which the newer primary m{} does not have", host + 1, owner + 1));
+            self.violation(format!(
+                "m{} acknowledged write {number} in synchronous mode, which the newer primary m{} does not have",
+                host + 1,
+                owner + 1
+            ));
         }
     }
 
@@ -263,7 +273,10 @@ impl World {
             && branch >= self.oracle.newest_branch.0
         {
             let what = format!("branch {from} up to {end:#x}");
-            self.violation(format!("m{} is a primary without everything that was acknowledged in synchronous mode: {what}", host + 1));
+            self.violation(format!(
+                "m{} is a primary without everything that was acknowledged in synchronous mode: {what}",
+                host + 1
+            ));
         }
     }
 

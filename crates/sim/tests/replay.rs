@@ -11,6 +11,10 @@ fn the_same_seed_gives_the_same_trace_byte_for_byte() {
         assert_eq!(first.trace.join("\n"), second.trace.join("\n"), "seed {seed}");
         assert!(first.trace.len() > 100, "seed {seed} has a trace");
         let silent = run(Setup { trace: false, ..setup });
-        assert_eq!((silent.events, silent.acknowledged), (first.events, first.acknowledged), "watching changes nothing");
+        assert_eq!(
+            (silent.events, silent.acknowledged),
+            (first.events, first.acknowledged),
+            "watching changes nothing"
+        );
     }
 }

@@ -1,17 +1,18 @@
 //! Every fault that can meet the leader, one after the other, while clients write.
 
 use super::bootstrap::the_keys_are_patronis;
-use super::support::{World, options, run};
+use super::support::{World, options_with_default_lease, run};
 use drill::cluster::StoreKind;
-use drill::scenario::{self, Report, Scenario};
+use drill::scenario::{self, LeaderMoved, Report, Scenario};
 
-/// A worker that is killed comes back without a failover, unless the machine stalls for longer than the lease lasts.
+/// With the default lease a machine that stalls for a second or two makes the leader move, which is as it should be, and
+/// not what is tested here.
 const ATTEMPTS_MAX: usize = 4;
 
 #[test]
 fn in_synchronous_mode_no_fault_loses_an_acknowledged_write() {
     run(async {
-        let mut options = options("sync", 6);
+        let mut options = options_with_default_lease("sync", 6);
         options.synchronous = true;
         let mut world = World::whole(options).await;
         for scenario in [
@@ -36,7 +37,7 @@ fn in_synchronous_mode_no_fault_loses_an_acknowledged_write() {
 #[test]
 fn in_asynchronous_mode_no_fault_makes_two_primaries() {
     run(async {
-        let mut world = World::whole(options("async", 11)).await;
+        let mut world = World::whole(options_with_default_lease("async", 11)).await;
         for scenario in [
             Scenario::FreezeWorker,
             Scenario::FreezeGuard,
@@ -57,7 +58,7 @@ fn in_asynchronous_mode_no_fault_makes_two_primaries() {
 #[test]
 fn on_a_real_etcd_the_same_agent_does_the_same() {
     run(async {
-        let mut options = options("etcd", 12);
+        let mut options = options_with_default_lease("etcd", 12);
         options.store = StoreKind::Etcd;
         options.synchronous = true;
         let mut world = World::whole(options).await;
@@ -76,8 +77,15 @@ fn on_a_real_etcd_the_same_agent_does_the_same() {
 
 /// One fault; the cluster is whole before and after.
 pub async fn meet(world: &mut World, scenario: Scenario) -> Report {
-    let report = scenario::run(world, scenario, &mut |step| println!("  {step}")).await;
-    let report = report.unwrap_or_else(|error| panic!("{scenario}: {error:#}"));
+    let mut attempts = 1..=ATTEMPTS_MAX;
+    let report = loop {
+        attempts.next().unwrap_or_else(|| panic!("{scenario}: the leader moves all the time"));
+        match scenario::run(world, scenario, &mut |step| println!("  {step}")).await {
+            Ok(report) => break report,
+            Err(error) if error.is::<LeaderMoved>() => println!("{scenario}: {error}; again"),
+            Err(error) => panic!("{scenario}: {error:#}"),
+        }
+    };
     let outcome = &report.outcome;
     println!(
         "{scenario}: {} -> {}, gap {} ms, {} of {} acknowledged writes lost, {} split-brain writes, {} errors, whole again in {:.1} s",

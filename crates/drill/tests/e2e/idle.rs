@@ -1,6 +1,6 @@
 //! What the agent costs when nothing happens.
 
-use super::support::{World, options, run};
+use super::support::{World, options_with_default_lease, run};
 use drill::process::Process;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[test]
 fn an_idle_member_needs_little_memory_and_next_to_no_processor() {
     run(async {
-        let mut world = World::whole(options("idle", 14)).await;
+        let mut world = World::whole(options_with_default_lease("idle", 14)).await;
         world.whole_again().await;
         let agents: Vec<(String, Vec<Process>)> = world
             .members()

@@ -5,15 +5,10 @@ use drill::member::Part;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Long enough that a stall of the machine is not a failover: what is tested here has no faults.
-const TTL_S: u64 = 6;
-
 #[test]
 fn an_operator_hands_over_configures_restarts_copies_and_pauses() {
     run(async {
-        let mut options = options("operations", 9);
-        options.overrides = json!({ "bootstrap": { "dcs": { "ttl": TTL_S } } });
-        let mut world = World::whole(options).await;
+        let mut world = World::whole(options("operations", 9)).await;
         the_leader_is_handed_over(&mut world).await;
         what_cannot_be_done_is_refused_with_a_reason(&mut world).await;
         the_state_is_explained(&mut world).await;

@@ -1,7 +1,7 @@
 //! The same with the newest PostgreSQL: nothing rests on the distribution's version.
 
 use super::faults::meet;
-use super::support::{Done, World, download, options, run};
+use super::support::{Done, World, download, options_with_default_lease, run};
 use drill::scenario::Scenario;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn postgresql_18_bootstraps_switches_over_and_survives_the_loss_of_a_host() {
     run(async {
         let fetched = download("postgresql-18");
         let copied = tempfile::tempdir().unwrap();
-        let mut options = options("postgresql-18", 15);
+        let mut options = options_with_default_lease("postgresql-18", 15);
         options.synchronous = true;
         options.postgres_bin = Some(if everybody_may_enter(&fetched) {
             fetched.join("bin")

@@ -3,12 +3,16 @@
 use super::support::{World, eventually, options, run};
 use drill::process::Process;
 use rustix::process::Signal;
+use serde_json::json;
 use std::time::Duration;
 
 #[test]
 fn a_primary_with_writes_of_its_own_is_rewound_or_copied_anew() {
     run(async {
-        let mut world = World::whole(options("rejoin", 13)).await;
+        let mut options = options("rejoin", 13);
+        // Each of the two failovers waits for the lease to end.
+        options.overrides["bootstrap"]["dcs"]["ttl"] = json!(3);
+        let mut world = World::whole(options).await;
         let leader = world.leader().await;
         world.ask(&leader, "create table t (who text primary key)").await;
 

@@ -7,7 +7,7 @@ use drill::health::ClusterView;
 use drill::member::{Member, ports};
 use drill::scenario::BOOTSTRAP_TIME_MAX;
 use drill::writer;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
@@ -21,6 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// What should happen within a second or two may take this long on a machine that does much else.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const POLL_PAUSE: Duration = Duration::from_millis(50);
+/// Long enough that a stall of the machine is not a failover where no fault is meant to happen.
+const CALM_TTL_S: u64 = 8;
 /// What is printed of each log after a failure.
 const LOG_LINES: usize = 70;
 
@@ -110,7 +112,13 @@ pub fn options(name: &str, range: u8) -> ClusterOptions {
     let directory = std::env::temp_dir().join(format!("quorate-e2e-{name}-{}", std::process::id()));
     let mut options = ClusterOptions::new(program("quorate"), directory);
     options.first_address = address(range, 11);
+    options.overrides = json!({ "bootstrap": { "dcs": { "ttl": CALM_TTL_S } } });
     options
+}
+
+/// The same with the default lease, for tests of faults.
+pub fn options_with_default_lease(name: &str, range: u8) -> ClusterOptions {
+    ClusterOptions { overrides: json!({}), ..options(name, range) }
 }
 
 /// What a command printed, and how it ended.

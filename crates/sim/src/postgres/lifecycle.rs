@@ -76,7 +76,12 @@ impl World {
                 return;
             }
             server.phase = Phase::Standby;
-            say!(self, host, "postgres: a standby at {:#x}", self.hosts[host].postgres.data.cluster().map_or(0, |c| c.wal.end()));
+            say!(
+                self,
+                host,
+                "postgres: a standby at {:#x}",
+                self.hosts[host].postgres.data.cluster().map_or(0, |c| c.wal.end())
+            );
             return;
         }
         cluster.wal.extend_to(cluster.wal.end() + RECORD_BYTES);
@@ -84,7 +89,12 @@ impl World {
         cluster.checkpoint = cluster.wal.end();
         cluster.checkpoint_timeline = cluster.wal.timeline();
         server.phase = Phase::Primary;
-        say!(self, host, "postgres: a primary (branch {})", self.hosts[host].postgres.data.cluster().map_or(0, |c| c.wal.branch()));
+        say!(
+            self,
+            host,
+            "postgres: a primary (branch {})",
+            self.hosts[host].postgres.data.cluster().map_or(0, |c| c.wal.branch())
+        );
         self.primary_begins(host);
     }
 

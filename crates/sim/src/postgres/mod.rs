@@ -92,34 +92,46 @@ pub struct Receiver {
 #[derive(Clone, Debug)]
 pub enum PostgresEvent {
     Recovered,
-    Write { number: u64 },
-    Flushed { to: u64 },
-    Stream { from: usize, from_run: u64, wal: wal::Wal },
-    StandbyFlushed { wal: wal::Wal },
-    Feedback { from: usize, run: u64, flush: u64 },
-    SendAgain { to: usize },
+    Write {
+        number: u64,
+    },
+    Flushed {
+        to: u64,
+    },
+    Stream {
+        from: usize,
+        from_run: u64,
+        wal: wal::Wal,
+    },
+    StandbyFlushed {
+        wal: wal::Wal,
+    },
+    Feedback {
+        from: usize,
+        run: u64,
+        flush: u64,
+    },
+    SendAgain {
+        to: usize,
+    },
     TryToReceive,
     LookAtReceiver,
     Promoted,
     Checkpointed,
     ShutdownCheckpoint,
     LookAtShutdown,
-    SettingLoaded { by: settings::Loader },
+    SettingLoaded {
+        by: settings::Loader,
+    },
     /// The processes end by themselves.
-    Ends { status: &'static str },
+    Ends {
+        status: &'static str,
+    },
 }
 
 impl Postgres {
     pub fn new() -> Self {
-        Self {
-            data: Data::Empty,
-            run: 0,
-            server: None,
-            frozen: 0,
-            backlog: Vec::new(),
-            slow_disk: 1,
-            disk_full: false,
-        }
+        Self { data: Data::Empty, run: 0, server: None, frozen: 0, backlog: Vec::new(), slow_disk: 1, disk_full: false }
     }
 
     /// A process that could still acknowledge a write, now or when it goes on.

@@ -208,7 +208,9 @@ impl World {
         if consistent && server.phase == Phase::Starting {
             self.postgres_soon(host, run, MS, PostgresEvent::Recovered);
         }
-        let Some(receiver) = self.hosts[host].postgres.server.as_ref().and_then(|server| server.receiver) else { return };
+        let Some(receiver) = self.hosts[host].postgres.server.as_ref().and_then(|server| server.receiver) else {
+            return;
+        };
         if self.network.passes(Plane::Replication, host, receiver.from) {
             let after = self.network.delay(&mut self.random, host, receiver.from);
             let feedback = PostgresEvent::Feedback { from: host, run, flush };

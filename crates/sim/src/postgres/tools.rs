@@ -81,7 +81,9 @@ impl World {
     /// pg_rewind has done its work.
     pub(crate) fn rewind_done(&mut self, host: usize, leader: usize) -> Result<(), String> {
         let source = self.hosts[leader].postgres.data.cluster().cloned().ok_or("it has no data directory")?;
-        let Some(own) = self.hosts[host].postgres.data.cluster_mut() else { return Err("no data directory".to_owned()) };
+        let Some(own) = self.hosts[host].postgres.data.cluster_mut() else {
+            return Err("no data directory".to_owned());
+        };
         // Recovery in single-user mode came first.
         own.clean = true;
         if own.wal.timeline() == source.wal.timeline() {
@@ -93,7 +95,8 @@ impl World {
         };
         let really = own.wal.common(&source.wal);
         if own.wal.end().min(common) > really {
-            let what = format!("pg_rewind leaves m{} with pages of another history ({really:#x} to {common:#x})", host + 1);
+            let what =
+                format!("pg_rewind leaves m{} with pages of another history ({really:#x} to {common:#x})", host + 1);
             self.violation(what);
             return Ok(());
         }

@@ -18,8 +18,18 @@ const RETRY_PAUSE: Time = 60 * MS;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Load,
-    Grant { id: LeaseId, ttl: Millis, sent: Millis, sent_at: Time },
-    Renew { id: LeaseId, ttl: Millis, sent: Millis, sent_at: Time },
+    Grant {
+        id: LeaseId,
+        ttl: Millis,
+        sent: Millis,
+        sent_at: Time,
+    },
+    Renew {
+        id: LeaseId,
+        ttl: Millis,
+        sent: Millis,
+        sent_at: Time,
+    },
     Write,
     /// Nobody waits for it.
     Operator,
@@ -109,7 +119,8 @@ impl World {
                 return;
             }
             if now + RETRY_PAUSE < call.deadline {
-                return self.plan(RETRY_PAUSE, Happening::Worker { host, run, event: WorkerEvent::CallRetry { call: id } });
+                return self
+                    .plan(RETRY_PAUSE, Happening::Worker { host, run, event: WorkerEvent::CallRetry { call: id } });
             }
             let purpose = call.purpose.clone();
             worker.calls.remove(&id);

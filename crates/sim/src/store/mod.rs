@@ -28,8 +28,14 @@ pub enum Request {
 
 #[derive(Clone, Debug)]
 pub enum Answer {
-    Changed { revision: Revision, response: kv::Response },
-    Loaded { revision: Revision, keys: Vec<KeyValue> },
+    Changed {
+        revision: Revision,
+        response: kv::Response,
+    },
+    Loaded {
+        revision: Revision,
+        keys: Vec<KeyValue>,
+    },
     /// Certainly nothing was changed; another store may do better.
     NotTaken,
     /// The state machine said no.

@@ -60,14 +60,20 @@ impl World {
             Err(error) => return Err(OpenFailure::Damaged(error.to_string())),
         };
         let members = (0..self.hosts.len())
-            .map(|at| Member { id: member_id(at), name: format!("m{}", at + 1), peer_urls: vec![], client_urls: vec![] })
+            .map(|at| Member {
+                id: member_id(at),
+                name: format!("m{}", at + 1),
+                peer_urls: vec![],
+                client_urls: vec![],
+            })
             .collect();
         let mut config = StoreConfig::new(member_id(host), members, opened.run, self.random.next());
         // Small, so that runs of a minute see snapshots.
         config.snapshot_entries = 300;
         config.trailing_entries = 40;
         let now = self.hosts[host].clock.read(self.now);
-        let store = Store::open(config, opened.persisted, now).map_err(|error| OpenFailure::Damaged(error.to_string()))?;
+        let store =
+            Store::open(config, opened.persisted, now).map_err(|error| OpenFailure::Damaged(error.to_string()))?;
         Ok(StoreNode {
             store,
             log: opened.log,
@@ -186,8 +192,12 @@ impl World {
     fn refused(&mut self, from: usize, from_run: u64, host: usize, body: &Inbound) {
         let event = match body {
             Inbound::Peer(_) => WorkerEvent::PeerProcessGone { peer: host },
-            Inbound::Request { call, .. } => WorkerEvent::Answer { call: *call, endpoint: host, answer: Answer::NotTaken },
-            Inbound::Watch { session, .. } | Inbound::Ping { session } => WorkerEvent::WatchBroken { session: *session },
+            Inbound::Request { call, .. } => {
+                WorkerEvent::Answer { call: *call, endpoint: host, answer: Answer::NotTaken }
+            }
+            Inbound::Watch { session, .. } | Inbound::Ping { session } => {
+                WorkerEvent::WatchBroken { session: *session }
+            }
         };
         let after = self.network.delay(&mut self.random, host, from);
         self.plan(after, Happening::Worker { host: from, run: from_run, event });

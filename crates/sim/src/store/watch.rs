@@ -116,7 +116,8 @@ impl World {
         }
         worker.connected = false;
         let was_following = std::mem::replace(&mut worker.watch.following, false);
-        let next = if was_following && worker.watch.endpoint != host { host } else { (worker.watch.endpoint + 1) % hosts };
+        let next =
+            if was_following && worker.watch.endpoint != host { host } else { (worker.watch.endpoint + 1) % hosts };
         worker.watch.endpoint = next;
         let run = worker.run;
         let session = worker.watch.session;
@@ -140,14 +141,27 @@ impl World {
         self.decide_soon(host);
     }
 
-    pub(crate) fn watch_events(&mut self, host: usize, session: u64, events: &[kv::Event]) {
+    /// Whatever comes through it says that the watch is open: what was lost on the way is sent again by TCP.
+    pub(crate) fn watch_heard(&mut self, host: usize, session: u64) {
         let now = self.now;
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        if worker.watch.session != session {
+            return;
+        }
+        worker.watch.following = true;
+        worker.watch.heard = now;
+        if !std::mem::replace(&mut worker.connected, true) {
+            self.decide_soon(host);
+        }
+    }
+
+    pub(crate) fn watch_events(&mut self, host: usize, session: u64, events: &[kv::Event]) {
+        self.watch_heard(host, session);
         let keys = self.keys.clone();
         let Some(worker) = &mut self.hosts[host].worker else { return };
         if worker.watch.session != session {
             return;
         }
-        worker.watch.heard = now;
         let Some(cluster) = &mut worker.cluster else { return };
         let before = cluster.revision;
         for event in events.iter().filter(|event| event.kv.mod_revision > before) {

@@ -53,7 +53,10 @@ impl World {
             wall: host.clock.wall(self.now),
             me: host.name.clone(),
             tags: Tags::default(),
-            identity: MemberData { conn_url: format!("postgres://{}:5432/postgres", host.name), ..MemberData::default() },
+            identity: MemberData {
+                conn_url: format!("postgres://{}:5432/postgres", host.name),
+                ..MemberData::default()
+            },
             bootstrap_config: self.setup.bootstrap_config.clone(),
             dcs: DcsView { cluster, connected: worker.connected, lease: worker.lease },
             guard: GuardView {

@@ -56,12 +56,16 @@ impl World {
             }
             Job::Promote => {
                 let names = names_at_start(&cluster, &cluster.config());
-                (self.random.between(2 * MS, 15 * MS), JobStep::Promote { names, timelines_taken: newest_timeline(&cluster).0 })
+                (
+                    self.random.between(2 * MS, 15 * MS),
+                    JobStep::Promote { names, timelines_taken: newest_timeline(&cluster).0 },
+                )
             }
             Job::Checkpoint => {
                 let slow = self.hosts[host].postgres.slow_disk;
                 let long = self.random.percent(10);
-                let ordinary = if long { self.random.between(SECOND, 5 * SECOND) } else { self.random.between(5 * MS, 300 * MS) };
+                let ordinary =
+                    if long { self.random.between(SECOND, 5 * SECOND) } else { self.random.between(5 * MS, 300 * MS) };
                 (ordinary * slow.min(10), JobStep::Checkpoint)
             }
             Job::Clone { from } => {
@@ -127,7 +131,9 @@ impl World {
             JobStep::Promote { names, timelines_taken } => self.promote_step(host, &names, timelines_taken),
             JobStep::PromotionPoll { deadline } => match self.hosts[host].postgres.phase() {
                 Some(Phase::Primary) => self.job_ends(host, Ok(())),
-                Some(_) if self.now < deadline => self.job_soon(host, PROMOTION_POLL, JobStep::PromotionPoll { deadline }),
+                Some(_) if self.now < deadline => {
+                    self.job_soon(host, PROMOTION_POLL, JobStep::PromotionPoll { deadline })
+                }
                 Some(_) | None => self.job_ends(host, Err("PostgreSQL ended during its promotion".to_owned())),
             },
             JobStep::Checkpoint => {
@@ -272,4 +278,3 @@ impl World {
         self.decide_soon(host);
     }
 }
-

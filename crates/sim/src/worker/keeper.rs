@@ -76,14 +76,26 @@ impl World {
         }
     }
 
-    pub(crate) fn granted(&mut self, host: usize, id: LeaseId, ttl: Millis, sent: Millis, sent_at: Time, answer: &Answer) {
+    pub(crate) fn granted(
+        &mut self,
+        host: usize,
+        id: LeaseId,
+        ttl: Millis,
+        sent: Millis,
+        sent_at: Time,
+        answer: &Answer,
+    ) {
         let Some(worker) = &mut self.hosts[host].worker else { return };
         worker.asking = false;
         let granted = match answer {
             Answer::Changed { response: Response::LeaseGrant { ttl, .. }, .. } => Some(*ttl),
             // An earlier copy of the same request; it runs from after the sending either way.
             Answer::Refused(KvError::LeaseExists) => Some(ttl),
-            Answer::Changed { .. } | Answer::Refused(_) | Answer::Loaded { .. } | Answer::NotTaken | Answer::Unknown => None,
+            Answer::Changed { .. }
+            | Answer::Refused(_)
+            | Answer::Loaded { .. }
+            | Answer::NotTaken
+            | Answer::Unknown => None,
         };
         let Some(ttl) = granted else {
             return self.worker_soon(host, GRANT_RETRY_PAUSE, WorkerEvent::Keep);
@@ -96,7 +108,15 @@ impl World {
         self.decide_soon(host);
     }
 
-    pub(crate) fn renewed(&mut self, host: usize, id: LeaseId, ttl: Millis, sent: Millis, sent_at: Time, answer: &Answer) {
+    pub(crate) fn renewed(
+        &mut self,
+        host: usize,
+        id: LeaseId,
+        ttl: Millis,
+        sent: Millis,
+        sent_at: Time,
+        answer: &Answer,
+    ) {
         let Some(worker) = &mut self.hosts[host].worker else { return };
         worker.asking = false;
         let first = worker.lease.is_none();

@@ -11,10 +11,10 @@ mod observer;
 mod writer;
 
 use crate::clock::Time;
+use crate::store::Answer;
 use crate::store::client::Call;
 use crate::store::node::StoreNode;
 use crate::store::watch::Watch;
-use crate::store::Answer;
 use crate::world::{Happening, World};
 use ha::backstop::Backstop;
 use ha::cluster::Cluster;
@@ -169,7 +169,8 @@ impl World {
             WorkerEvent::CallRetry { call } => self.call_retry(host, call),
             WorkerEvent::CallDeadline { call } => self.call_deadline(host, call),
             WorkerEvent::OpenWatch { session } => {
-                let watch = self.hosts[host].worker.as_ref().map(|worker| (worker.watch.session, worker.watch.endpoint));
+                let watch =
+                    self.hosts[host].worker.as_ref().map(|worker| (worker.watch.session, worker.watch.endpoint));
                 if let Some((present, endpoint)) = watch
                     && present == session
                 {
@@ -184,14 +185,7 @@ impl World {
             }
             WorkerEvent::WatchBroken { session } => self.watch_broken(host, session),
             WorkerEvent::WatchPing => self.watch_ping(host),
-            WorkerEvent::Pong { session } => {
-                let now = self.now;
-                if let Some(worker) = &mut self.hosts[host].worker
-                    && worker.watch.session == session
-                {
-                    worker.watch.heard = now;
-                }
-            }
+            WorkerEvent::Pong { session } => self.watch_heard(host, session),
             WorkerEvent::Heartbeat => self.heartbeat(host),
             WorkerEvent::Keep => self.keep(host),
             WorkerEvent::LookAtFence => self.look_at_fence(host),

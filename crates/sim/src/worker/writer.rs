@@ -18,9 +18,15 @@ const VIEW_WAIT_MAX: Time = 300 * MS;
 #[derive(Clone, Debug)]
 pub enum Writes {
     Idle,
-    UnderWay { rest: Vec<StoreWrite>, newest: Revision },
+    UnderWay {
+        rest: Vec<StoreWrite>,
+        newest: Revision,
+    },
     /// Until the view has this revision, or until it took too long.
-    Settling { revision: Revision, until: Time },
+    Settling {
+        revision: Revision,
+        until: Time,
+    },
 }
 
 impl World {
@@ -98,7 +104,9 @@ pub fn describe(write: &StoreWrite) -> String {
         StoreWrite::ClaimInitialize { .. } => "claim /initialize".to_owned(),
         StoreWrite::PublishSystemId { .. } => "publish the system identifier".to_owned(),
         StoreWrite::AbandonInitialize { .. } => "abandon /initialize".to_owned(),
-        StoreWrite::TakeLeader { sync, .. } => format!("take the leader key{}", if sync.is_some() { " and /sync" } else { "" }),
+        StoreWrite::TakeLeader { sync, .. } => {
+            format!("take the leader key{}", if sync.is_some() { " and /sync" } else { "" })
+        }
         StoreWrite::ReleaseLeader { status, .. } => {
             format!("release the leader key at {:?}", status.as_ref().map(|status| status.optime.to_string()))
         }
