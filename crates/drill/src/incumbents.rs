@@ -159,21 +159,21 @@ impl Incumbents {
         Ok(outcomes)
     }
 
-    /// Two measurements at a time disturb each other's numbers, but must not stop each other's clusters.
-    fn instance(&self) -> String {
-        format!("quorate-bench-{}", std::process::id())
-    }
-
     fn command(&self, setting: Setting, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(&self.driver);
         command
             .args(arguments)
-            .env("PEER_INST", self.instance())
+            .env("PEER_INST", instance())
             .env("PROFILE", setting.name())
             .env("SYNC", if self.synchronous { "on" } else { "off" })
             .stdin(Stdio::null());
         command
     }
+}
+
+/// Two measurements at a time disturb each other's numbers, but must not stop each other's clusters.
+fn instance() -> String {
+    format!("quorate-bench-{}", std::process::id())
 }
 
 /// A call of the driver. Dropping it ends the driver and all that it is waiting for.
@@ -248,7 +248,7 @@ impl Drop for Up<'_> {
         let stopped = down.stdout(Stdio::null()).stderr(Stdio::null()).status();
         if !stopped.is_ok_and(|status| status.success()) {
             let driver = self.incumbents.driver.display();
-            say(&format!("cannot stop them\nhint: PEER_INST={} {driver} down", self.incumbents.instance()));
+            say(&format!("cannot stop them\nhint: PEER_INST={} {driver} down", instance()));
         }
     }
 }
