@@ -46,10 +46,8 @@ impl Clock {
     /// The true time at which this clock will show `at`; `now` when it does already.
     pub fn when(&self, at: Millis, now: Time) -> Time {
         let missing = at.0.saturating_mul(MS).saturating_sub(self.micros(now));
-        let mut then = now + missing + (missing / 1_000 * self.ppm.unsigned_abs()) / 1_000;
-        if missing > 0 && self.ppm > 0 {
-            then = now + missing;
-        }
+        let rate = 1_000_000_u64.saturating_add_signed(self.ppm);
+        let mut then = now + (u128::from(missing) * 1_000_000 / u128::from(rate)) as Time;
         while self.stopped_since.is_none() && self.read(then) < at {
             then += MS / 4;
         }

@@ -382,7 +382,7 @@ async fn reload_on_request(
                 }
             }
             Err(errors) => {
-                tracing::error!("the configuration was not read again; the old one stays in force:\n{errors}")
+                tracing::error!("the configuration was not read again; the old one stays in force:\n{errors}");
             }
         }
     }

@@ -44,6 +44,7 @@ pub enum Phase {
 
 /// The processes of one postmaster.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // what a process can be in the middle of
 pub struct Server {
     pub phase: Phase,
     /// `false`: the postmaster is dead and backends still end what they are doing.

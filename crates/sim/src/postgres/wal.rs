@@ -52,6 +52,7 @@ impl Wal {
     }
 
     /// Everything before `end`.
+    #[must_use]
     pub fn up_to(&self, end: u64) -> Self {
         let kept = self.segments.iter().enumerate().filter(|(at, segment)| *at == 0 || segment.start < end);
         let segments = kept.map(|(_, segment)| Segment { end: segment.end.min(end), ..segment.clone() }).collect();

@@ -15,7 +15,7 @@ const HEDGE_AFTER: Time = 150 * MS;
 const RETRY_PAUSE: Time = 60 * MS;
 
 /// What an answer is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Load,
     Grant {
@@ -122,11 +122,11 @@ impl World {
                 return self
                     .plan(RETRY_PAUSE, Happening::Worker { host, run, event: WorkerEvent::CallRetry { call: id } });
             }
-            let purpose = call.purpose.clone();
+            let purpose = call.purpose;
             worker.calls.remove(&id);
             return self.call_done(host, purpose, Answer::NotTaken);
         }
-        let purpose = call.purpose.clone();
+        let purpose = call.purpose;
         worker.calls.remove(&id);
         worker.preferred_store = endpoint;
         if let Answer::Changed { revision, .. } | Answer::Loaded { revision, .. } = &answer {

@@ -67,7 +67,7 @@ impl World {
                 client_urls: vec![],
             })
             .collect();
-        let mut config = StoreConfig::new(member_id(host), members, opened.run, self.random.next());
+        let mut config = StoreConfig::new(member_id(host), members, opened.run, self.random.draw());
         // Small, so that runs of a minute see snapshots.
         config.snapshot_entries = 300;
         config.trailing_entries = 40;

@@ -132,7 +132,7 @@ impl World {
             JobStep::PromotionPoll { deadline } => match self.hosts[host].postgres.phase() {
                 Some(Phase::Primary) => self.job_ends(host, Ok(())),
                 Some(_) if self.now < deadline => {
-                    self.job_soon(host, PROMOTION_POLL, JobStep::PromotionPoll { deadline })
+                    self.job_soon(host, PROMOTION_POLL, JobStep::PromotionPoll { deadline });
                 }
                 Some(_) | None => self.job_ends(host, Err("PostgreSQL ended during its promotion".to_owned())),
             },

@@ -55,7 +55,7 @@ impl World {
             return;
         }
         let Some(lease) = worker.lease else {
-            let id = LeaseId((self.random.next() >> 1) as i64 | 1);
+            let id = LeaseId((self.random.draw() >> 1) as i64 | 1);
             let Some(worker) = &self.hosts[host].worker else { return };
             let ttl = worker.ttl;
             return self.ask_lease(

@@ -30,6 +30,7 @@ use types::{MemberName, Millis, Revision};
 pub use writer::Writes;
 
 /// The process, with all that is lost when it dies.
+#[allow(clippy::struct_excessive_bools)] // the worker's own flags, as many as it has
 pub struct Worker {
     pub run: u64,
     pub frozen: u32,
@@ -189,7 +190,7 @@ impl World {
             WorkerEvent::Heartbeat => self.heartbeat(host),
             WorkerEvent::Keep => self.keep(host),
             WorkerEvent::LookAtFence => self.look_at_fence(host),
-            WorkerEvent::FromGuard(message) => self.from_guard(host, message),
+            WorkerEvent::FromGuard(message) => self.guard_said(host, message),
             WorkerEvent::Decide { at } => self.decide_now(host, at),
             WorkerEvent::Settled => self.settled(host),
             WorkerEvent::Probe { at } => self.probe(host, at),

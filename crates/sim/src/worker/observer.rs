@@ -208,7 +208,7 @@ impl World {
         self.decide_soon(host);
     }
 
-    pub(crate) fn from_guard(&mut self, host: usize, message: FromGuard) {
+    pub(crate) fn guard_said(&mut self, host: usize, message: FromGuard) {
         let now = self.hosts[host].clock.read(self.now);
         let Some(worker) = &mut self.hosts[host].worker else { return };
         worker.guard_answered_at = now;
