@@ -12,7 +12,7 @@ use std::time::Duration;
 const SYSTEM: &str = "quorate";
 /// For the estimate: from nothing to a whole cluster, and one run from a whole cluster to a whole cluster.
 const UP_AND_DOWN: Duration = Duration::from_secs(15);
-const ONE_RUN: Duration = Duration::from_secs(12);
+const ONE_RUN: Duration = Duration::from_secs(8);
 
 /// What is to be measured.
 pub struct Plan {

@@ -71,12 +71,12 @@ struct Counterpart {
 /// `None`: Patroni has no such part, or the driver has no such fault.
 fn counterpart(scenario: Scenario) -> Option<Counterpart> {
     let (fault, seconds_default, seconds_tuned) = match scenario {
-        Scenario::Switchover => ("switchover", 35, 20),
-        Scenario::KillPostmaster => ("kill-postmaster", 35, 20),
-        Scenario::KillHost => ("kill-node", 75, 40),
-        Scenario::KillHostAndStoreLeader => ("kill-node-etcd", 80, 45),
-        Scenario::FreezeWorker => ("pause-agent", 90, 50),
-        Scenario::FreezeHost => ("pause-node", 85, 45),
+        Scenario::Switchover => ("switchover", 20, 10),
+        Scenario::KillPostmaster => ("kill-postmaster", 25, 10),
+        Scenario::KillHost => ("kill-node", 60, 32),
+        Scenario::KillHostAndStoreLeader => ("kill-node-etcd", 65, 36),
+        Scenario::FreezeWorker => ("pause-agent", 75, 45),
+        Scenario::FreezeHost => ("pause-node", 70, 42),
         Scenario::KillWorker | Scenario::KillGuard | Scenario::FreezeGuard | Scenario::FreezeAgent => return None,
     };
     Some(Counterpart { fault, seconds_default, seconds_tuned })
@@ -249,6 +249,86 @@ impl Drop for Up<'_> {
         if !stopped.is_ok_and(|status| status.success()) {
             let driver = self.incumbents.driver.display();
             say(&format!("cannot stop them\nhint: PEER_INST={} {driver} down", instance()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A driver that writes down how it is called, in a file beside it.
+    fn driver(directory: &tempfile::TempDir, body: &str) -> Incumbents {
+        let driver = directory.path().join("driver");
+        let text = format!("#!/bin/sh\necho \"$* $PROFILE $SYNC\" >>\"$0.calls\"\ncase $1 in {body} esac\n");
+        std::fs::write(&driver, text).unwrap();
+        std::fs::set_permissions(&driver, PermissionsExt::from_mode(0o755)).unwrap();
+        Incumbents { driver, runs: 2, profile: Profile::Both, synchronous: true }
+    }
+
+    fn calls(incumbents: &Incumbents) -> Vec<String> {
+        let text = std::fs::read_to_string(incumbents.driver.with_extension("calls")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    const RESULT: &str = r#"{"fault":"kill-node","gap_ms":20.5,"errors":3,"acked_lost":1,"split_brain_writes":2}"#;
+
+    #[tokio::test]
+    async fn each_setting_is_started_measured_and_stopped() {
+        let directory = tempfile::tempdir().unwrap();
+        let body = format!("version) echo name 1.2 ;; measure) echo '{RESULT}'; echo '{RESULT}' ;;");
+        let incumbents = driver(&directory, &body);
+        let version = incumbents.set_up().await.unwrap();
+        let mut series = Vec::new();
+        incumbents.measure(&version, &[Scenario::KillHost, Scenario::KillGuard], &mut series).await.unwrap();
+        let systems: Vec<_> = series.iter().map(|one| (one.system.as_str(), one.scenario.as_str(), one.n)).collect();
+        assert_eq!(systems, [("name 1.2 default", "kill-host", 2), ("name 1.2 tuned", "kill-host", 2)]);
+        assert_eq!((series[0].acked_lost, series[0].split_brain_writes, series[0].synchronous), (2, 4, true));
+        let expected = ["setup tuned on", "version tuned on"].into_iter().map(str::to_owned).chain(
+            ["default", "tuned"]
+                .iter()
+                .flat_map(|profile| ["up", "measure kill-node 2", "down"].map(|call| format!("{call} {profile} on"))),
+        );
+        assert_eq!(calls(&incumbents), expected.collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_run_without_a_number_is_not_counted_and_not_hidden() {
+        let directory = tempfile::tempdir().unwrap();
+        let incumbents = driver(&directory, &format!("measure) echo '{RESULT}' ;;"));
+        let mut series = Vec::new();
+        let error = incumbents.measure("name", &[Scenario::KillHost], &mut series).await.unwrap_err();
+        assert!(error.to_string().starts_with("2 runs of name gave no number"), "{error}");
+        assert_eq!(series.iter().map(|one| one.n).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[tokio::test]
+    async fn dropping_a_measurement_ends_the_driver_and_what_it_started_and_then_stops_the_cluster() {
+        let directory = tempfile::tempdir().unwrap();
+        let incumbents = driver(&directory, "measure) sleep 1000 & echo $! >\"$0.sleeper\"; wait ;;");
+        let sleeper = incumbents.driver.with_extension("sleeper");
+        let mut series = Vec::new();
+        let started = async {
+            while !std::fs::read_to_string(&sleeper).is_ok_and(|pid| pid.ends_with('\n')) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = incumbents.measure("name", &[Scenario::Switchover], &mut series) => panic!("{ended:?}"),
+            started = timeout(Duration::from_secs(30), started) => started.unwrap(),
+        }
+        assert_eq!(calls(&incumbents), ["up default on", "measure switchover 2 default on", "down default on"]);
+        let pid = std::fs::read_to_string(&sleeper).unwrap();
+        let deadline = Instant::now() + STOP_TIME_MAX;
+        // A dead process whose parent has died, too, may wait for init to bury it.
+        let lives = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+            stat.is_ok_and(|stat| !stat.contains(") Z "))
+        };
+        while lives() {
+            assert!(Instant::now() < deadline, "{pid} still runs");
+            std::thread::yield_now();
         }
     }
 }
