@@ -37,6 +37,8 @@ const REFUSED_WAIT_MAX: Millis = Millis(40);
 const SILENCES_MAX: u32 = 2;
 /// How long a switchover waits for a look at PostgreSQL that shows a replica ready to take over.
 const LOOK_FIRST_MAX: Millis = Millis(1000);
+/// How long a new worker waits for a running PostgreSQL's first answer before it says that it does not know.
+const TAKE_UP_MAX: Millis = Millis(1000);
 /// Operators' requests that may wait.
 const REQUESTS_MAX: usize = 16;
 /// The guard is asked at every renewal; one that is silent for longer than this does not answer.
@@ -118,6 +120,8 @@ pub struct State {
     lease_id: Option<types::LeaseId>,
     /// Who streams was seen up to a second ago; a switchover that was just asked for is decided on a fresh look.
     look_first_until: Option<Millis>,
+    /// What the worker before this one has published of the running server stands until the server was asked.
+    say_nothing_until: Option<Millis>,
 }
 
 impl State {
@@ -144,6 +148,7 @@ impl State {
             reasons: Vec::new(),
             lease_id: None,
             look_first_until: None,
+            say_nothing_until: None,
         }
     }
 }
@@ -217,8 +222,8 @@ impl Cycle {
     }
 
     fn next_wake(&self) -> Millis {
-        let decision =
-            self.state.wake_at.unwrap_or(Millis::MAX).min(self.state.look_first_until.unwrap_or(Millis::MAX));
+        let moments = [self.state.wake_at, self.state.look_first_until, self.state.say_nothing_until];
+        let decision = moments.into_iter().flatten().min().unwrap_or(Millis::MAX);
         match self.state.writes {
             Writes::Settling { until, .. } => decision.min(until),
             Writes::Idle | Writes::UnderWay { .. } => decision,
@@ -235,7 +240,9 @@ impl Cycle {
                 self.outputs.probe.notify_one();
             }
         }
-        self.state.look_first_until = self.state.look_first_until.filter(|until| boot_clock() < *until);
+        let not_over = |until: &Millis| boot_clock() < *until;
+        self.state.look_first_until = self.state.look_first_until.filter(not_over);
+        self.state.say_nothing_until = self.state.say_nothing_until.filter(not_over);
         if let Writes::Settling { revision, until } = self.state.writes
             && (self.state.cluster.revision >= revision || boot_clock() >= until)
         {
@@ -312,6 +319,7 @@ impl Cycle {
         let mut batch: Vec<StoreWrite> = Vec::new();
         for action in &decision.actions {
             match action {
+                Action::Write(StoreWrite::PutMember { .. }) if self.state.say_nothing_until.is_some() => {}
                 Action::Write(write) => batch.push(write.clone()),
                 Action::Begin(job) => self.begin(job.clone(), view.now),
                 Action::Probe => self.outputs.probe.notify_one(),
@@ -370,6 +378,7 @@ impl Cycle {
         match message {
             FromGuard::Hello { postmaster, .. } => {
                 self.state.server = if postmaster.is_some() { Server::Starting } else { Server::Down };
+                self.state.say_nothing_until = postmaster.map(|_| boot_clock() + TAKE_UP_MAX);
             }
             FromGuard::Started { pid } => {
                 tracing::info!(pid, "the postmaster runs");
@@ -383,6 +392,7 @@ impl Cycle {
             FromGuard::Exited { status } => {
                 tracing::warn!(status, "PostgreSQL ended");
                 self.state.server = Server::Down;
+                self.state.say_nothing_until = None;
                 self.state.started = false;
                 self.state.status = None;
                 self.state.following = None;
@@ -415,6 +425,7 @@ impl Cycle {
                 self.state.promoted = (!running.in_recovery).then_some(pid);
                 self.state.silences = 0;
                 self.looked_first(&running);
+                self.state.say_nothing_until = None;
                 if !self.state.adopted {
                     self.instance.adopt(running.in_recovery, &status.synchronous_standby_names).await;
                     self.state.adopted = true;
