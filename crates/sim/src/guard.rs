@@ -1,6 +1,6 @@
 //! The guard process of a member: the real `ha::guard::Guard`, fed with what happens and doing what it says.
 
-use crate::clock::{MS, Time};
+use crate::clock::{MS, SECOND, Time};
 use crate::mutant::Mutant;
 use crate::say;
 use crate::worker::WorkerEvent;
@@ -110,6 +110,9 @@ impl World {
             GuardEffect::Exit => {
                 say!(self, host, "guard: ends");
                 self.hosts[host].guard = None;
+                // Somebody starts the service again.
+                let after = self.random.between(SECOND, 3 * SECOND);
+                self.plan(after, Happening::ServiceStarts { host });
             }
         }
     }

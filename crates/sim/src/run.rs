@@ -41,10 +41,12 @@ pub fn first_failure(seeds: Range<u64>, mutant: Option<Mutant>) -> Option<Outcom
 /// What a person needs to see of a failure: what, how to see it again, and how it came to that.
 pub fn report(setup: &Setup, lines: usize) -> String {
     let outcome = run(Setup { trace: true, ..setup.clone() });
-    let tail = outcome.trace.len().saturating_sub(lines);
+    // What members write every other second says little.
+    let routine = |line: &&String| !line.contains("writes: status") && !line.contains("writes: the own entry");
+    let kept: Vec<&str> = outcome.trace.iter().filter(routine).map(String::as_str).collect();
     format!(
         "{}\n\nseed {}: {}\nreplay: {}\n",
-        outcome.trace[tail..].join("\n"),
+        kept[kept.len().saturating_sub(lines)..].join("\n"),
         outcome.seed,
         outcome.violation.as_deref().unwrap_or("no violation"),
         setup.replay()

@@ -70,8 +70,6 @@ impl World {
         let run = self.hosts[host].worker_run;
         let at = self.hosts[host].to_guard_at - self.now;
         self.plan(at + MS, Happening::WorkerSeesNoGuard { host, run });
-        let after = self.random.between(SECOND, 3 * SECOND);
-        self.plan(after, Happening::ServiceStarts { host });
     }
 
     pub(crate) fn kill_guard(&mut self, host: usize) {
