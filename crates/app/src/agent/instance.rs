@@ -128,11 +128,11 @@ impl Instance {
         let state =
             postgres::data_directory::state(&self.binaries, &self.version, &self.launcher, &self.settings.data_dir);
         match state.await {
-            // Made half-way: it is worth nothing, and making it again replaces it.
+            // Made or rewound half-way: it is worth nothing, and making it again replaces it.
             Ok(
                 DataDirectoryState::Missing
                 | DataDirectoryState::Empty
-                | DataDirectoryState::Unusable(Unusable::Unfinished),
+                | DataDirectoryState::Unusable(Unusable::Unfinished | Unusable::RewindUnfinished),
             ) => DataDirectory::Empty,
             Ok(DataDirectoryState::Valid(control)) => DataDirectory::Valid {
                 system_id: control.system_identifier.clone(),
