@@ -36,9 +36,17 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> MemberData {
     data.quorate = Some(Quorate {
         claim,
         leaderless_at: draft.cluster.leader.is_none().then_some(draft.cluster.revision),
-        writable: running.is_some_and(|running| !running.in_recovery) && draft.fence().is_some(),
+        // A server that is about to stop refuses new clients; the proxies hold them instead.
+        writable: running.is_some_and(|running| !running.in_recovery) && draft.fence().is_some() && !stops(draft),
     });
     data
+}
+
+fn stops(draft: &Draft<'_>) -> bool {
+    let is_stop = |job: &Job| matches!(job, Job::Stop { .. });
+    let runs =
+        draft.view.job.as_ref().is_some_and(|job| matches!(job.state, JobState::Running { .. }) && is_stop(&job.job));
+    runs || draft.actions.iter().any(|action| matches!(action, Action::Begin(job) if is_stop(job)))
 }
 
 fn state(view: &View) -> RunState {
