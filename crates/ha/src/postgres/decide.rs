@@ -331,6 +331,9 @@ fn remember(draft: &mut Draft<'_>) {
             draft.memory.not_streaming_since = None;
         }
     }
+    if !primary(draft) {
+        draft.memory.names_asked = None;
+    }
     let starting = matches!(draft.view.postgres.server, Server::Starting);
     draft.memory.starting_since = starting.then(|| draft.memory.starting_since.unwrap_or(now));
     if primary(draft) || draft.view.postgres.server.is_down() {

@@ -18,6 +18,8 @@ pub struct Memory {
     pub enforced: Option<Enforced>,
     /// As the leader in synchronous mode: the newest write of `/sync` that may still be on its way.
     pub sync_sent: Option<SyncSent>,
+    /// The `synchronous_standby_names` that were asked for last.
+    pub names_asked: Option<String>,
     pub switchover: Option<Switchover>,
     /// Failures in a row and the earliest next try, by kind of job.
     pub retries: BTreeMap<&'static str, Retry>,

@@ -24,7 +24,7 @@ pub use election::{newest_timeline, obstacles, switchover_obstacles};
 pub use explain::{Explanation, explain};
 pub use leading::slot_name;
 pub use memory::Memory;
-pub use synchronous::names_at_start;
+pub use synchronous::{NOT_IN_FORCE, names_at_start};
 pub use view::{
     DataDirectory, DcsView, GuardView, JobState, JobView, PostgresView, Request, Running, Server, Standby, View,
 };

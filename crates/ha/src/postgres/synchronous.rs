@@ -16,6 +16,9 @@ use types::{MemberName, Revision};
 /// Patroni's name for a standby that does not exist: in strict mode commits wait for it when there is nobody else.
 pub(super) const PLACEHOLDER: &str = "__patroni_strict_sync_replica_placeholder__";
 
+/// How an observer begins a setting that PostgreSQL shows and does not go by yet.
+pub const NOT_IN_FORCE: &str = "? ";
+
 pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
     let present = draft.cluster.sync.as_ref();
     let listed = present.map(|sync| sync.value.standbys.clone()).unwrap_or_default();
@@ -51,11 +54,10 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
         draft.because(Reason::NoSynchronousStandby { strict: draft.config.synchronous_mode_strict });
     }
     // From here on everything listed is desired: PostgreSQL may be told to wait for all desired members.
-    let names = enforce(draft, running, &desired, draft.config.synchronous_mode_strict);
-    if running.synchronous_standby_names != names {
+    let Some(names) = enforce(draft, running, &desired, draft.config.synchronous_mode_strict) else {
         draft.memory.enforced = None;
         return;
-    }
+    };
     let enforced = match &draft.memory.enforced {
         Some(enforced) if enforced.names == names => enforced.clone(),
         _ => {
@@ -115,13 +117,21 @@ fn choose(draft: &Draft<'_>, running: &Running, listed: &BTreeSet<MemberName>) -
     candidates.into_iter().take(draft.config.synchronous_node_count).map(|(name, _)| name.clone()).collect()
 }
 
-/// Tells PostgreSQL whom commits wait for, if it does not know yet. Returns the setting's text.
-fn enforce(draft: &mut Draft<'_>, running: &Running, members: &BTreeSet<MemberName>, strict: bool) -> String {
-    let names = setting(members, strict);
-    if running.synchronous_standby_names != names {
-        draft.actions.push(Action::SetSynchronousStandbyNames { names: names.clone() });
+/// Tells PostgreSQL whom commits wait for. Returns the setting's text once PostgreSQL goes by it.
+///
+/// What was asked for last must have been seen before anything else is asked for or believed: a change that is still on
+/// its way would otherwise take effect after an answer from before it.
+fn enforce(draft: &mut Draft<'_>, running: &Running, members: &BTreeSet<MemberName>, strict: bool) -> Option<String> {
+    let wanted = setting(members, strict);
+    let shown = running.synchronous_standby_names.as_str();
+    let on_its_way = draft.memory.names_asked.clone().filter(|asked| shown.trim_start_matches(NOT_IN_FORCE) != *asked);
+    let names = on_its_way.clone().unwrap_or_else(|| wanted.clone());
+    if shown != names {
+        draft.memory.names_asked = Some(names.clone());
+        draft.actions.push(Action::SetSynchronousStandbyNames { names });
+        return None;
     }
-    names
+    Some(wanted).filter(|wanted| on_its_way.is_none() && shown == wanted)
 }
 
 /// What a server that starts or is promoted as the primary must enforce from its first commit on: everybody in `/sync`,
