@@ -78,6 +78,7 @@ pub struct Worker {
     /// The next question is on the agenda for then.
     pub probe_at: Option<Time>,
     pub work: Vec<Work>,
+    pub work_until: Time,
 }
 
 /// What happens to a worker.
@@ -153,6 +154,7 @@ impl Worker {
             probe_wanted: false,
             probe_at: None,
             work: Vec::new(),
+            work_until: 0,
         }
     }
 }

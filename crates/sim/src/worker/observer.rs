@@ -6,7 +6,7 @@ use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::cluster::HistoryLine;
 use ha::guard::FromGuard;
-use ha::postgres::{DataDirectory, Running, Server, Standby};
+use ha::postgres::{DataDirectory, NOT_IN_FORCE, Running, Server, Standby};
 use types::{Lsn, MemberName, Timeline};
 
 const INTERVAL: Time = SECOND;
@@ -26,8 +26,6 @@ pub struct NamesInForce {
     changing: Option<(String, u32)>,
 }
 
-/// Before a setting that is not in force yet.
-const NOT_IN_FORCE: &str = "? ";
 const NAMES_LOOK_PAUSE: Time = 30 * MS;
 const IDLE_LOOKS: u32 = 3;
 
@@ -258,7 +256,9 @@ impl World {
             return;
         }
         worker.work.push(work.clone());
-        let after = self.random.between(3 * MS, 25 * MS);
+        // One after the other.
+        worker.work_until = worker.work_until.max(self.now) + self.random.between(3 * MS, 25 * MS);
+        let after = worker.work_until - self.now;
         self.worker_soon(host, after, WorkerEvent::WorkDone { work });
     }
 
