@@ -245,7 +245,7 @@ impl World {
             PostgresEvent::Write { number } => self.write_arrives(host, number),
             PostgresEvent::Flushed { to } => self.flushed(host, to),
             PostgresEvent::Stream { from, from_run, wal } => self.stream_arrives(host, from, from_run, wal),
-            PostgresEvent::StandbyFlushed { wal } => self.standby_flushed(host, wal),
+            PostgresEvent::StandbyFlushed { receiver, wal } => self.standby_flushed(host, receiver, wal),
             PostgresEvent::Feedback { from, run, flush } => self.feedback(host, from, run, flush),
             PostgresEvent::SendAgain { to } => self.send_again(host, to),
             PostgresEvent::TryToReceive => self.try_to_receive(host),

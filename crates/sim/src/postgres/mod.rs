@@ -105,6 +105,7 @@ pub enum PostgresEvent {
         wal: wal::Wal,
     },
     StandbyFlushed {
+        receiver: Receiver,
         wal: wal::Wal,
     },
     Feedback {

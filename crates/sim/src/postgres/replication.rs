@@ -191,15 +191,18 @@ impl World {
             return;
         }
         receiver.heard = now;
-        self.postgres_soon(host, run, after, PostgresEvent::StandbyFlushed { wal });
+        let receiver = *receiver;
+        self.postgres_soon(host, run, after, PostgresEvent::StandbyFlushed { receiver, wal });
     }
 
-    pub(crate) fn standby_flushed(&mut self, host: usize, wal: Wal) {
+    /// A receiver that was ended meanwhile takes what it had not flushed along.
+    pub(crate) fn standby_flushed(&mut self, host: usize, receiver: Receiver, wal: Wal) {
         let postgres = &mut self.hosts[host].postgres;
         let run = postgres.run;
         let (Some(server), Some(cluster)) = (&postgres.server, postgres.data.cluster_mut()) else { return };
         let recovering = !server.as_primary && matches!(server.phase, Phase::Standby | Phase::Starting);
-        if !recovering || !cluster.wal.is_prefix_of(&wal) {
+        let same = |now: Receiver| (now.from, now.from_run) == (receiver.from, receiver.from_run);
+        if !recovering || !server.receiver.is_some_and(same) || !cluster.wal.is_prefix_of(&wal) {
             return;
         }
         cluster.wal = wal;
