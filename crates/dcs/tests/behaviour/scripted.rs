@@ -206,10 +206,18 @@ async fn the_past_is_not_believed() {
 
     // The store was made anew: its history is not taken for a continuation of the old one.
     script.set(2, "c");
+    let watches = script.starts().len();
     script.end_watches();
     let view = eventually(&dcs, "disconnected", |view| !view.connected).await;
     assert!(view.cluster.is_leader(&"b".into()));
     assert!(dcs.load().await.unwrap().is_leader(&"c".into()), "a load says what is there");
+    // A store that goes on before the client has looked again would be a continuation to it.
+    let looked_again = async {
+        while script.starts().len() == watches {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), looked_again).await.expect("the client watches again");
     // Until it has caught up.
     script.set(8, "c");
     let caught_up = eventually(&dcs, "connected again", |view| view.connected).await;
