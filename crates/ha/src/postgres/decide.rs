@@ -331,7 +331,9 @@ fn remember(draft: &mut Draft<'_>) {
             draft.memory.not_streaming_since = None;
         }
     }
-    if !primary(draft) {
+    if primary(draft) {
+        draft.memory.sync_settling = None;
+    } else {
         draft.memory.names_asked = None;
     }
     let starting = matches!(draft.view.postgres.server, Server::Starting);

@@ -94,6 +94,9 @@ fn down(draft: &mut Draft<'_>, fence: &Fence) {
         return release(draft, fence, None);
     }
     let Some(lease) = view.dcs.lease else { return };
+    if was_primary && !synchronous::is_settled(draft, fence) {
+        return;
+    }
     // A replica that never was promoted must not come up as a primary on the old timeline.
     draft.begin(Job::Start { upstream: None, fence: was_primary.then(|| lease.fence()) });
 }

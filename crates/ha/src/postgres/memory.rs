@@ -18,6 +18,8 @@ pub struct Memory {
     pub enforced: Option<Enforced>,
     /// As the leader in synchronous mode: the newest write of `/sync` that may still be on its way.
     pub sync_sent: Option<SyncSent>,
+    /// PostgreSQL is to start again as the primary, and `/sync` of this revision is being written anew before.
+    pub sync_settling: Option<Revision>,
     /// The `synchronous_standby_names` that were asked for last.
     pub names_asked: Option<String>,
     pub switchover: Option<Switchover>,

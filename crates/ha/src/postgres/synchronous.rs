@@ -86,6 +86,22 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
     }
 }
 
+/// Before this leader's PostgreSQL starts again: is `/sync` certain to stay as it is seen? It is told whom to wait for at
+/// its start, and a write from before, of this worker or the one before it, may still be on its way and list another.
+/// Writing what stands there makes the store refuse that one.
+pub(super) fn is_settled(draft: &mut Draft<'_>, fence: &Fence) -> bool {
+    let Some(sync) = draft.cluster.sync.as_ref().filter(|sync| sync.value.leader.as_ref() == Some(&draft.view.me)) else {
+        return true;
+    };
+    if !draft.config.is_synchronous() || draft.memory.sync_settling.is_some_and(|from| from != sync.revision) {
+        return true;
+    }
+    draft.memory.sync_settling = Some(sync.revision);
+    let (standbys, expected) = (sync.value.standbys.clone(), Some(sync.revision));
+    put(draft, fence, standbys, expected);
+    false
+}
+
 fn put(draft: &mut Draft<'_>, fence: &Fence, standbys: BTreeSet<MemberName>, expected: Option<Revision>) {
     let mut sent = standbys.clone();
     // Of two writes that expect the same, either may be the one that arrives.
