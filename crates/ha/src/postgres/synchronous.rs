@@ -93,7 +93,7 @@ pub(super) fn is_settled(draft: &mut Draft<'_>, fence: &Fence) -> bool {
     let Some(sync) = draft.cluster.sync.as_ref().filter(|sync| sync.value.leader.as_ref() == Some(&draft.view.me)) else {
         return true;
     };
-    if !draft.config.is_synchronous() || draft.memory.sync_settling.is_some_and(|from| from != sync.revision) {
+    if draft.memory.sync_settling.is_some_and(|from| from != sync.revision) {
         return true;
     }
     draft.memory.sync_settling = Some(sync.revision);
@@ -151,13 +151,11 @@ fn enforce(draft: &mut Draft<'_>, running: &Running, members: &BTreeSet<MemberNa
 }
 
 /// What a server that starts or is promoted as the primary must enforce from its first commit on: everybody in `/sync`,
-/// because any of them may be promoted next.
+/// because any of them may be promoted next. Also when the mode has just been switched off: until `/sync` is cleared it
+/// may be switched on again.
 pub fn names_at_start(cluster: &Cluster, config: &DynamicConfig) -> String {
-    if !config.is_synchronous() {
-        return String::new();
-    }
     let listed = cluster.sync.as_ref().map(|sync| sync.value.standbys.clone()).unwrap_or_default();
-    setting(&listed, config.synchronous_mode_strict)
+    setting(&listed, config.is_synchronous() && config.synchronous_mode_strict)
 }
 
 fn quoted(name: &MemberName) -> String {
