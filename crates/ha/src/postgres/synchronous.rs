@@ -90,7 +90,8 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
 /// its start, and a write from before, of this worker or the one before it, may still be on its way and list another.
 /// Writing what stands there makes the store refuse that one.
 pub(super) fn is_settled(draft: &mut Draft<'_>, fence: &Fence) -> bool {
-    let Some(sync) = draft.cluster.sync.as_ref().filter(|sync| sync.value.leader.as_ref() == Some(&draft.view.me)) else {
+    let Some(sync) = draft.cluster.sync.as_ref().filter(|sync| sync.value.leader.as_ref() == Some(&draft.view.me))
+    else {
         return true;
     };
     if draft.memory.sync_settling.is_some_and(|from| from != sync.revision) {
