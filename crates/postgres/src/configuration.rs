@@ -199,6 +199,9 @@ impl Configuration {
                 parameters.entry(name.to_owned()).or_insert_with(|| forward_slashes(&path));
             }
         }
+        // On a primary, too, where it has no effect: a line that goes away with the promotion would make PostgreSQL ask for
+        // a restart.
+        parameters.insert("recovery_target_timeline".to_owned(), "latest".to_owned());
         if let Role::Replica(standby) = role {
             let more = Settings { parameters: standby.recovery.clone(), ..Settings::default() };
             let checked = parameters::effective(&more, None)?.parameters;
@@ -209,7 +212,6 @@ impl Configuration {
                     .filter_map(|name| checked.get_key_value(&name.to_ascii_lowercase()))
                     .map(|(name, value)| (name.clone(), value.clone())),
             );
-            parameters.insert("recovery_target_timeline".to_owned(), "latest".to_owned());
             if let Some(primary) = &standby.primary {
                 let passfile = primary.password.as_ref().map(|_| self.locations.pgpass.as_path());
                 parameters.insert("primary_conninfo".to_owned(), primary.keywords(passfile));
@@ -346,7 +348,9 @@ mod tests {
 
         assert!(configuration.write(&settings(), &Role::Primary, None).await?.changed);
         assert!(!file("standby.signal").exists());
-        assert!(!fs::read_to_string(file(MAIN))?.contains("primary_conninfo"));
+        let main = fs::read_to_string(file(MAIN))?;
+        assert!(!main.contains("primary_conninfo"));
+        assert!(main.contains("recovery_target_timeline = 'latest'"), "no restart is asked for: {main}");
         Ok(())
     }
 
