@@ -82,7 +82,7 @@ async fn try_begin(api: &Api, action: Action, body: &Map<String, Value>) -> Resu
         // Taken before the write, so that no snapshot that follows it is missed.
         let mut snapshots = api.snapshots.clone();
         let is_scheduled = plan.request.scheduled_at.is_some();
-        let expected = cluster.failover.as_ref().map(|failover| failover.revision);
+        let expected = cluster.failover_revision;
         let write = StoreWrite::PutFailover { request: plan.request.clone(), expected };
         // Refused or unknown: the next round reads again. The same wish written twice is still one wish.
         let Some(Written::Done { revision }) = api.write(write).await? else { continue };

@@ -73,6 +73,15 @@ async fn a_cluster_of_one_has_nowhere_to_go() {
     check(&world, "/switchover", r#"{"leader":"pg1"}"#, 412, alone).await;
 }
 
+/// Patroni empties the key where we delete it.
+#[tokio::test]
+async fn a_request_that_patroni_emptied_is_in_nobodys_way() {
+    let world = World::new();
+    world.store.put("failover", "{}");
+    let body = r#"{"leader":"pg1","candidate":"pg2","scheduled_at":"2099-01-01T02:00+02:00"}"#;
+    check(&world, "/switchover", body, 202, "Switchover scheduled").await;
+}
+
 #[tokio::test]
 async fn a_scheduled_switchover_is_noted_and_can_be_withdrawn() {
     let world = World::new();

@@ -73,6 +73,8 @@ pub struct Cluster {
     pub status: Option<Versioned<Status>>,
     pub history: Option<Versioned<Vec<HistoryLine>>>,
     pub failover: Option<Versioned<FailoverRequest>>,
+    /// The key's revision, also when it holds no request: Patroni empties it (`{}`) instead of deleting it.
+    pub failover_revision: Option<Revision>,
     pub sync: Option<Versioned<SyncState>>,
     /// Keys whose values could not be read, with why.
     pub unreadable: BTreeMap<String, String>,
@@ -145,8 +147,11 @@ impl Cluster {
             },
             "status" => read(&text).map(|value| self.status = Some(Versioned { value, revision })),
             "history" => history_from_json(&text).map(|value| self.history = Some(Versioned { value, revision })),
-            "failover" => FailoverRequest::from_text(&text)
-                .map(|value| self.failover = value.map(|value| Versioned { value, revision })),
+            "failover" => {
+                self.failover_revision = Some(revision);
+                FailoverRequest::from_text(&text)
+                    .map(|value| self.failover = value.map(|value| Versioned { value, revision }))
+            }
             "sync" => SyncState::from_text(&text).map(|value| self.sync = Some(Versioned { value, revision })),
             _ => match name.strip_prefix("members/") {
                 Some(member) => MemberData::from_text(&text).map(|data| {
@@ -169,7 +174,7 @@ impl Cluster {
             "config" => (self.config, self.config_text) = (None, None),
             "status" => self.status = None,
             "history" => self.history = None,
-            "failover" => self.failover = None,
+            "failover" => (self.failover, self.failover_revision) = (None, None),
             "sync" => self.sync = None,
             _ => {
                 if let Some(member) = name.strip_prefix("members/") {

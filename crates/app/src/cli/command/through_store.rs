@@ -15,7 +15,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Writes the wish and waits until it is fulfilled. The sentence says what happened.
 pub async fn move_leader(target: &Target, request: &FailoverRequest) -> Result<String, Failure> {
-    let expected = target.cluster.failover.as_ref().map(|failover| failover.revision);
+    let expected = target.cluster.failover_revision;
     let write = StoreWrite::PutFailover { request: request.clone(), expected };
     let Written::Done { revision } = target.dcs.write(&write).await? else {
         return Err(Failure::new("cli-concurrent", "somebody else asked for a change of leader at the same time")
