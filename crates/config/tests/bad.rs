@@ -289,12 +289,7 @@ fn redis_and_sentinel_are_checked_as_strictly() {
         (
             "",
             "redis: {data_dir: /d/r, os_user: redis}\n",
-            "accepted",
-        ),
-        (
-            "  data_dir: /d/pg\n",
-            "  data_dir: /d/pg\n  os_user: pg\nredis: {data_dir: /d/r, os_user: redis}\npostgresql:\n  data_dir: /d/pg\n  os_user: pg\n",
-            "q.yml:9: redis.os_user: 'redis' is not the user of postgresql.os_user [config-conflict]\n  hint: the worker must be able to end both, so they run as one user",
+            "q.yml:9: redis.os_user: 'redis' is not PostgreSQL's user ('postgres') [config-conflict]\n  hint: the worker must be able to end both, so they run as one user",
         ),
         (
             "",

@@ -16,6 +16,8 @@ const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 /// Redis reads a password as one word of at most this many bytes (its own limit of a line is larger).
 const PASSWORD_BYTES_MAX: usize = 512;
+/// Whom PostgreSQL runs as when nobody is named.
+const POSTGRESQL_USER: &str = "postgres";
 /// Where the sentinel keeps its state, below a directory of this member.
 const SENTINEL_FILE: &str = "sentinel.conf";
 
@@ -59,10 +61,10 @@ impl Builder<'_> {
             self.note(&[AT], "without redis.authentication everybody who reaches the port may read and write");
         }
         let os_user = self.text(&[AT, "os_user"]);
-        let other = self.text(&["postgresql", "os_user"]);
+        let other = self.text(&["postgresql", "os_user"]).unwrap_or_else(|| POSTGRESQL_USER.to_owned());
         let has_postgresql = self.tree.at(&["postgresql"]).is_some();
-        if let Some(user) = os_user.as_ref().filter(|user| has_postgresql && *user != other.as_ref().unwrap_or(user)) {
-            let message = format!("'{user}' is not the user of postgresql.os_user");
+        if let Some(user) = os_user.as_ref().filter(|user| has_postgresql && **user != other) {
+            let message = format!("'{user}' is not PostgreSQL's user ('{other}')");
             let error = self.at(Code::Conflict, &[AT, "os_user"], message);
             self.report.error(error.hint("the worker must be able to end both, so they run as one user"));
         }
