@@ -1,6 +1,6 @@
 //! Carries out the long work that decisions begin. One at a time; each ends with done or with why not.
 
-use super::guard_link::GuardLink;
+use crate::agent::guard_link::GuardLink;
 use super::instance::{Instance, Upstream, member_address, tool_options};
 use ha::cluster::Cluster;
 use ha::guard::{StopMode, ToGuard};

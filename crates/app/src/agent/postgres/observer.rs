@@ -1,7 +1,7 @@
 //! Asks the local PostgreSQL how it is, when somebody wants to know and once in a while, and turns its answers into
 //! what decisions look at.
 
-use super::guard_link::GuardLink;
+use crate::agent::guard_link::GuardLink;
 use super::instance::Instance;
 use ha::postgres::{Running, Standby};
 use platform::boot_clock;

@@ -4,13 +4,14 @@
 //! never late because of PostgreSQL, the store or a disk.
 
 use super::configurator::{Finished, Work};
-use super::guard_link::GuardLink;
+use crate::agent::guard_link::GuardLink;
 use super::instance::{Instance, Upstream};
 use super::jobs::Jobs;
-use super::keeper::KeeperState;
+use crate::agent::keeper::KeeperState;
 use super::observer::Observation;
 use super::publish;
-use super::writer::{self, BatchOutcome};
+use crate::agent::End;
+use crate::agent::writer::{self, BatchOutcome};
 use config::MemberConfig;
 use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
 use dcs::{Dcs, DcsView as StoreView};
@@ -153,16 +154,6 @@ impl State {
     }
 }
 
-/// How the cycle ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// In order; PostgreSQL is stopped.
-    Finished,
-    GuardGone,
-    /// PostgreSQL was not started and never would be: why, and what to do about it.
-    Refused(String),
-}
-
 impl Cycle {
     pub async fn run(mut self, mut inputs: Inputs) -> End {
         let mut lease = self.keeper.lease();
@@ -198,7 +189,7 @@ impl Cycle {
             let decision = decide(&self.state.memory, &view);
             self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
             self.set_going(&decision, &view);
-            self.keeper.decided(decision.arming);
+            self.keeper.decided(ServerKind::Postgres, decision.arming);
             if decision.finished {
                 return End::Finished;
             }
@@ -248,10 +239,9 @@ impl Cycle {
         {
             self.state.writes = Writes::Idle;
         }
-        if let Some(config) =
-            self.state.cluster.config.as_ref().filter(|_| !self.state.cluster.is_leader(&self.member.name))
-        {
-            self.keeper.set_ttl(config.value.ttl);
+        if let Some(config) = &self.state.cluster.config {
+            let ttl = Some(config.value.ttl).filter(|_| !self.state.cluster.is_leader(&self.member.name));
+            self.keeper.set_ttl(ServerKind::Postgres, ttl);
         }
         let revision = self.state.cluster.config.as_ref().map(|config| config.revision);
         if revision.is_some()
