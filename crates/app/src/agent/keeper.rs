@@ -5,7 +5,7 @@
 
 use super::guard_link::GuardLink;
 use dcs::Dcs;
-use ha::guard::ToGuard;
+use ha::guard::{ServerKind, ToGuard};
 use ha::lease::{Lease, Withhold, may_renew, renew_interval};
 use ha::postgres::Arming;
 use platform::boot_clock;
@@ -124,10 +124,10 @@ impl Keeper {
         let armed = self.guard.state().armed;
         match *self.state.arming.borrow() {
             Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
-                self.guard.send(&ToGuard::Arm { until: lease.fence() });
+                self.guard.send(&ToGuard::Arm { server: ServerKind::Postgres, until: lease.fence() });
             }
             Arming::Disarm if armed.is_some() => {
-                self.guard.send(&ToGuard::Disarm);
+                self.guard.send(&ToGuard::Disarm { server: ServerKind::Postgres });
             }
             Arming::Arm | Arming::Disarm | Arming::Leave => {}
         }

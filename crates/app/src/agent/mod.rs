@@ -20,7 +20,7 @@ use cycle::{Cycle, End, Inputs, Outputs, State};
 use dcs::{Dcs, DcsConfig};
 use guard_link::GuardLink;
 use ha::cluster::MemberData;
-use ha::guard::{FromGuard, ToGuard};
+use ha::guard::{FromGuard, PerServer, ToGuard};
 use instance::Instance;
 use keeper::{Keeper, KeeperState, Memo};
 use std::collections::BTreeMap;
@@ -75,7 +75,10 @@ async fn worker(config_path: &Path) -> WorkerEnd {
     let Some(hello @ FromGuard::Hello { .. }) = from_guard.recv().await else {
         return WorkerEnd::Failed(anyhow!("the guard did not say hello"));
     };
-    let nothing_runs = matches!(&hello, FromGuard::Hello { postmaster: None, .. });
+    let nothing_runs = matches!(
+        &hello,
+        FromGuard::Hello { servers, .. } if servers.iter().all(|(_, server)| server.pid.is_none())
+    );
     match start_roles(config_path, guard, from_guard, hello).await {
         Ok(()) => WorkerEnd::Finished,
         Err(error) if nothing_runs && error.is::<Fatal>() => WorkerEnd::Fatal(error),
@@ -143,7 +146,7 @@ async fn database(
     hello: FromGuard,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    guard.start_backstop(postgresql.data_dir.clone())?;
+    guard.start_backstop(PerServer { postgres: Some(postgresql.data_dir.clone()), redis: None })?;
     let memo: Option<Memo> = match &hello {
         FromGuard::Hello { memo, .. } => serde_json::from_str(memo).ok(),
         _ => None,
