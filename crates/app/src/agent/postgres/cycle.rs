@@ -16,7 +16,7 @@ use config::MemberConfig;
 use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
 use dcs::{Dcs, DcsView as StoreView};
 use ha::cluster::{Cluster, MemberData, Role, StoreWrite};
-use ha::guard::FromGuard;
+use ha::guard::{FromGuard, ServerKind};
 use ha::postgres::{
     Action, DataDirectory, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, PostgresView, Request, Server,
     View, decide,
@@ -284,7 +284,7 @@ impl Cycle {
                 data: self.state.data.clone(),
                 // The guard's word may be ahead of its message.
                 server: match &self.state.server {
-                    Server::Down if guard.postmaster.is_some() => Server::Starting,
+                    Server::Down if guard.pid.is_some() => Server::Starting,
                     server => server.clone(),
                 },
                 following: self.state.following.clone(),
@@ -366,11 +366,12 @@ impl Cycle {
     /// The guard said something.
     fn heard(&mut self, message: FromGuard) {
         match message {
-            FromGuard::Hello { postmaster, .. } => {
+            FromGuard::Hello { servers, .. } => {
+                let postmaster = servers.postgres.pid;
                 self.state.server = if postmaster.is_some() { Server::Starting } else { Server::Down };
                 self.state.say_nothing_until = postmaster.map(|_| boot_clock() + TAKE_UP_MAX);
             }
-            FromGuard::Started { pid } => {
+            FromGuard::Started { server: ServerKind::Postgres, pid } => {
                 tracing::info!(pid, "the postmaster runs");
                 self.state.server = Server::Starting;
                 self.state.silences = 0;
@@ -378,8 +379,8 @@ impl Cycle {
                 let ours = self.state.job.as_ref().is_some_and(|job| matches!(job.job, Job::Start { .. }));
                 self.state.adopted = ours || self.state.started;
             }
-            FromGuard::StartFailed { why } => tracing::warn!(why, "PostgreSQL was not started"),
-            FromGuard::Exited { status } => {
+            FromGuard::StartFailed { server: ServerKind::Postgres, why } => tracing::warn!(why, "PostgreSQL was not started"),
+            FromGuard::Exited { server: ServerKind::Postgres, status } => {
                 tracing::warn!(status, "PostgreSQL ended");
                 self.state.server = Server::Down;
                 self.state.say_nothing_until = None;
@@ -388,19 +389,26 @@ impl Cycle {
                 self.state.following = None;
                 self.look_at_data();
             }
-            FromGuard::Fenced { .. } => tracing::error!("the lease ran out; the guard stopped PostgreSQL"),
+            FromGuard::Fenced { server: ServerKind::Postgres, .. } => {
+                tracing::error!("the lease ran out; the guard stopped PostgreSQL");
+            }
             FromGuard::Terminate => {
                 tracing::info!("asked to stop");
                 self.state.stopping = true;
             }
             FromGuard::Reload => self.outputs.reload.notify_one(),
-            FromGuard::Armed { .. } | FromGuard::Alive { .. } => {}
+            FromGuard::Started { server: ServerKind::Redis, .. }
+            | FromGuard::StartFailed { server: ServerKind::Redis, .. }
+            | FromGuard::Exited { server: ServerKind::Redis, .. }
+            | FromGuard::Fenced { server: ServerKind::Redis, .. }
+            | FromGuard::Armed { .. }
+            | FromGuard::Alive { .. } => {}
         }
     }
 
     /// `false`: nothing new.
     async fn observed(&mut self, observation: Observation) -> bool {
-        if self.guard.state().postmaster.is_none() {
+        if self.guard.state().pid.is_none() {
             return false;
         }
         match observation {
@@ -408,7 +416,7 @@ impl Cycle {
                 let (status, running) = *answer;
                 // Of a postmaster that is gone; or from before its promotion, which no server takes back.
                 let promoted = self.state.promoted == Some(pid);
-                if self.guard.state().postmaster != Some(pid) || running.in_recovery && promoted {
+                if self.guard.state().pid != Some(pid) || running.in_recovery && promoted {
                     self.outputs.probe.notify_one();
                     return false;
                 }
@@ -515,7 +523,7 @@ impl Cycle {
                 running.write = running.receive.max(running.replay).unwrap_or_default();
                 running.timeline.0 += 1;
                 running.standbys.clear();
-                self.state.promoted = self.guard.state().postmaster;
+                self.state.promoted = self.guard.state().pid;
             }
         }
         let state = match result {

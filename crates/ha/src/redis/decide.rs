@@ -1,0 +1,77 @@
+//! From a view to a decision: which situation is this, and what does it ask for?
+
+use super::memory::Memory;
+use super::reason::Reason;
+use super::view::View;
+use crate::cluster::redis::{RedisFence, RedisWrite};
+use crate::guard::StopMode;
+pub use crate::postgres::Arming;
+use types::{MemberName, Millis};
+
+/// Work on the local Redis. One job runs at a time; its progress comes back in the next view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Starts redis-server through the guard, always as a replica: of `upstream`, or of nobody (a `replicaof` that leads
+    /// nowhere), so that no Redis is ever a master before it was promoted. Done as soon as the process runs.
+    Start { upstream: Option<MemberName> },
+    /// Done when redis-server is gone.
+    Stop { mode: StopMode },
+    /// `REPLICAOF NO ONE`, only under a fence that stands at that moment and while the leader key is seen to be this one.
+    /// Done when Redis says that it is a master.
+    Promote { fence: RedisFence },
+    /// `REPLICAOF` the leader, or nobody; with `MULTI`, `CLIENT KILL TYPE normal` and `EXEC` where it was a master.
+    /// Done when Redis has confirmed it.
+    Follow { leader: Option<MemberName> },
+    /// `CLIENT PAUSE <lasts> WRITE`. Counted by the executor from before it was sent. Done when Redis has confirmed it.
+    Pause { fence: RedisFence, lasts: Millis },
+    /// Asks the paused master and then the candidate until the candidate has as much. Done: `offset` is what it has.
+    /// Fails at `until`.
+    WaitOffset { candidate: MemberName, until: Millis },
+    /// `MULTI`, `INFO replication`, `REPLICAOF` candidate, `CLIENT KILL TYPE normal`, `EXEC`. Not sent at `until` or later
+    /// (the pause may be over). Done when Redis has confirmed it: `offset` is what it had at that moment.
+    DemoteTo { fence: RedisFence, candidate: MemberName, until: Option<Millis> },
+    /// `CLIENT UNPAUSE`.
+    Unpause,
+}
+
+impl Job {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::Stop { .. } => "stop",
+            Self::Promote { .. } => "promotion",
+            Self::Follow { .. } => "follow",
+            Self::Pause { .. } => "pause of writes",
+            Self::WaitOffset { .. } => "wait for the candidate",
+            Self::DemoteTo { .. } => "demotion",
+            Self::Unpause => "end of the pause",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Write(RedisWrite),
+    Begin(Job),
+    /// Ask Redis for its state now.
+    Probe,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    pub next: Memory,
+    pub actions: Vec<Action>,
+    pub reasons: Vec<Reason>,
+    /// What the guard is told about Redis with every renewal of the lease.
+    pub arming: Arming,
+    /// Decide again at this time even if nothing happens.
+    pub wake_at: Option<Millis>,
+    /// As far as Redis is concerned the agent may end.
+    pub finished: bool,
+}
+
+/// What is to be done now, and why. Pure: the same memory and view give the same decision.
+pub fn decide(memory: &Memory, view: &View) -> Decision {
+    let _ = view;
+    Decision { next: memory.clone(), reasons: vec![Reason::NotReadyYet], ..Decision::default() }
+}
