@@ -96,13 +96,15 @@ impl Server {
         self.command("CLIENT UNPAUSE", &["CLIENT", "UNPAUSE"]).await
     }
 
-    /// In one step: follow this master (or nobody), and cut every client, so that none believes to talk to a master.
-    pub async fn demote(&mut self, to: Option<&Address>) -> Result<()> {
+    /// In one step: follow this master (or nobody), and cut every client, so that none believes to talk to a master. The
+    /// answer is the end of the data stream at that moment.
+    pub async fn demote(&mut self, to: Option<&Address>) -> Result<u64> {
         const ACTION: &str = "the demotion";
         let (host, port) = to.map_or((NOBODY.0, NOBODY.1), |master| (master.host.as_str(), master.port));
         let port = port.to_string();
         let commands = [
             vec!["MULTI"],
+            vec!["INFO", "replication"],
             vec!["REPLICAOF", host, &port],
             vec!["CLIENT", "KILL", "TYPE", "normal"],
             vec!["CLIENT", "KILL", "TYPE", "pubsub"],
@@ -112,10 +114,11 @@ impl Server {
         for reply in &replies {
             accepted(ACTION, reply)?;
         }
-        match replies.last().and_then(Value::as_array) {
-            Some(results) => results.iter().try_for_each(|result| accepted(ACTION, result)),
-            None => Err(Error::Answer { action: ACTION, why: "nothing was carried out".to_owned() }),
-        }
+        let unexpected = |why: &str| Error::Answer { action: ACTION, why: why.to_owned() };
+        let results = replies.last().and_then(Value::as_array).ok_or_else(|| unexpected("nothing was carried out"))?;
+        results.iter().try_for_each(|result| accepted(ACTION, result))?;
+        let before = results.first().and_then(Value::as_text).ok_or_else(|| unexpected("INFO is no text"))?;
+        Ok(Status::parse(&before).offset)
     }
 
     /// The end of the data stream as the server has it now.

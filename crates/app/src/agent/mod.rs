@@ -33,6 +33,7 @@ use switchboard::Switchboard;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use types::Millis;
 
 /// Events of one kind that may wait for a cycle, which never waits itself.
 const EVENTS_MAX: usize = 64;
@@ -73,6 +74,8 @@ struct World {
     dcs: Dcs,
     guard: GuardLink,
     keeper: Arc<KeeperState>,
+    /// The lease's time to live until the cluster has a configuration.
+    ttl: Millis,
     /// Cancelled when the worker ends.
     stop: CancellationToken,
 }
@@ -136,7 +139,7 @@ async fn start_roles(
     let view = dcs.watch();
     let ttl = if view.borrow().cluster.config.is_some() { view.borrow().cluster.config().ttl } else { dynamic.ttl };
     let keeper = KeeperState::new(ttl, roles);
-    let world = World { config_path: config_path.to_owned(), member, dcs, guard, keeper, stop };
+    let world = World { config_path: config_path.to_owned(), member, dcs, guard, keeper, ttl, stop };
     servers(world, store, from_guard, hello).await
 }
 
@@ -190,7 +193,7 @@ async fn servers(
         snapshots,
         commands,
         store: Arc::new(dcs.clone()),
-        redis: redis.map(|role| role.snapshots),
+        redis: redis.map(|role| role.api),
         metrics: Some(metrics::source(proxies)),
     };
     let stopped = stop.clone();

@@ -11,7 +11,7 @@ use crate::agent::keeper::KeeperState;
 use super::observer::Observation;
 use super::publish;
 use crate::agent::End;
-use crate::agent::writer::{self, BatchOutcome};
+use crate::agent::writer::{self, BatchOutcome, Write, Writes};
 use config::MemberConfig;
 use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
 use dcs::{Dcs, DcsView as StoreView};
@@ -30,10 +30,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use types::{Millis, Revision};
 
-/// How long the view may take to show a write before decisions go on without it.
-const VIEW_WAIT_MAX: Millis = Millis(300);
-/// The same after a refusal, which comes from a change that is on its way already.
-const REFUSED_WAIT_MAX: Millis = Millis(40);
 /// This many questions in a row without an answer make a running PostgreSQL an unresponsive one.
 const SILENCES_MAX: u32 = 2;
 /// How long a switchover waits for a look at PostgreSQL that shows a replica ready to take over.
@@ -67,19 +63,6 @@ pub struct Outputs {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub routes: watch::Sender<Routes>,
     pub reload: Arc<Notify>,
-}
-
-enum Writes {
-    Idle,
-    /// Decided on the view of this revision.
-    UnderWay {
-        decided_on: Revision,
-    },
-    /// Until the view has this revision, or until it took too long.
-    Settling {
-        revision: Revision,
-        until: Millis,
-    },
 }
 
 pub struct Cycle {
@@ -169,7 +152,7 @@ impl Cycle {
                 },
                 Some(observation) = inputs.observations.recv() => decide_now = self.observed(observation).await,
                 Some(finished) = inputs.finished.recv() => self.configured(&finished),
-                Some(outcome) = inputs.batches.recv() => self.written(outcome),
+                Some(outcome) = inputs.batches.recv() => self.written(&outcome),
                 Some((job, result)) = inputs.jobs.recv() => self.job_ended(job, result),
                 Some(data) = inputs.data.recv() => self.state.data = data,
                 Some(request) = inputs.commands.recv() => self.command(request),
@@ -215,10 +198,7 @@ impl Cycle {
     fn next_wake(&self) -> Millis {
         let moments = [self.state.wake_at, self.state.look_first_until, self.state.say_nothing_until];
         let decision = moments.into_iter().flatten().min().unwrap_or(Millis::MAX);
-        match self.state.writes {
-            Writes::Settling { until, .. } => decision.min(until),
-            Writes::Idle | Writes::UnderWay { .. } => decision,
-        }
+        decision.min(self.state.writes.wake_at())
     }
 
     fn take_view(&mut self, view: &StoreView) {
@@ -234,11 +214,7 @@ impl Cycle {
         let not_over = |until: &Millis| boot_clock() < *until;
         self.state.look_first_until = self.state.look_first_until.filter(not_over);
         self.state.say_nothing_until = self.state.say_nothing_until.filter(not_over);
-        if let Writes::Settling { revision, until } = self.state.writes
-            && (self.state.cluster.revision >= revision || boot_clock() >= until)
-        {
-            self.state.writes = Writes::Idle;
-        }
+        self.state.writes = self.state.writes.seen(self.state.cluster.revision);
         if let Some(config) = &self.state.cluster.config {
             let ttl = Some(config.value.ttl).filter(|_| !self.state.cluster.is_leader(&self.member.name));
             self.keeper.set_ttl(ServerKind::Postgres, ttl);
@@ -306,11 +282,11 @@ impl Cycle {
             }
             self.state.reasons.clone_from(&decision.reasons);
         }
-        let mut batch: Vec<StoreWrite> = Vec::new();
+        let mut batch: Vec<Write> = Vec::new();
         for action in &decision.actions {
             match action {
                 Action::Write(StoreWrite::PutMember { .. }) if self.state.say_nothing_until.is_some() => {}
-                Action::Write(write) => batch.push(write.clone()),
+                Action::Write(write) => batch.push(Write::Postgres(write.clone())),
                 Action::Begin(job) => self.begin(job.clone(), view.now),
                 Action::Probe => self.outputs.probe.notify_one(),
                 Action::Follow { leader } => {
@@ -324,11 +300,6 @@ impl Cycle {
             }
         }
         if !batch.is_empty() && matches!(self.state.writes, Writes::Idle) {
-            for write in &batch {
-                if matches!(write, StoreWrite::TakeLeader { .. } | StoreWrite::ReleaseLeader { .. }) {
-                    tracing::info!("to the store: {}", writer::name(write));
-                }
-            }
             self.state.writes = Writes::UnderWay { decided_on: self.state.cluster.revision };
             writer::start(self.dcs.clone(), batch, self.outputs.batches.clone());
         }
@@ -479,23 +450,8 @@ impl Cycle {
         self.outputs.probe.notify_one();
     }
 
-    fn written(&mut self, outcome: BatchOutcome) {
-        let now = boot_clock();
-        let decided_on = match self.state.writes {
-            Writes::UnderWay { decided_on } => decided_on,
-            Writes::Idle | Writes::Settling { .. } => self.state.cluster.revision,
-        };
-        self.state.writes = match outcome {
-            BatchOutcome::Done { revision } => Writes::Settling { revision, until: now + VIEW_WAIT_MAX },
-            // What made the store refuse is newer than the view that was decided on.
-            BatchOutcome::Refused => {
-                Writes::Settling { revision: Revision(decided_on.0 + 1), until: now + REFUSED_WAIT_MAX }
-            }
-            BatchOutcome::Failed { why } => {
-                tracing::warn!(why, "a write to the store failed");
-                Writes::Settling { revision: Revision(i64::MAX), until: now + VIEW_WAIT_MAX }
-            }
-        };
+    fn written(&mut self, outcome: &BatchOutcome) {
+        self.state.writes = self.state.writes.after(outcome, self.state.cluster.revision);
     }
 
     fn job_ended(&mut self, job: Job, result: Result<(), String>) {
