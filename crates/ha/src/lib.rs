@@ -11,3 +11,4 @@ pub mod lease;
 pub mod postgres;
 pub mod reason;
 pub mod render;
+pub mod sentinel;
