@@ -12,3 +12,4 @@ pub mod postgres;
 pub mod reason;
 pub mod redis;
 pub mod render;
+pub mod sentinel;
