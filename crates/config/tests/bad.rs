@@ -234,7 +234,7 @@ fn redis_and_sentinel_are_checked_as_strictly() {
         (
             "",
             "redis: {data_dir: /d/r, port: 6379}\n",
-            "q.yml:9: redis.port: unknown key [config-unknown-key]\n  hint: 'proxy.primary_port' exists; is the indentation right?",
+            "q.yml:9: redis.port: unknown key [config-unknown-key]\n  hint: known keys: name, listen, connect_address, data_dir, bin_dir, binary, os_user, authentication, tls, parameters, min_replicas_to_write, priority, down_after, supervise",
         ),
         (
             "",

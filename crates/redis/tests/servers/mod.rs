@@ -11,6 +11,8 @@ pub type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// Two busy cores make everything slow; a test that works needs a fraction of it.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Of a server's log, in a failure's message; the last ones first.
+const LOG_LINES_SHOWN: usize = 20;
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct World {
@@ -57,20 +59,27 @@ impl World {
         Ok(running)
     }
 
-    /// A certificate of its own authority, for 127.0.0.1.
+    /// A certificate for 127.0.0.1, and the authority that signed it.
     pub fn tls(&self) -> TestResult<TlsFilePaths> {
-        let at = |name: &str| self.root.path().join(name);
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1"])
-            .arg("-keyout")
-            .arg(at("key.pem"))
-            .arg("-out")
-            .arg(at("cert.pem"))
-            .stderr(Stdio::null())
-            .status()?;
-        assert!(made.success());
-        Ok(TlsFilePaths { certificate: at("cert.pem"), key: at("key.pem"), authorities: at("cert.pem") })
+        let at = |name: &str| self.root.path().join(name).display().to_string();
+        std::fs::write(at("extensions"), "subjectAltName=IP:127.0.0.1\n")?;
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
+        for line in [
+            format!("req -x509 {key} -subj /CN=authority -keyout {} -out {}", at("ca.key"), at("ca.pem")),
+            format!("req {key} -subj /CN=redis -keyout {} -out {}", at("key.pem"), at("csr")),
+            format!(
+                "x509 -req -days 2 -in {} -CA {} -CAkey {} -CAcreateserial -extfile {} -out {}",
+                at("csr"),
+                at("ca.pem"),
+                at("ca.key"),
+                at("extensions"),
+                at("cert.pem")
+            ),
+        ] {
+            let made = Command::new("openssl").args(line.split(' ')).stderr(Stdio::null()).status()?;
+            assert!(made.success(), "openssl {line}");
+        }
+        Ok(TlsFilePaths { certificate: at("cert.pem").into(), key: at("key.pem").into(), authorities: at("ca.pem").into() })
     }
 }
 
@@ -102,6 +111,8 @@ impl Running {
                 Ok(status) if is_so(&status) => return Ok(status),
                 found if Instant::now() > deadline => {
                     let log = std::fs::read_to_string(self.settings.data_dir.join("log")).unwrap_or_default();
+                    let log: Vec<&str> = log.lines().rev().take(LOG_LINES_SHOWN).collect();
+                    let log = log.join("\n");
                     return Err(format!("it was not true that it {what}: {found:?}\n{log}").into());
                 }
                 _ => tokio::time::sleep(Duration::from_millis(5)).await,

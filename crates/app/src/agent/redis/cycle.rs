@@ -190,6 +190,9 @@ impl Cycle {
             self.state.role_changed_at = boot_clock();
             self.outputs.probe.notify_one();
         }
+        if matches!(end.job, Job::Follow { leader: Some(_) }) && end.result.is_ok() {
+            self.state.may_overwrite = false;
+        }
         let state = match end.result {
             Ok(offset) => JobState::Done { offset },
             Err(why) => JobState::Failed { why },
