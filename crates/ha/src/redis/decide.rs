@@ -1,8 +1,11 @@
 //! From a view to a decision: which situation is this, and what does it ask for?
 
+use super::draft::Draft;
 use super::memory::Memory;
 use super::reason::Reason;
-use super::view::View;
+use super::view::{Server, View};
+use super::{entry, following, leaderless, leading, remember, stopping};
+use crate::cluster::RedisGroup;
 use crate::cluster::redis::{RedisFence, RedisWrite};
 use crate::guard::StopMode;
 pub use crate::postgres::Arming;
@@ -72,6 +75,55 @@ pub struct Decision {
 
 /// What is to be done now, and why. Pure: the same memory and view give the same decision.
 pub fn decide(memory: &Memory, view: &View) -> Decision {
-    let _ = view;
-    Decision { next: memory.clone(), reasons: vec![Reason::NotReadyYet], ..Decision::default() }
+    let Some(cluster) = &view.dcs.cluster else {
+        let reasons = vec![Reason::StoreUnreachable { leading: false }];
+        return Decision { next: memory.clone(), reasons, ..Decision::default() };
+    };
+    let nothing = RedisGroup::default();
+    let config = cluster.config();
+    let mut draft = Draft {
+        view,
+        group: cluster.redis.get(&view.group).unwrap_or(&nothing),
+        revision: cluster.revision,
+        config: &config,
+        memory: memory.clone(),
+        actions: Vec::new(),
+        reasons: Vec::new(),
+        arming: Arming::Leave,
+        wake_at: Some(view.now + config.loop_wait),
+        finished: false,
+    };
+    remember::take_up_job(&mut draft);
+    remember::remember(&mut draft);
+    if matches!(view.server, Server::Unknown) {
+        draft.because(Reason::NotReadyYet);
+    } else {
+        remember::arm(&mut draft);
+        situation(&mut draft);
+        entry::publish(&mut draft);
+    }
+    let Draft { memory, actions, reasons, arming, wake_at, finished, .. } = draft;
+    Decision { next: memory, actions, reasons, arming, wake_at, finished }
+}
+
+fn situation(draft: &mut Draft<'_>) {
+    let view = draft.view;
+    if view.stopping {
+        return stopping::decide(draft);
+    }
+    if !view.dcs.connected {
+        draft.because(Reason::StoreUnreachable { leading: draft.fence().is_some() });
+    }
+    match (draft.fence(), draft.group.leader_name()) {
+        // The key may have passed on already; to lead again takes the key anew.
+        (Some(fence), _) if draft.memory.given_up == Some(fence.epoch) => leading::given_up(draft, &fence),
+        (Some(fence), _) => leading::decide(draft, &fence),
+        // The leader key is ours under a lease that is not: it runs out by itself.
+        (None, Some(leader)) if *leader == view.me => {
+            draft.because(Reason::NoLease);
+            draft.stop_a_master_without_lease();
+        }
+        (None, Some(leader)) => following::decide(draft, &leader.clone()),
+        (None, None) => leaderless::decide(draft),
+    }
 }

@@ -27,6 +27,14 @@ pub struct Memory {
     pub promoting: bool,
     /// Redis was made a replica by a command that it confirmed, and no promotion was begun since.
     pub demoted: bool,
+    /// Writes may wait for a switchover that was given up.
+    pub unpause: bool,
+    /// The promotion that was begun last was of a Redis without data.
+    pub began_empty: bool,
+    /// An operator forced this member to lead, although it has no data and others have.
+    pub overrule_data: bool,
+    /// The leadership from which this member's data certainly come: it led then, or its link to that leader was up.
+    pub data_epoch: Option<Revision>,
     /// The master's data that was last written to `status`, and when.
     pub status_written: Option<(Millis, u64)>,
     pub entry_written_at: Millis,
@@ -57,11 +65,14 @@ pub enum Stage {
     /// Writes wait; the candidate catches up.
     WaitOffset,
     /// The candidate has everything up to this offset; the master is about to become its replica.
+    /// `None`: forced, however much it has.
     Demote {
-        candidate_has: u64,
+        candidate_has: Option<u64>,
     },
-    /// The master is a replica for certain, and the key passes.
-    HandOver,
+    /// The master is a replica for certain since then, and the key passes.
+    HandOver {
+        since: Millis,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -233,7 +233,7 @@ impl World {
             (Job::Start { .. }, FromGuard::Started { .. }) | (Job::Stop { .. }, FromGuard::Exited { .. }) => {
                 self.job_ends(host, Ok(()));
             }
-            (Job::Start { .. }, FromGuard::StartFailed { why }) => self.job_ends(host, Err(why.clone())),
+            (Job::Start { .. }, FromGuard::StartFailed { why, .. }) => self.job_ends(host, Err(why.clone())),
             _ => {}
         }
     }
