@@ -117,6 +117,18 @@ impl Core {
         true
     }
 
+    /// The same to a peer.
+    pub fn send_peer(&mut self, id: PeerLinkId, tag: Tag, command: Command) -> bool {
+        let Some(shared) = self.peer_links.get_mut(&id) else { return false };
+        let Some(link) = shared.link.command else { return false };
+        if Self::is_clogged(&shared.link, shared.users) {
+            return false;
+        }
+        shared.link.pending += 1;
+        self.effects.push(Effect::Send { link, tag, command });
+        true
+    }
+
     /// Too many requests wait already; more would only pile up.
     pub fn is_clogged(link: &Link, users: u32) -> bool {
         link.pending >= REQUESTS_PENDING_MAX.saturating_mul(users.max(1))

@@ -7,8 +7,10 @@
 //!
 //! The map. Types: `event`, `effect`, `request`, `configuration` (with `directives`), `settings`, `master`, `node`, `peer`,
 //! `flags`, `address`. For readers: `read`. Rules, a file each: `link`, `periodic`, `down`, `ask`, `vote`, `election`, `select`,
-//! `failover`, `promotion`, `reconf`, `native`, `supervised`, `info`, `roles`, `hello`, `switch`, `tilt`, `scripts`, `admin`.
-//! Machinery: `sentinel` (the dispatcher), `core` (what all masters share), `timers`, `saves`, `random`, `publish`.
+//! `failover`, `promotion`, `reconf`, `transaction`, `native`, `supervised`, `info`, `roles`, `hello`, `switch`, `tilt`, `scripts`,
+//! `admin`, `set`, `config_set`.
+//! Machinery: `sentinel` (the dispatcher), `check` (one look at one master), `core` (what all masters share), `timers`, `saves`,
+//! `names`, `random`, `publish`, `glob`.
 //!
 //! Where it differs from Sentinel, on purpose:
 //! - `+switch-master` is published, and the promoted replica becomes the master here, as soon as its INFO says that it is one;
@@ -33,16 +35,37 @@ pub mod request;
 pub mod secret;
 pub mod settings;
 
+mod admin;
+mod ask;
+mod check;
+mod config_set;
 mod core;
+mod down;
+mod election;
+mod failover;
 mod glob;
+mod hello;
+mod info;
+mod link;
 mod names;
+mod native;
+mod periodic;
+mod promotion;
 mod publish;
 mod random;
+mod reconf;
+mod roles;
 mod saves;
 mod scripts;
+mod select;
 mod sentinel;
+mod set;
+mod supervised;
+mod switch;
 mod tilt;
 mod timers;
+mod transaction;
+mod vote;
 
 pub use address::Address;
 pub use configuration::{Configuration, MasterConfiguration};
