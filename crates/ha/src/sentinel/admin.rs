@@ -5,6 +5,7 @@
 
 use super::address::Address;
 use super::core::SimulatedFailures;
+use super::dispatcher::{Sentinel, forget_others};
 use super::effect::{Effect, Level, Manner};
 use super::event::MasterId;
 use super::flags::Flags;
@@ -14,7 +15,6 @@ use super::node::{Link, OwnFailover, Role};
 use super::publish::Subject;
 use super::request::{Answer, Request, Token};
 use super::saves::Waiter;
-use super::sentinel::{Sentinel, forget_others};
 use super::settings::MasterSettings;
 use super::{ask, failover, select};
 use std::net::IpAddr;
@@ -177,8 +177,8 @@ impl Sentinel {
     }
 
     fn reset(&mut self, token: Token, pattern: &str) {
-        let matching = |(name, id): (&Box<str>, &MasterId)| glob::matches(pattern, name, false).then_some(*id);
-        let ids: Vec<MasterId> = self.names.iter().filter_map(matching).collect();
+        let matching = self.names.iter().filter(|(name, _)| glob::matches(pattern, name, false));
+        let ids: Vec<MasterId> = matching.map(|(_, id)| *id).collect();
         for id in &ids {
             if let Some(master) = self.masters.get_mut(id) {
                 reset(&mut self.core, master);

@@ -4,9 +4,9 @@
 //! before a mistake, as in Sentinel.
 
 use super::admin::control_characters;
+use super::dispatcher::Sentinel;
 use super::request::{Answer, Token};
 use super::secret::Secret;
-use super::sentinel::Sentinel;
 use types::Millis;
 
 const OPTIONS: [&str; 7] = [

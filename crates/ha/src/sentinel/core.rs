@@ -3,6 +3,7 @@
 //! Deliberately separate from the masters themselves, so that a rule can hold one master and this at the same time.
 
 use super::address::Address;
+use super::dispatcher::Local;
 use super::effect::{Command, Effect, LinkKind, REQUESTS_PENDING_MAX};
 use super::event::{LinkId, MasterId, Tag};
 use super::names::Names;
@@ -11,7 +12,6 @@ use super::peer::{PeerLink, PeerLinkId};
 use super::random::Random;
 use super::saves::Saves;
 use super::scripts::Scripts;
-use super::sentinel::Local;
 use super::settings::{GlobalSettings, Periods};
 use super::tilt::Tilt;
 use super::timers::Timers;

@@ -9,9 +9,9 @@ use super::vote::vote;
 use std::collections::BTreeMap;
 
 /// The winner among these votes, ours included, or nobody.
-fn winner<'a>(votes: &[&'a str], voters: usize, quorum: usize) -> Option<&'a str> {
+fn winner<'a>(votes: &[&'a str], known: usize, quorum: usize) -> Option<&'a str> {
     let (leader, count) = most_voted(votes)?;
-    (count > voters / 2 && count >= quorum).then_some(leader)
+    (count > known / 2 && count >= quorum).then_some(leader)
 }
 
 /// Of candidates with the same number of votes the first by name.
@@ -26,8 +26,8 @@ fn most_voted<'a>(votes: &[&'a str]) -> Option<(&'a str, usize)> {
 /// Did this sentinel win the election of this epoch? Votes first if it has not: for whoever has most votes, else for itself.
 /// Sentinel counts votes of whatever epoch is the newest; two leaders of one epoch can come of that.
 pub(super) fn is_won(core: &mut Core, master: &mut Master, epoch: u64) -> bool {
-    let voted = |peer: &super::peer::Peer| if peer.leader_epoch == epoch { peer.leader.clone() } else { None };
-    let others: Vec<Box<str>> = master.peers.iter().filter_map(voted).collect();
+    let choice = |peer: &super::peer::Peer| if peer.leader_epoch == epoch { peer.leader.clone() } else { None };
+    let others: Vec<Box<str>> = master.peers.iter().filter_map(choice).collect();
     let mut votes: Vec<&str> = others.iter().map(AsRef::as_ref).collect();
     let preferred = most_voted(&votes).map_or_else(|| core.my_id.to_string(), |(leader, _)| leader.to_owned());
     vote(core, master, epoch, &preferred);

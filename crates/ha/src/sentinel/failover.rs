@@ -6,7 +6,7 @@
 use super::core::Core;
 use super::effect::{Effect, Level};
 use super::flags::Flags;
-use super::master::{At, FailoverState, Master, Mode};
+use super::master::{FailoverState, Master, Mode};
 use super::publish::Subject;
 use super::saves::Waiter;
 use super::vote::DESYNC_MAX;

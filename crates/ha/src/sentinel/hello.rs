@@ -7,6 +7,7 @@
 
 use super::core::Core;
 use super::directives::RUN_ID_LENGTH;
+use super::dispatcher::Sentinel;
 use super::effect::{Command, Level};
 use super::event::Tag;
 use super::link::built;
@@ -15,7 +16,6 @@ use super::node::Link;
 use super::peer::{Peer, PeerLink, PeerLinkId};
 use super::publish::Subject;
 use super::roles::is_plain;
-use super::sentinel::Sentinel;
 use super::timers::Timer;
 use super::{HELLO_CHANNEL, flags::Flags, switch};
 use types::Millis;
@@ -308,7 +308,7 @@ mod tests {
             format!("10.0.0.9,0,{ID},7,mymaster,10.0.0.1,6379,3"),
             format!("10.0.0.9,26379,{ID},7,mymaster,10.0.0.1,66000,3"),
             format!("10.0.0.9,26379,{ID},-7,mymaster,10.0.0.1,6379,3"),
-            format!("10.0.0.9,26379,short,7,mymaster,10.0.0.1,6379,3"),
+            "10.0.0.9,26379,short,7,mymaster,10.0.0.1,6379,3".to_owned(),
             format!("10.0.0.9,26379,{}\n,7,mymaster,10.0.0.1,6379,3", &ID[1..]),
             format!("10.0 .9,26379,{ID},7,mymaster,10.0.0.1,6379,3"),
         ] {

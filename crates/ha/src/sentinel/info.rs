@@ -68,7 +68,7 @@ pub(super) fn parse(text: &str) -> Info<'_> {
 fn replica(value: &str) -> Option<(&str, u16)> {
     let mut fields = value.split(',');
     if value.contains("ip=") {
-        let mut named = |name: &str| value.split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        let named = |name: &str| value.split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
         return Some((named("ip")?, named("port")?.parse().ok()?));
     }
     Some((fields.next()?, fields.next()?.parse().ok()?))
@@ -78,8 +78,8 @@ fn replica(value: &str) -> Option<(&str, u16)> {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Info<'_>) {
-        assert_eq!(parse(text), expected, "{text}");
+    fn check(text: &str, expected: &Info<'_>) {
+        assert_eq!(&parse(text), expected, "{text}");
     }
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
         const ID: &str = "0123456789abcdef0123456789abcdef01234567";
         check(
             "# Server\r\nredis_version:7.0.15\r\nrun_id:0123456789abcdef0123456789abcdef01234567\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:2\r\nslave0:ip=10.0.0.2,port=6379,state=online,offset=14,lag=1\r\nslave1:ip=::1,port=6380,state=online\r\nmaster_failover_state:no-failover\r\n",
-            Info {
+            &Info {
                 run_id: Some(ID),
                 role: Some(Role::Master),
                 replicas: vec![("10.0.0.2", 6379), ("::1", 6380)],
@@ -97,7 +97,7 @@ mod tests {
         );
         check(
             "role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\nmaster_link_status:down\r\nmaster_link_down_since_seconds:12\r\nslave_repl_offset:777\r\nslave_priority:10\r\nreplica_announced:0\r\nmaster_failover_state:failover-in-progress\r\n",
-            Info {
+            &Info {
                 role: Some(Role::Replica),
                 link_down: Millis(12_000),
                 master_host: Some("10.0.0.1"),
@@ -112,11 +112,11 @@ mod tests {
         );
         check(
             "role:master\nslave0:10.0.0.2,6379,online\nslave_x:1\nslave:2\nslave1:broken",
-            Info { role: Some(Role::Master), replicas: vec![("10.0.0.2", 6379)], ..Info::default() },
+            &Info { role: Some(Role::Master), replicas: vec![("10.0.0.2", 6379)], ..Info::default() },
         );
         for text in ["", ":", "role", "role:", "run_id:short", "slave0:", "slave0:ip=,port=", "master_port:99999"] {
             assert!(parse(text).replicas.is_empty());
         }
-        check("master_link_down_since_seconds:-1", Info::default());
+        check("master_link_down_since_seconds:-1", &Info::default());
     }
 }

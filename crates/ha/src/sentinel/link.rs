@@ -4,13 +4,13 @@
 //! the ping's business.
 
 use super::core::{Core, LinkOwner};
+use super::dispatcher::Sentinel;
 use super::effect::{Command, LinkKind};
 use super::event::{LinkEnd, LinkId, MasterId, Tag};
 use super::master::Mode;
 use super::node::{Link, Node, Role};
 use super::peer::PeerLinkId;
 use super::secret::Secret;
-use super::sentinel::Sentinel;
 use super::settings::MasterSettings;
 use super::{HELLO_CHANNEL, effect::Level};
 use std::net::IpAddr;

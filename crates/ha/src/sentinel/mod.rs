@@ -9,7 +9,7 @@
 //! `flags`, `address`. For readers: `read`. Rules, a file each: `link`, `periodic`, `down`, `ask`, `vote`, `election`, `select`,
 //! `failover`, `promotion`, `reconf`, `transaction`, `native`, `supervised`, `info`, `roles`, `hello`, `switch`, `tilt`, `scripts`,
 //! `admin`, `set`, `config_set`.
-//! Machinery: `sentinel` (the dispatcher), `check` (one look at one master), `core` (what all masters share), `timers`, `saves`,
+//! Machinery: `dispatcher`, `check` (one look at one master), `core` (what all masters share), `timers`, `saves`,
 //! `names`, `random`, `publish`, `glob`.
 //!
 //! Where it differs from Sentinel, on purpose:
@@ -41,6 +41,7 @@ mod ask;
 mod check;
 mod config_set;
 mod core;
+mod dispatcher;
 mod down;
 mod election;
 mod failover;
@@ -58,7 +59,7 @@ mod roles;
 mod saves;
 mod scripts;
 mod select;
-mod sentinel;
+
 mod set;
 mod supervised;
 mod switch;
@@ -70,6 +71,7 @@ mod vote;
 pub use address::Address;
 pub use configuration::{Configuration, MasterConfiguration};
 pub use directives::{Directive, DirectiveError};
+pub use dispatcher::{Local, Sentinel};
 pub use effect::{Command, Effect, Level, LinkKind, Manner};
 pub use event::{Event, LinkEnd, LinkId, MasterId, Reply, ScriptEnd, ScriptId, Tag};
 pub use flags::Flags;
@@ -78,7 +80,6 @@ pub use node::{Node, Role};
 pub use peer::Peer;
 pub use request::{Answer, Request, Token};
 pub use secret::Secret;
-pub use sentinel::{Local, Sentinel};
 pub use settings::{GlobalSettings, MasterSettings, Periods};
 
 /// Where hello messages go.

@@ -4,12 +4,12 @@
 //! sentinels that are told to fail over at the same moment lead to one master.
 
 use super::core::Core;
+use super::dispatcher::Sentinel;
 use super::effect::{Effect, Level};
 use super::failover;
 use super::master::{FailoverState, Mode};
 use super::publish::Subject;
 use super::request::Answer;
-use super::sentinel::Sentinel;
 use types::Millis;
 
 /// When somebody else owns the epoch, it is given this long. A promotion takes a fraction of a second.

@@ -150,7 +150,7 @@ pub(super) fn is_stuck(core: &Core, link: &Link, down_after: Millis) -> bool {
 /// What an answer to a ping says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pong {
-    Pong,
+    Ready,
     /// It lives, and is loading or has no master.
     Alive,
     Busy,
@@ -161,7 +161,7 @@ pub(super) enum Pong {
 pub(super) fn take_pong(now: Millis, link: &mut Link, reply: &Reply) -> Pong {
     let pong = match reply {
         Reply::Status(text) | Reply::Error(text) => match text.as_str() {
-            text if text.starts_with("PONG") => Pong::Pong,
+            text if text.starts_with("PONG") => Pong::Ready,
             text if text.starts_with("LOADING") || text.starts_with("MASTERDOWN") => Pong::Alive,
             text if text.starts_with("BUSY") => Pong::Busy,
             _ => Pong::Other,
@@ -169,7 +169,7 @@ pub(super) fn take_pong(now: Millis, link: &mut Link, reply: &Reply) -> Pong {
         Reply::Integer(_) | Reply::Bulk(_) | Reply::Array(_) | Reply::Null | Reply::Other => Pong::Other,
     };
     match pong {
-        Pong::Pong | Pong::Alive => {
+        Pong::Ready | Pong::Alive => {
             link.last_available = now;
             link.ping_waiting_since = None;
         }
@@ -186,7 +186,7 @@ pub(super) fn pong(core: &mut Core, master: &mut Master, at: At, reply: &Reply) 
     let pong = take_pong(now, &mut node.link, reply);
     let was_down = node.flags.any(Flags::S_DOWN);
     match pong {
-        Pong::Pong => node.flags.clear(Flags::MASTER_REBOOT),
+        Pong::Ready => node.flags.clear(Flags::MASTER_REBOOT),
         Pong::Busy if was_down && !node.flags.any(Flags::SCRIPT_KILL_SENT) => {
             let words = command(&master.settings, &["SCRIPT", "KILL"]);
             let node = master.at_mut(at);

@@ -4,12 +4,12 @@
 
 use super::admin::control_characters;
 use super::core::Core;
+use super::dispatcher::Sentinel;
 use super::effect::Level;
 use super::master::Master;
 use super::publish::Subject;
 use super::request::{Answer, Token};
 use super::secret::Secret;
-use super::sentinel::Sentinel;
 use types::Millis;
 
 const SCRIPTS_DENIED: &str = "Reconfiguration of scripts path is denied for security reasons. Check the deny-scripts-reconfig configuration directive in your Sentinel configuration";

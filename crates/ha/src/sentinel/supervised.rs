@@ -4,11 +4,11 @@
 //! changes one. The invariant: the address shown is the one of the newest epoch in the store.
 
 use super::address::Address;
+use super::dispatcher::Sentinel;
 use super::effect::Level;
 use super::event::MasterId;
 use super::master::Mode;
 use super::publish::Subject;
-use super::sentinel::Sentinel;
 use super::settings::MasterSettings;
 use super::{roles, switch};
 

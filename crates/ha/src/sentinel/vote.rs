@@ -5,12 +5,12 @@
 //! its vote, and may so vote twice after a crash on a full disk.
 
 use super::core::Core;
+use super::dispatcher::Sentinel;
 use super::effect::{Effect, Level};
 use super::flags::Flags;
 use super::master::{Master, Mode};
 use super::request::{Answer, Token};
 use super::saves::Waiter;
-use super::sentinel::Sentinel;
 use types::Millis;
 
 /// Added by chance to the time before a next attempt, so that sentinels do not stay in step.
