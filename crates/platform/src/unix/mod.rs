@@ -1,6 +1,8 @@
 //! Linux.
 
 pub mod children;
+pub mod files;
+pub mod process_end;
 pub mod processes_in;
 pub mod user;
 
