@@ -2,6 +2,7 @@
 
 use super::decide::{Action, Job};
 use super::draft::Draft;
+use super::memory::Stage;
 use super::reason::Reason;
 use super::view::{JobState, Server, ServerRole};
 use crate::cluster::redis::{RedisMemberData, RedisRole, RedisRunState, RedisWrite};
@@ -29,9 +30,18 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> RedisMemberData {
     data.claim = claim;
     data.leaderless_at = draft.group.leader.is_none().then_some(draft.revision);
     // A server that is about to stop is routed to no longer.
-    data.writable = data.role == RedisRole::Master && draft.fence().is_some() && data.is_running();
+    data.writable =
+        data.role == RedisRole::Master && draft.fence().is_some() && data.is_running() && !writes_wait(draft);
     data.pause = draft.is_paused();
     data
+}
+
+/// In a switchover: nobody is led here any more, or a client that comes back after it was cut would meet a replica.
+fn writes_wait(draft: &Draft<'_>) -> bool {
+    draft.memory.switchover.as_ref().is_some_and(|switchover| match switchover.stage {
+        Stage::Pause => false,
+        Stage::WaitOffset | Stage::Demote { .. } | Stage::HandOver { .. } => true,
+    })
 }
 
 /// For the transaction that gives the leadership up.
