@@ -73,16 +73,26 @@ fn somebody_with_data(group: &RedisGroup, except: &MemberName) -> Option<MemberN
     others.find(|(_, member)| has_data(group, &member.data)).map(|(name, _)| name.clone())
 }
 
-/// This Redis has no data, and a live member has some. (Data of a known leadership may be none at all, after a flush.)
-pub(super) fn data_elsewhere(draft: &Draft<'_>, running: &Running) -> Option<MemberName> {
+/// No data, and none of a known leadership either (those may be none at all, after a flush).
+fn is_empty(draft: &Draft<'_>, running: &Running) -> bool {
     let mine = RedisMemberData {
         keys: running.keys,
         replid: Some(running.replid.clone()),
         replid2: running.replid2.clone(),
         ..RedisMemberData::default()
     };
-    let known = draft.group.generation(&mine) > Revision(0) && !draft.memory.began_empty;
-    if running.keys > 0 || known || draft.memory.overrule_data {
+    !has_data(draft.group, &mine) || running.keys == 0 && draft.memory.began_empty
+}
+
+/// The group had data when this member took the key, and so had this member.
+pub(super) fn lost_its_data(draft: &Draft<'_>, running: &Running) -> bool {
+    let had = draft.group.status.as_ref().is_some_and(|status| status.value.keys > 0);
+    had && is_empty(draft, running) && !draft.memory.took_without_data
+}
+
+/// This Redis has no data, and a live member has some.
+pub(super) fn data_elsewhere(draft: &Draft<'_>, running: &Running) -> Option<MemberName> {
+    if !is_empty(draft, running) || draft.memory.overrule_data {
         return None;
     }
     let mut others = draft.group.members.iter().filter(|(name, _)| **name != draft.view.me);

@@ -41,6 +41,8 @@ pub enum Reason {
     Hanging { since: Millis },
     /// It has no data, and a live member has: the leadership is left to that one.
     GivesWayToData { name: MemberName },
+    /// It had the leader key and has lost its data (a restart without persistence, another disk).
+    LostItsData,
     SwitchoverUnderway { candidate: MemberName, step: &'static str },
     SwitchoverImpossible { candidate: Option<MemberName>, why: Vec<Obstacle> },
     SwitchoverAborted { candidate: MemberName, why: String },
@@ -102,6 +104,7 @@ impl Reason {
             Self::Unresponsive { .. } => "unresponsive",
             Self::Hanging { .. } => "hanging",
             Self::GivesWayToData { .. } => "gives_way_to_data",
+            Self::LostItsData => "lost_its_data",
             Self::SwitchoverUnderway { .. } => "switchover_underway",
             Self::SwitchoverImpossible { .. } => "switchover_impossible",
             Self::SwitchoverAborted { .. } => "switchover_aborted",

@@ -54,6 +54,9 @@ impl fmt::Display for Reason {
             Self::GivesWayToData { name } => {
                 write!(f, "there is no data here, and {name} has some; the leadership is left to it")
             }
+            Self::LostItsData => {
+                f.write_str("Redis came back without its data; the leadership is left to whoever has them")
+            }
             Self::SwitchoverUnderway { candidate, step } => {
                 write!(f, "a switchover to {candidate} is under way: {step}")
             }

@@ -30,6 +30,8 @@ pub struct RedisOracle {
     pub proxied_acknowledged_at: Time,
     pub leaderships: u64,
     pub switchovers: u64,
+    /// The key was handed over: to whom, and what the old master had acknowledged on its branch.
+    handed_over: Option<(usize, u32, u64)>,
     decisions: BTreeMap<usize, u32>,
 }
 
@@ -74,7 +76,11 @@ impl World {
         if group.leader == before.leader {
             return;
         }
-        let Some(leader) = &group.leader else { return note!(self, "NO REDIS LEADER") };
+        self.oracle.redis.handed_over = None;
+        let Some(leader) = &group.leader else {
+            note!(self, "NO REDIS LEADER");
+            return;
+        };
         note!(self, "REDIS LEADER {} from revision {}", leader.name, leader.epoch);
         self.oracle.redis.leaderships += 1;
         let Some(to) = self.host_named(&leader.name) else { return };
@@ -83,7 +89,10 @@ impl World {
         let forced = before.failover.as_ref().is_some_and(|request| request.value.force);
         if from != to && !forced {
             self.oracle.redis.switchovers += 1;
-            self.redis_switchover_keeps_everything(from, to);
+            let old = &self.hosts[from].redis;
+            let branch = old.server.as_ref().map_or(&old.disk, |server| &server.stream).branch();
+            let acknowledged = self.oracle.redis.acknowledged.get(&branch).copied();
+            self.oracle.redis.handed_over = acknowledged.map(|end| (to, branch, end));
         }
     }
 
@@ -107,18 +116,15 @@ impl World {
         }
     }
 
-    fn redis_switchover_keeps_everything(&mut self, from: usize, to: usize) {
-        let redis = &self.hosts[to].redis;
-        let stream = redis.server.as_ref().map_or(&redis.disk, |server| &server.stream);
-        let old = &self.hosts[from].redis;
-        let branch = old.server.as_ref().map_or(&old.disk, |server| &server.stream).branch();
-        let Some(end) = self.oracle.redis.acknowledged.get(&branch).copied() else { return };
-        if !stream.contains(branch, end) {
-            let has = stream.end();
+    /// A Redis is promoted. If the key was handed to it, it has everything that was acknowledged before.
+    pub(crate) fn redis_master_begins(&mut self, host: usize) {
+        let Some((_, branch, end)) = self.oracle.redis.handed_over.take_if(|(to, _, _)| *to == host) else { return };
+        let Some(server) = &self.hosts[host].redis.server else { return };
+        if !server.stream.contains(branch, end) {
+            let has = server.stream.end();
             self.violation(format!(
-                "the switchover of Redis from m{} to m{} loses writes: acknowledged up to {end} on branch {branch}, there are {has}",
-                from + 1,
-                to + 1
+                "the switchover of Redis to m{} loses writes: acknowledged up to {end} on branch {branch}, there are {has}",
+                host + 1
             ));
         }
     }
