@@ -4,7 +4,7 @@
 //!    worker *and* guard of the old one were stopped.)
 //! 2. The leader key passes on while another Redis could still acknowledge. (The same exception.)
 //! 3. A planned switchover loses an acknowledged write.
-//! 4. A member with data is overwritten by data that began without any. (Exception: an operator allowed it.)
+//! 4. A member with data is overwritten by later ones that began with nothing. (Exception: an operator allowed it.)
 //! 5. After healing there is no single master with everybody else in sync, in time: see `convergence`.
 
 use super::GROUP;
@@ -134,7 +134,7 @@ impl World {
         let redis = &self.hosts[host].redis;
         let Some(server) = &redis.server else { return };
         let mine = &server.stream;
-        if mine.end() > 0 && mine.root() != by.root() && !redis.may_overwrite {
+        if mine.end() > 0 && mine.root() < by.root() && !redis.may_overwrite {
             let (had, gets) = (mine.end(), by.end());
             self.violation(format!(
                 "Redis of m{} had {had} writes and is overwritten with the {gets} of m{}, which began without data",
