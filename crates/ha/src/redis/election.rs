@@ -129,11 +129,13 @@ type Rank<'a> = (bool, Revision, u64, bool, u64, i64, Reverse<&'a MemberName>);
 
 fn rank<'a>(group: &RedisGroup, name: &'a MemberName, member: &RedisMember) -> Rank<'a> {
     let data = &member.data;
-    let generation = group.generation(data);
-    let comparable = if generation > Revision(0) { data.offset } else { 0 };
+    let lineage = group.lineage(name, data);
+    // Offsets of a stream that began anew with a restart say nothing.
+    let is_known = lineage > Revision(0) && group.generation(data) == lineage;
+    let comparable = if is_known { data.offset } else { 0 };
     let led_last = group.status.as_ref().is_some_and(|status| status.value.leader.as_ref() == Some(name));
-    let led_last = led_last && generation == Revision(0);
-    (has_data(group, data), generation, comparable, led_last, data.keys, data.failover_priority, Reverse(name))
+    let led_last = led_last && !is_known;
+    (has_data(group, data), lineage, comparable, led_last, data.keys, data.failover_priority, Reverse(name))
 }
 
 /// May this member take the leader key now? `Ok`: yes, and why; `Err`: no, and why.

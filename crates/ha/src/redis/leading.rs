@@ -73,6 +73,7 @@ fn serve(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
     draft.because(Reason::Leading { epoch: fence.epoch });
     note_history(draft, fence, running);
     note_status(draft, fence, running);
+    entry::note_data(draft);
     if draft.job_runs() {
         return;
     }
@@ -163,12 +164,21 @@ fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
 
 /// The leadership was given up, and the view does not show it yet.
 pub(super) fn given_up(draft: &mut Draft<'_>, fence: &RedisFence) {
+    if let Server::Silent { since, .. } = &draft.view.server {
+        // Neither a replica for certain nor gone; then it had better be gone.
+        let since = *since;
+        draft.because(Reason::Unresponsive { since });
+        if draft.view.now.since(since) >= draft.view.settings.down_after {
+            draft.begin(Job::Stop { mode: StopMode::Kill });
+        }
+        return draft.wake(since + draft.view.settings.down_after);
+    }
     if let Some(switchover) = &draft.memory.switchover
         && let Stage::HandOver { since } = switchover.stage
     {
         return switchover::hand_over(draft, fence, since);
     }
-    draft.because(Reason::NoLease);
+    draft.because(Reason::GivenUp);
     release_for_certain(draft, fence);
 }
 

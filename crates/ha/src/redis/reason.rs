@@ -47,6 +47,8 @@ pub enum Reason {
     SwitchoverImpossible { candidate: Option<MemberName>, why: Vec<Obstacle> },
     SwitchoverAborted { candidate: MemberName, why: String },
     HandedOver { candidate: MemberName },
+    /// The leadership was given up, and the store does not show it yet.
+    GivenUp,
     // Following.
     AnotherLeads { leader: MemberName },
     LeaderNotReady { leader: MemberName },
@@ -109,6 +111,7 @@ impl Reason {
             Self::SwitchoverImpossible { .. } => "switchover_impossible",
             Self::SwitchoverAborted { .. } => "switchover_aborted",
             Self::HandedOver { .. } => "handed_over",
+            Self::GivenUp => "given_up",
             Self::AnotherLeads { .. } => "another_leads",
             Self::LeaderNotReady { .. } => "leader_not_ready",
             Self::LinkDown { .. } => "link_down",

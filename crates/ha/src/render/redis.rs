@@ -68,6 +68,7 @@ impl fmt::Display for Reason {
                 write!(f, "the switchover to {candidate} was given up, and nothing was lost: {why}")
             }
             Self::HandedOver { candidate } => write!(f, "the leadership passes to {candidate}"),
+            Self::GivenUp => f.write_str("the leadership was given up"),
             Self::AnotherLeads { leader } => {
                 write!(f, "{leader} holds the leader key; Redis must not be a master here")
             }
