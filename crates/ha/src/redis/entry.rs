@@ -104,6 +104,17 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
     draft.write(RedisWrite::PutMember { me: view.me.clone(), lease: bound_to, member: Box::new(data), expected });
 }
 
+/// What this member has comes from the present leadership: noted once, so that it is known also after everything was down.
+pub(super) fn note_data(draft: &mut Draft<'_>) {
+    let Some(leader) = &draft.group.leader else { return };
+    let noted = draft.group.data.get(&draft.view.me);
+    if draft.memory.data_epoch != Some(leader.epoch) || noted.is_some_and(|noted| noted.value >= leader.epoch) {
+        return;
+    }
+    let (me, epoch, expected) = (draft.view.me.clone(), leader.epoch, noted.map(|noted| noted.revision));
+    draft.write(RedisWrite::PutData { me, epoch, expected });
+}
+
 /// The store keeps the claim of this member even without its lease.
 pub(super) fn claim_is_durable(draft: &Draft<'_>) -> bool {
     let mine = draft.group.members.get(&draft.view.me);
@@ -117,6 +128,7 @@ fn writes_entry_already(draft: &Draft<'_>) -> bool {
         ) => true,
         Action::Write(
             RedisWrite::PutMember { .. }
+            | RedisWrite::PutData { .. }
             | RedisWrite::PutStatus { .. }
             | RedisWrite::PutHistory { .. }
             | RedisWrite::PutFailover { .. }

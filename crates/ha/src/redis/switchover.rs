@@ -109,10 +109,11 @@ pub(super) fn abort(draft: &mut Draft<'_>, why: &str) {
 /// Redis is certainly no master any more (demoted, or gone): the key passes.
 pub(super) fn hand_over(draft: &mut Draft<'_>, fence: &RedisFence, since: Millis) {
     let Some(switchover) = draft.memory.switchover.clone() else { return };
+    let candidate = switchover.candidate;
+    draft.because(Reason::HandedOver { candidate: candidate.clone() });
     if !draft.certainly_no_master() {
         return;
     }
-    let candidate = switchover.candidate;
     let lease = draft.view.dcs.lease;
     let target = draft.group.members.get(&candidate).filter(|member| member.data.is_running());
     let (Some(lease), Some(member)) = (lease, target) else {
@@ -121,7 +122,6 @@ pub(super) fn hand_over(draft: &mut Draft<'_>, fence: &RedisFence, since: Millis
     let (Some(candidate_lease), false) = (member.lease, draft.view.now.since(since) >= HAND_OVER_MAX) else {
         return leading::release(draft, fence);
     };
-    draft.because(Reason::HandedOver { candidate: candidate.clone() });
     draft.wake(since + HAND_OVER_MAX);
     draft.memory.given_up = Some(fence.epoch);
     let mut candidate_member = member.data.clone();
