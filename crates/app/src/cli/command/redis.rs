@@ -13,8 +13,8 @@ use crate::cli::render::{self, Format};
 use crate::cli::{ask, local_time, output};
 use console::redis::{RedisAction, RedisWish, explanation, obstacle};
 use dcs::Written;
-use ha::cluster::{Member, MemberData, RedisGroup};
 use ha::cluster::redis::RedisWrite;
+use ha::cluster::{Member, MemberData, RedisGroup};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use types::MemberName;
@@ -91,9 +91,7 @@ async fn overwrite(context: &Context, arguments: RedisOverwriteArguments) -> Res
     let entry = Member { data, revision: entry.revision, lease: entry.lease };
     match context.api.request(&entry, Method::Post, "redis/overwrite", None).await {
         Ok(answer) if answer.status == 202 => output::line(&format!("Success: {member}: {}", answer.text)),
-        Ok(answer) => {
-            Err(Failure::new("cli-refused", format!("Failed: {member}: {}, {}", answer.status, answer.text)))
-        }
+        Ok(answer) => Err(Failure::new("cli-refused", format!("Failed: {member}: {}, {}", answer.status, answer.text))),
         Err(none) => Err(Failure::new("cli-no-member", format!("Failed: {member} is not accessible: {}", none.why()))),
     }
 }
