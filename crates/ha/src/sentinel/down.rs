@@ -30,7 +30,7 @@ pub(super) fn seems_down(now: Millis, periods: &Periods, master: &Master, node: 
         node.flags.any(Flags::MASTER_REBOOT) && now.since(node.reboot_since) > master.settings.reboot_down_after;
     // Native only: somebody on the master's host said that nobody listens. Not before it was seen alive, so that a cluster
     // can be started in any order.
-    let refused = is_master && master.mode == Mode::Native && node.link.refused && node.info_at.is_some();
+    let refused = is_master && master.mode == Mode::Native && node.link.refused && node.run_id.is_some();
     silent || wrong_role || rebooting || refused
 }
 

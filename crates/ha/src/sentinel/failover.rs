@@ -197,6 +197,7 @@ fn promote(core: &mut Core, master: &mut Master) {
         !master.at(at).disconnected() && transaction::replica_of(core, master, at, None)
     };
     if sent {
+        transaction::look_at_result(core, master, at);
         core.event(Level::Notice, "+failover-state-wait-promotion", master, Subject::Node(master.at(at)), "");
         enter(core, master, FailoverState::WaitPromotion);
     }

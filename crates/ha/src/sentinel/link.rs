@@ -7,6 +7,7 @@ use super::core::{Core, LinkOwner};
 use super::dispatcher::Sentinel;
 use super::effect::{Command, LinkKind};
 use super::event::{LinkEnd, LinkId, MasterId, Tag};
+use super::flags::Flags;
 use super::master::Mode;
 use super::node::{Link, Node, Role};
 use super::peer::PeerLinkId;
@@ -162,6 +163,10 @@ impl Sentinel {
                         LinkKind::Command => {
                             node.link.local = Some(local);
                             node.link.refused = false;
+                            if node.flags.any(Flags::S_DOWN) {
+                                // It is back: what it takes itself for should not wait for the next INFO's time.
+                                node.info_at = None;
+                            }
                         }
                         LinkKind::PubSub => node.link.pubsub_activity = self.core.now,
                     }

@@ -44,6 +44,7 @@ fn demote_old(core: &mut Core, master: &mut Master, old: Option<At>, already_fol
     let to = master.node.address.clone();
     if transaction::replica_of(core, master, at, Some(&to)) {
         core.event(Level::Notice, "+convert-to-slave", master, Subject::Node(master.at(at)), "");
+        transaction::look_at_result(core, master, at);
         // It does not take one of the places that parallel-syncs grants.
         master.at_mut(at).flags.set(Flags::RECONF_DONE);
     }

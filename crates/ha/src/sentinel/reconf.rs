@@ -47,6 +47,7 @@ fn tell(core: &mut Core, master: &mut Master, at: At, channel: &'static str) -> 
     if !transaction::replica_of(core, master, at, Some(&to)) {
         return false;
     }
+    transaction::look_at_result(core, master, at);
     let now = core.now;
     let replica = master.at_mut(at);
     replica.flags.set(Flags::RECONF_SENT);
