@@ -28,7 +28,7 @@ async fn commands_are_answered_in_the_words_of_redis() {
             "-NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the specified quorum for this master",
         ),
         ("SENTINEL FAILOVER m", "-NOGOODSLAVE No suitable replica to promote"),
-        ("SENTINEL MONITOR m 127.0.0.1 1 1", "-ERR Duplicate master name"),
+        ("SENTINEL MONITOR m 127.0.0.1 1 1", "-ERR Duplicate master name."),
         ("SENTINEL MONITOR x 127.0.0.1 1 0", "-ERR Quorum must be 1 or greater."),
         ("SENTINEL MONITOR x nonsense 1 1", "-ERR Invalid IP address or hostname specified"),
         ("SENTINEL SET m nonsense 1", "-ERR Unknown option or number of arguments for SENTINEL SET 'nonsense'"),

@@ -108,7 +108,7 @@ async fn a_save_that_fails_is_said_and_leaves_the_file_as_it_was() {
 async fn the_file_is_rewritten_byte_for_byte_as_redis_sentinel_does() {
     let master = free_port();
     let lines = format!(
-        "# my file\n\n\n   dir   /tmp\nloglevel notice\nsentinel monitor db1 127.0.0.1 {master} 2\n\n\nsentinel down-after-milliseconds db1 5000\nsentinel failover-timeout db1 45000\nSENTINEL known-slave db1 127.0.0.1 {}\nsentinel parallel-syncs db1 1\n# the end",
+        "# my file\n\n\n   dir   /tmp\nloglevel notice\nsentinel monitor db1 127.0.0.1 {master} 2\n\n\nsentinel down-after-milliseconds db1 5000\nsentinel failover-timeout db1 45000\nsentinel known-replica db1 127.0.0.1 {}\nsentinel parallel-syncs db1 1\n# the end",
         free_port()
     );
     let real = Real::start(&lines);
