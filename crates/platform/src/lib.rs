@@ -6,6 +6,7 @@
 mod child;
 mod clock;
 mod files;
+mod service;
 
 #[cfg(unix)]
 mod unix;
@@ -19,6 +20,7 @@ use windows as os;
 
 pub use child::{ChildEvent, Children, Server, ServerCommand, Signal, WorkerCommand};
 pub use clock::boot_clock;
+pub use service::{allow_open_files, notify_service_manager, on_termination};
 pub use files::{is_executable, is_writable};
 pub use os::process_end::{cpu_times, ended_by_signal};
 pub use os::processes_in::{kill_processes_in, processes_in};

@@ -9,7 +9,7 @@ use crate::driver::scripts::Scripts;
 use crate::driver::{links, resolve, save, scripts};
 use crate::file::{ServerSettings, StateFile};
 use crate::handle::FromSentinel;
-use crate::server::client::Client;
+use crate::server::client::{Client, ReplyMode};
 use ha::sentinel::{Answer, Effect, Event, Level, Request, Sentinel, Token};
 use resp::Value;
 use std::cell::RefCell;
@@ -267,6 +267,9 @@ impl World {
         if let Some(client) = self.clients.get_mut(&waiting.client) {
             client.waiting = None;
             client.reply(&value);
+            if client.reply_mode == ReplyMode::SkipThis {
+                client.reply_mode = ReplyMode::On;
+            }
             client.wake.notify_one();
         }
     }

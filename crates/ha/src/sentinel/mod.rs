@@ -84,3 +84,6 @@ pub use settings::{GlobalSettings, MasterSettings, Periods};
 
 /// Where hello messages go.
 pub const HELLO_CHANNEL: &str = "__sentinel__:hello";
+
+#[cfg(test)]
+mod tests;

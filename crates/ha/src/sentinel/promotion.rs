@@ -37,13 +37,14 @@ pub(super) fn promoted(core: &mut Core, master: &mut Master, index: usize) {
 /// INFO has been a contradiction for four hello periods), and clients go on writing to it.
 fn demote_old(core: &mut Core, master: &mut Master, old: Option<At>, already_follows: bool) {
     let Some(at) = old else { return };
-    let reachable = !master.at(at).disconnected() && !master.at(at).flags.any(Flags::S_DOWN);
+    let reachable = master.at(at).link.command.is_some() && !master.at(at).flags.any(Flags::S_DOWN);
     if already_follows || !reachable {
         return;
     }
     let to = master.node.address.clone();
     if transaction::replica_of(core, master, at, Some(&to)) {
         core.event(Level::Notice, "+convert-to-slave", master, Subject::Node(master.at(at)), "");
+        transaction::look_at_result(core, master, at);
         // It does not take one of the places that parallel-syncs grants.
         master.at_mut(at).flags.set(Flags::RECONF_DONE);
     }

@@ -32,7 +32,7 @@ pub(super) fn next(core: &mut Core, master: &mut Master) {
             replica.flags.set(Flags::RECONF_DONE);
             continue;
         }
-        if replica.flags.any(UNDER_WAY) || replica.disconnected() {
+        if replica.flags.any(UNDER_WAY) || replica.link.command.is_none() {
             continue;
         }
         if tell(core, master, at, "+slave-reconf-sent") {
@@ -47,6 +47,7 @@ fn tell(core: &mut Core, master: &mut Master, at: At, channel: &'static str) -> 
     if !transaction::replica_of(core, master, at, Some(&to)) {
         return false;
     }
+    transaction::look_at_result(core, master, at);
     let now = core.now;
     let replica = master.at_mut(at);
     replica.flags.set(Flags::RECONF_SENT);
@@ -69,7 +70,7 @@ fn end_if_done(core: &mut Core, master: &mut Master) {
         core.event(Level::Warning, "+failover-end-for-timeout", master, Subject::Master, "");
         for index in 0..master.replicas.len() {
             let replica = &master.replicas[index];
-            if !replica.flags.any(Flags::RECONF_DONE.and(Flags::RECONF_SENT)) && !replica.disconnected() {
+            if !replica.flags.any(Flags::RECONF_DONE.and(Flags::RECONF_SENT)) && replica.link.command.is_some() {
                 tell(core, master, At::Replica(index), "+slave-reconf-sent-be");
             }
         }

@@ -1,7 +1,6 @@
 //! The few transactions that change a Redis server.
 //!
-//! Deliberately without a look at the replies, as in Sentinel: what came of it shows in the next INFO, which is asked for right
-//! behind. The invariant: a server that changes its role cuts its clients in the same transaction, so none of them goes on
+//! Deliberately without a look at the replies, as in Sentinel: what came of it shows in the next INFO. The invariant: a server that changes its role cuts its clients in the same transaction, so none of them goes on
 //! writing to what it takes for the master.
 
 use super::address::Address;
@@ -26,9 +25,13 @@ fn send(core: &mut Core, master: &mut Master, at: At, commands: Vec<Command>) ->
     for command in commands {
         core.send(&mut node.link, Tag::Ignored, command);
     }
-    core.send(&mut node.link, Tag::Ignored, exec);
+    core.send(&mut node.link, Tag::Ignored, exec)
+}
+
+/// What came of a transaction, right behind it. Not where it is repeated until INFO is as it should be: that would be done
+/// over and over as fast as the server answers.
+pub(super) fn look_at_result(core: &mut Core, master: &mut Master, at: At) {
     ask_info(core, master, at);
-    true
 }
 
 /// REPLICAOF, in the spelling that old servers know. `to`: the new master; `None`: become one.

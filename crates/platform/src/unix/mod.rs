@@ -4,6 +4,7 @@ pub mod children;
 pub mod files;
 pub mod process_end;
 pub mod processes_in;
+pub mod service;
 pub mod user;
 
 use rustix::time::{ClockId, clock_gettime};
