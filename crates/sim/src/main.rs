@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 /// The end of a failing run's trace that is printed without `--trace`.
 const TAIL_LINES: usize = 60;
-const USAGE: &str = "usage: quorate-sim [--world sentinel] [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis] [--mutant NAME]";
+const USAGE: &str = "usage: quorate-sim [--world sentinel] [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis] \
+     [--mutant NAME]";
 
 #[derive(Default)]
 struct Options {
@@ -70,12 +71,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let redis = options.redis || options.mutant.is_some_and(Mutant::is_of_redis);
     if options.sentinel {
         let Options { seed, start, seeds, sentinel_mutant, trace, keep_going, .. } = options;
         let good = sim::sentinel::run::command(seed, start..start + seeds, sentinel_mutant, trace, keep_going);
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
+    let redis = options.redis || options.mutant.is_some_and(Mutant::is_of_redis);
     let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, redis, ..Setup::new(seed) };
     if let Some(seed) = options.seed {
         let outcome = run(setup(seed));
