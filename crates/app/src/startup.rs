@@ -57,15 +57,15 @@ fn user(member: &MemberConfig) -> Result<Option<RunAs>, String> {
             ("postgresql.os_user", "the worker", None, [&[USER_DEFAULT], USERS_DEFAULT_REDIS.as_slice()].concat())
         }
     };
-    let names = named.map_or(otherwise, |named| vec![named]);
-    match names.iter().find_map(|name| find_user(name)) {
+    let candidates = named.map_or(otherwise, |named| vec![named]);
+    match candidates.iter().find_map(|name| find_user(name)) {
         Some(user) if user.run_as.uid == 0 => {
             Err(format!("{server} must not run as {}\nhint: name an ordinary user in {key}", user.name))
         }
         Some(user) => Ok(Some(user.run_as)),
         None => Err(format!(
             "there is no user '{}' to run {server} as\nhint: install {server}, or name a user in {key}",
-            names.join("' or '")
+            candidates.join("' or '")
         )),
     }
 }

@@ -79,13 +79,19 @@ fn network(settings: &Settings, file: &mut File) {
 fn login(settings: &Settings, file: &mut File) {
     let Some(login) = &settings.login else { return };
     let password = login.password.expose();
-    if login.username == "default" {
-        file.quoted("requirepass", password);
-    } else {
-        let name = quoted(&login.username);
-        file.line("user", &format!("{name} on {} ~* &* +@all", quoted(&format!(">{password}"))));
-        // Nobody comes in without a name then.
-        file.line("user", "default off");
+    let name = quoted(&login.username);
+    let is_default = login.username == "default";
+    // Redis takes users from one place only; a file of theirs must have this one too.
+    match (settings.parameters.contains_key("aclfile"), is_default) {
+        (true, _) => {}
+        (false, true) => file.quoted("requirepass", password),
+        (false, false) => {
+            file.line("user", &format!("{name} on {} ~* &* +@all", quoted(&format!(">{password}"))));
+            // Nobody comes in without a name then.
+            file.line("user", "default off");
+        }
+    }
+    if !is_default {
         file.line("masteruser", &name);
     }
     file.quoted("masterauth", password);
@@ -197,6 +203,9 @@ mod tests {
             assert!(has(&text, line), "{line}: {text}");
         }
         assert!(!text.contains("requirepass"));
+        settings.parameters.insert("aclfile".to_owned(), vec!["/d/users.acl".to_owned()]);
+        let text = render(&settings, &StartAs::ReplicaOfNobody);
+        assert!(has(&text, r#"masteruser "app""#) && !text.contains("user \"app\" on"), "{text}");
         settings.tls = Some(TlsFilePaths { certificate: "/c".into(), key: "/k".into(), authorities: "/a".into() });
         let text = render(&settings, &StartAs::ReplicaOfNobody);
         for line in

@@ -114,9 +114,8 @@ mod tests {
                 ..Cluster::default()
             }
         };
-        let to = |primary, master, me: &str| {
-            better(&cluster(primary, master), &me.into(), &names).map(|name| name.to_string())
-        };
+        let to =
+            |primary, master, me: &str| better(&cluster(primary, master), &me.into(), &names).map(ToString::to_string);
         assert_eq!(to("a", "b", "a").as_deref(), Some("c"));
         assert_eq!(to("a", "b", "b").as_deref(), Some("c"));
         assert_eq!(to("a", "a", "a").as_deref(), Some("b"));

@@ -195,6 +195,8 @@ pub fn changes_role(job: &Job) -> bool {
     }
 }
 
+/// As an argument of `map_err`.
+#[allow(clippy::needless_pass_by_value)]
 fn text(error: redis::Error) -> String {
     with_hint(&error)
 }

@@ -77,7 +77,7 @@ impl Instance {
 fn settings(config: &RedisConfig) -> Settings {
     let login = config.authentication.as_ref().map(|user| Login {
         username: user.username.clone(),
-        password: Secret::new(user.password.as_ref().map(|password| password.expose()).unwrap_or_default()),
+        password: Secret::new(user.password.as_ref().map(config::Secret::expose).unwrap_or_default()),
     });
     let tls = config.tls.as_ref().map(|tls| TlsFilePaths {
         certificate: tls.cert_file.clone(),

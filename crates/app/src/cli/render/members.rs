@@ -38,7 +38,11 @@ pub fn scope(of: &Clusters<'_>, format: Format, extended: bool) -> String {
             let first = if no_postgresql && !redis.is_empty() { None } else { Some(members(of, format, extended)) };
             let gap = if format == Format::Tsv { "\n" } else { "" };
             let tables: Vec<String> = first.into_iter().chain(redis.iter().map(|table| table.print(format))).collect();
-            tables.join(gap)
+            let mut text = tables.join(gap);
+            if no_postgresql && !redis.is_empty() && format == Format::Pretty {
+                footer(&ClusterView::of(of.cluster), &mut text);
+            }
+            text
         }
     }
 }
