@@ -8,8 +8,7 @@ use std::process::ExitCode;
 
 /// The end of a failing run's trace that is printed without `--trace`.
 const TAIL_LINES: usize = 60;
-const USAGE: &str =
-    "usage: quorate-sim [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis] [--mutant NAME]";
+const USAGE: &str = "usage: quorate-sim [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis] [--mutant NAME]";
 
 #[derive(Default)]
 struct Options {

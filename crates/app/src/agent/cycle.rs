@@ -389,7 +389,9 @@ impl Cycle {
                 let ours = self.state.job.as_ref().is_some_and(|job| matches!(job.job, Job::Start { .. }));
                 self.state.adopted = ours || self.state.started;
             }
-            FromGuard::StartFailed { server: ServerKind::Postgres, why } => tracing::warn!(why, "PostgreSQL was not started"),
+            FromGuard::StartFailed { server: ServerKind::Postgres, why } => {
+                tracing::warn!(why, "PostgreSQL was not started")
+            }
             FromGuard::Exited { server: ServerKind::Postgres, status } => {
                 tracing::warn!(status, "PostgreSQL ended");
                 self.state.server = Server::Down;

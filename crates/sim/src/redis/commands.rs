@@ -9,11 +9,17 @@ use crate::world::{Happening, World};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Promote,
-    ReplicaOf { of: Option<usize> },
-    Pause { lasts: Time },
+    ReplicaOf {
+        of: Option<usize>,
+    },
+    Pause {
+        lasts: Time,
+    },
     Unpause,
     /// In one transaction: where the stream ends, and from there on a replica.
-    Demote { to: usize },
+    Demote {
+        to: usize,
+    },
 }
 
 impl World {
