@@ -85,7 +85,7 @@ impl World {
                 queue.push_back(match self.spawn_server(host, server, &command) {
                     Some(pid) => GuardEvent::Spawned { server, pid },
                     None => GuardEvent::SpawnFailed { server, why: "there is no data directory".to_owned() },
-                })
+                });
             }
             GuardEffect::Signal { server, mode } => self.signal_server(host, server, mode),
             GuardEffect::KillTree { server: ServerKind::Postgres } => {

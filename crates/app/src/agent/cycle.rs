@@ -390,7 +390,7 @@ impl Cycle {
                 self.state.adopted = ours || self.state.started;
             }
             FromGuard::StartFailed { server: ServerKind::Postgres, why } => {
-                tracing::warn!(why, "PostgreSQL was not started")
+                tracing::warn!(why, "PostgreSQL was not started");
             }
             FromGuard::Exited { server: ServerKind::Postgres, status } => {
                 tracing::warn!(status, "PostgreSQL ended");

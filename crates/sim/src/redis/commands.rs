@@ -6,7 +6,7 @@ use crate::say;
 use crate::worker::WorkerEvent;
 use crate::world::{Happening, World};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     Promote,
     ReplicaOf {
