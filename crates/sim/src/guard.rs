@@ -81,10 +81,12 @@ impl World {
 
     fn guard_effect(&mut self, host: usize, effect: GuardEffect, queue: &mut VecDeque<GuardEvent>) {
         match effect {
-            GuardEffect::Spawn { server, command } => queue.push_back(match self.spawn_server(host, server, &command) {
-                Some(pid) => GuardEvent::Spawned { server, pid },
-                None => GuardEvent::SpawnFailed { server, why: "there is no data directory".to_owned() },
-            }),
+            GuardEffect::Spawn { server, command } => {
+                queue.push_back(match self.spawn_server(host, server, &command) {
+                    Some(pid) => GuardEvent::Spawned { server, pid },
+                    None => GuardEvent::SpawnFailed { server, why: "there is no data directory".to_owned() },
+                });
+            }
             GuardEffect::Signal { server, mode } => self.signal_server(host, server, mode),
             GuardEffect::KillTree { server: ServerKind::Postgres } => {
                 let after = self.random.between(100, 8 * MS);

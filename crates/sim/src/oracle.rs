@@ -84,7 +84,13 @@ impl Oracle {
 
     /// The store has confirmed a renewal that was sent then.
     pub fn renewed(&mut self, id: LeaseId, ttl: Millis, sent_at: Time) {
-        let renewal = self.leases.entry(id).or_insert(Renewal { ttl, sent_at, expired_at: None });
+        let anew = Renewal { ttl, sent_at, expired_at: None };
+        let renewal = self.leases.entry(id).or_insert(anew);
+        // The request for the lease was sent twice, and a store that was frozen has carried out the second one long after the
+        // lease was over: it is another lease of the same name.
+        if renewal.expired_at.is_some_and(|expired| expired < sent_at) {
+            *renewal = anew;
+        }
         renewal.sent_at = renewal.sent_at.max(sent_at);
     }
 
@@ -293,7 +299,10 @@ impl World {
             }
         }
         if let Some((host, count)) = self.oracle.redis.restless() {
-            self.violation(format!("m{} decides about Redis without a pause: {count} times in half a second", host + 1));
+            self.violation(format!(
+                "m{} decides about Redis without a pause: {count} times in half a second",
+                host + 1
+            ));
         }
         let primary = self.hosts.iter().any(|host| host.postgres.phase() == Some(Phase::Primary));
         if !primary && let Some((host, _)) = self.oracle.reasonless.first_key_value() {

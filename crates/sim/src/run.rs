@@ -40,7 +40,7 @@ pub fn run(setup: Setup) -> Outcome {
         events: world.events,
         acknowledged: world.oracle.acknowledged,
         leaderships: world.oracle.leaderships,
-        redis: redis.then(|| RedisOutcome {
+        redis: redis.then_some(RedisOutcome {
             acknowledged: world.oracle.redis.writes,
             leaderships: world.oracle.redis.leaderships,
             switchovers: world.oracle.redis.switchovers,

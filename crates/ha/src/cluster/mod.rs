@@ -161,9 +161,7 @@ impl Cluster {
                 (Some(member), _) => MemberData::from_text(&text).map(|data| {
                     self.members.insert(MemberName::new(member), Member { data, revision, lease: kv.lease });
                 }),
-                (None, Some((group, name))) => {
-                    self.redis.entry(group.to_owned()).or_default().put(name, &text, kv)
-                }
+                (None, Some((group, name))) => self.redis.entry(group.to_owned()).or_default().put(name, &text, kv),
                 (None, None) => match sentinel::master_of(name) {
                     Some(master) => read(&text).map(|value| {
                         self.sentinel_epochs.insert(master.to_owned(), Versioned { value, revision });

@@ -34,10 +34,7 @@ impl Guard {
     /// A guard with nothing under it; the first worker is started by the first `Tick`.
     pub fn new(now: Millis) -> Self {
         Self {
-            servers: PerServer {
-                postgres: Server::new(ServerKind::Postgres),
-                redis: Server::new(ServerKind::Redis),
-            },
+            servers: PerServer { postgres: Server::new(ServerKind::Postgres), redis: Server::new(ServerKind::Redis) },
             worker: WorkerState::RestartAt(now),
             worker_started_at: now,
             finishing: None,
@@ -107,8 +104,7 @@ impl Guard {
                 self.worker = WorkerState::Running;
                 self.worker_started_at = now;
                 effects.push(GuardEffect::SpawnWorker);
-                let servers =
-                    PerServer { postgres: self.servers.postgres.state(), redis: self.servers.redis.state() };
+                let servers = PerServer { postgres: self.servers.postgres.state(), redis: self.servers.redis.state() };
                 effects.push(GuardEffect::Send(FromGuard::Hello { servers, memo: self.memo.clone() }));
             }
             WorkerState::Gone => self.finish(effects),

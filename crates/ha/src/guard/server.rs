@@ -119,13 +119,7 @@ impl Server {
         self.stop_until = None;
     }
 
-    pub fn start(
-        &mut self,
-        now: Millis,
-        command: StartCommand,
-        fence: Option<Millis>,
-        effects: &mut Vec<GuardEffect>,
-    ) {
+    pub fn start(&mut self, now: Millis, command: StartCommand, fence: Option<Millis>, effects: &mut Vec<GuardEffect>) {
         let refused = match &self.process {
             Process::Down if fence.is_some_and(|until| until <= now) => Some("the lease is over".to_owned()),
             Process::Down => None,

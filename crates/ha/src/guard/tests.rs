@@ -18,7 +18,8 @@ fn command() -> StartCommand {
 fn running(fence: Option<Millis>) -> Guard {
     let mut guard = Guard::new(Millis(0));
     guard.handle(Millis(0), GuardEvent::Tick);
-    let effects = guard.handle(Millis(0), GuardEvent::FromWorker(ToGuard::Start { server: PG, command: command(), fence }));
+    let effects =
+        guard.handle(Millis(0), GuardEvent::FromWorker(ToGuard::Start { server: PG, command: command(), fence }));
     assert_eq!(effects.last(), Some(&GuardEffect::Spawn { server: PG, command: command() }));
     guard.handle(Millis(0), GuardEvent::Spawned { server: PG, pid: 7 });
     guard
@@ -56,7 +57,10 @@ fn a_worker_that_dies_is_replaced_and_told_what_runs() {
     guard.handle(Millis(5001), GuardEvent::WorkerExited);
     assert_eq!(guard.next_tick(), Some(Millis(5000) + WORKER_RESTART_PAUSE));
     let effects = guard.handle(Millis(5200), GuardEvent::Tick);
-    let hello = FromGuard::Hello { servers: PerServer { postgres: ServerState { pid: Some(7), fence: None }, ..PerServer::default() }, memo: "lease".into() };
+    let hello = FromGuard::Hello {
+        servers: PerServer { postgres: ServerState { pid: Some(7), fence: None }, ..PerServer::default() },
+        memo: "lease".into(),
+    };
     assert_eq!(effects, [GuardEffect::SpawnWorker, GuardEffect::Send(hello)]);
 }
 
@@ -75,7 +79,9 @@ fn a_primary_is_not_started_under_a_lease_that_is_over() {
     let mut guard = Guard::new(Millis(0));
     let start = ToGuard::Start { server: PG, command: command(), fence: Some(Millis(100)) };
     let effects = guard.handle(Millis(100), GuardEvent::FromWorker(start));
-    assert!(effects.contains(&GuardEffect::Send(FromGuard::StartFailed { server: PG, why: "the lease is over".into() })));
+    assert!(
+        effects.contains(&GuardEffect::Send(FromGuard::StartFailed { server: PG, why: "the lease is over".into() }))
+    );
 }
 
 #[test]
@@ -100,7 +106,10 @@ fn a_standby_that_starts_has_no_fence_and_the_worker_hears_of_it() {
     let start = |fence| GuardEvent::FromWorker(ToGuard::Start { server: PG, command: command(), fence });
     let armed = |until| GuardEffect::Send(FromGuard::Armed { server: PG, until });
     assert_eq!(guard.clone().handle(Millis(1), start(None))[0], armed(None));
-    assert_eq!(guard.clone().handle(Millis(1), start(Some(Millis(900)))), [GuardEffect::Spawn { server: PG, command: command() }]);
+    assert_eq!(
+        guard.clone().handle(Millis(1), start(Some(Millis(900)))),
+        [GuardEffect::Spawn { server: PG, command: command() }]
+    );
     guard.handle(Millis(1), start(Some(Millis(1100))));
     assert_eq!(guard.next_tick(), Some(Millis(1100)));
 }
@@ -111,7 +120,9 @@ fn a_late_report_about_an_old_tree_leaves_the_new_server_under_its_fence() {
     guard.handle(Millis(1), GuardEvent::TreeGone { server: PG });
     assert_eq!(guard.next_tick(), Some(Millis(1000)));
     assert!(
-        guard.handle(Millis(1000), GuardEvent::Tick).contains(&GuardEffect::Signal { server: PG, mode: StopMode::Immediate })
+        guard
+            .handle(Millis(1000), GuardEvent::Tick)
+            .contains(&GuardEffect::Signal { server: PG, mode: StopMode::Immediate })
     );
 }
 

@@ -179,11 +179,9 @@ pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
     }
     let my_turn = Millis(NEXT_BEST_WAIT.0.saturating_mul(better.len() as u64));
     match better.iter().max_by_key(|(name, member)| rank(group, name, member)) {
-        Some((name, member)) if waited < REPORT_WAIT + my_turn => Err(Reason::BetterCandidate {
-            name: (*name).clone(),
-            offset: member.data.offset,
-            mine: mine.data.offset,
-        }),
+        Some((name, member)) if waited < REPORT_WAIT + my_turn => {
+            Err(Reason::BetterCandidate { name: (*name).clone(), offset: member.data.offset, mine: mine.data.offset })
+        }
         _ if group.history().is_empty() => Ok(Reason::FirstMaster),
         _ => Ok(Reason::AmBestCandidate { offset: mine.data.offset }),
     }

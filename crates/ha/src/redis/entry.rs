@@ -123,9 +123,9 @@ pub(super) fn claim_is_durable(draft: &Draft<'_>) -> bool {
 
 fn writes_entry_already(draft: &Draft<'_>) -> bool {
     draft.actions.iter().any(|action| match action {
-        Action::Write(
-            RedisWrite::TakeLeader { .. } | RedisWrite::ReleaseLeader { .. } | RedisWrite::HandOver(_),
-        ) => true,
+        Action::Write(RedisWrite::TakeLeader { .. } | RedisWrite::ReleaseLeader { .. } | RedisWrite::HandOver(_)) => {
+            true
+        }
         Action::Write(
             RedisWrite::PutMember { .. }
             | RedisWrite::PutData { .. }

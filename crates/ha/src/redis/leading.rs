@@ -204,12 +204,7 @@ pub(super) fn release(draft: &mut Draft<'_>, fence: &RedisFence) {
 }
 
 pub(super) fn status(me: &MemberName, running: &Running) -> RedisStatus {
-    RedisStatus {
-        replid: running.replid.clone(),
-        offset: running.offset,
-        keys: running.keys,
-        leader: Some(me.clone()),
-    }
+    RedisStatus { replid: running.replid.clone(), offset: running.offset, keys: running.keys, leader: Some(me.clone()) }
 }
 
 fn note_status(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
@@ -228,8 +223,7 @@ fn note_status(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
 /// Which replication id this leadership has: how the others recognise data that come from it.
 fn note_history(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
     let known = draft.group.history();
-    if running.replid.is_empty()
-        || known.iter().any(|line| line.epoch == fence.epoch && line.replid == running.replid)
+    if running.replid.is_empty() || known.iter().any(|line| line.epoch == fence.epoch && line.replid == running.replid)
     {
         return;
     }

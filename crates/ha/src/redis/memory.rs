@@ -69,13 +69,9 @@ pub enum Stage {
     WaitOffset,
     /// The candidate has everything up to this offset; the master is about to become its replica.
     /// `None`: forced, however much it has.
-    Demote {
-        candidate_has: Option<u64>,
-    },
+    Demote { candidate_has: Option<u64> },
     /// The master is a replica for certain since then, and the key passes.
-    HandOver {
-        since: Millis,
-    },
+    HandOver { since: Millis },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,55 +6,114 @@ use types::{MemberName, Millis, Revision};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     // Nothing to do.
-    Leading { epoch: Revision },
-    Following { leader: MemberName },
+    Leading {
+        epoch: Revision,
+    },
+    Following {
+        leader: MemberName,
+    },
     NotReadyYet,
-    JobRunning { what: &'static str, since: Millis },
-    JobFailed { what: &'static str, why: String },
-    RetryLater { what: &'static str, at: Millis },
+    JobRunning {
+        what: &'static str,
+        since: Millis,
+    },
+    JobFailed {
+        what: &'static str,
+        why: String,
+    },
+    RetryLater {
+        what: &'static str,
+        at: Millis,
+    },
     Paused,
     Stopping,
     // The store.
-    StoreUnreachable { leading: bool },
+    StoreUnreachable {
+        leading: bool,
+    },
     NoLease,
     // Elections.
-    NoLeaderSince { since: Millis },
+    NoLeaderSince {
+        since: Millis,
+    },
     FirstMaster,
-    AmBestCandidate { offset: u64 },
+    AmBestCandidate {
+        offset: u64,
+    },
     AmRequestedCandidate,
-    BetterCandidate { name: MemberName, offset: u64, mine: u64 },
-    WaitingForReport { name: MemberName },
-    WaitingForCandidate { name: MemberName },
+    BetterCandidate {
+        name: MemberName,
+        offset: u64,
+        mine: u64,
+    },
+    WaitingForReport {
+        name: MemberName,
+    },
+    WaitingForCandidate {
+        name: MemberName,
+    },
     /// It has no data; members that have some may still come.
-    WaitingForData { until: Millis },
+    WaitingForData {
+        until: Millis,
+    },
     Obstacle(Obstacle),
     // Leading.
     Promoting,
     GuardNotArmed,
     /// The worker was started again and does not know what the one before it had begun under this leadership.
     LeadershipOfBefore,
-    Exited { candidate: Option<MemberName> },
-    RestartingInPlace { since: Millis },
+    Exited {
+        candidate: Option<MemberName>,
+    },
+    RestartingInPlace {
+        since: Millis,
+    },
     RestartFailed,
-    Unresponsive { since: Millis },
+    Unresponsive {
+        since: Millis,
+    },
     /// It hangs (or refuses connections), and somebody can take over.
-    Hanging { since: Millis },
+    Hanging {
+        since: Millis,
+    },
     /// It has no data, and a live member has: the leadership is left to that one.
-    GivesWayToData { name: MemberName },
+    GivesWayToData {
+        name: MemberName,
+    },
     /// It had the leader key and has lost its data (a restart without persistence, another disk).
     LostItsData,
-    SwitchoverUnderway { candidate: MemberName, step: &'static str },
-    SwitchoverImpossible { candidate: Option<MemberName>, why: Vec<Obstacle> },
-    SwitchoverAborted { candidate: MemberName, why: String },
-    HandedOver { candidate: MemberName },
+    SwitchoverUnderway {
+        candidate: MemberName,
+        step: &'static str,
+    },
+    SwitchoverImpossible {
+        candidate: Option<MemberName>,
+        why: Vec<Obstacle>,
+    },
+    SwitchoverAborted {
+        candidate: MemberName,
+        why: String,
+    },
+    HandedOver {
+        candidate: MemberName,
+    },
     /// The leadership was given up, and the store does not show it yet.
     GivenUp,
     // Following.
-    AnotherLeads { leader: MemberName },
-    LeaderNotReady { leader: MemberName },
-    LinkDown { leader: MemberName },
+    AnotherLeads {
+        leader: MemberName,
+    },
+    LeaderNotReady {
+        leader: MemberName,
+    },
+    LinkDown {
+        leader: MemberName,
+    },
     /// The leader began without data, and following it would delete what is here.
-    WouldBeEmptied { leader: MemberName, keys: u64 },
+    WouldBeEmptied {
+        leader: MemberName,
+        keys: u64,
+    },
     /// A master without the leader key.
     MasterWithoutKey,
 }
@@ -64,13 +123,22 @@ pub enum Reason {
 pub enum Obstacle {
     NotAMember,
     NoFailover,
-    NotRunning { state: &'static str },
+    NotRunning {
+        state: &'static str,
+    },
     NotInSync,
-    Lagging { bytes: u64, max: u64 },
+    Lagging {
+        bytes: u64,
+        max: u64,
+    },
     /// It has no data, and this live member has.
-    Empty { has_data: MemberName },
+    Empty {
+        has_data: MemberName,
+    },
     /// Another member may still accept writes.
-    Claimed { by: MemberName },
+    Claimed {
+        by: MemberName,
+    },
     IsLeader,
 }
 

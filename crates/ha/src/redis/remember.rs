@@ -82,6 +82,10 @@ pub(super) fn remember(draft: &mut Draft<'_>) {
             match &running.role {
                 ServerRole::Master => {
                     draft.memory.promoting = false;
+                    if running.keys > 0 {
+                        draft.memory.took_without_data = false;
+                        draft.memory.overrule_data = false;
+                    }
                     let online = running.replicas.iter().filter(|replica| replica.online);
                     draft.memory.in_sync = online.map(|replica| replica.name.clone()).collect();
                     if let Some(fence) = draft.fence() {
@@ -116,7 +120,9 @@ pub(super) fn arm(draft: &mut Draft<'_>) {
     let free = draft.certainly_no_master();
     draft.arming = if draft.is_paused() && (free || entry::claim_is_durable(draft)) {
         Arming::Disarm
-    } else if draft.fence().is_some_and(|fence| draft.memory.given_up != Some(fence.epoch)) || may_take_the_key_again(draft) {
+    } else if draft.fence().is_some_and(|fence| draft.memory.given_up != Some(fence.epoch))
+        || may_take_the_key_again(draft)
+    {
         Arming::Arm
     } else if free {
         Arming::Disarm

@@ -1,9 +1,11 @@
 //! A planned change of master that loses nothing, step by step.
 //!
-//! 1. Writes wait (`CLIENT PAUSE`, bounded). 2. The candidate reaches the master's offset. 3. The master becomes a replica
-//! and cuts its clients in one transaction of Redis's, which also says where its stream ended: no further than what the
-//! candidate has, or the switchover is given up. 4. The leader key passes to the candidate in one transaction of the store's,
-//! with the claim. 5. The candidate is promoted, as after every change of the key.
+//! 1. Writes wait (`CLIENT PAUSE`, bounded).
+//! 2. The candidate reaches the master's offset.
+//! 3. The master becomes a replica and cuts its clients in one transaction of Redis's, which also says where its stream
+//!    ended: no further than what the candidate has, or the switchover is given up.
+//! 4. The leader key passes to the candidate in one transaction of the store's, with the claim.
+//! 5. The candidate is promoted, as after every change of the key.
 //!
 //! The invariant: until step 3 is confirmed this member stays the master, and whatever fails leaves it so. From the moment
 //! at which step 4 may have been sent it is never promoted under this leadership again.

@@ -112,7 +112,10 @@ impl Running {
 pub enum ServerRole {
     Master,
     /// `of`: the member whose address it was given; `None`: nobody's, as every server starts while there is no leader.
-    Replica { of: Option<MemberName>, link_up: bool },
+    Replica {
+        of: Option<MemberName>,
+        link_up: bool,
+    },
 }
 
 impl Default for ServerRole {

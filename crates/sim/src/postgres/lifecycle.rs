@@ -250,7 +250,11 @@ impl World {
         let after = self.random.between(MS, 300 * MS);
         self.postgres_soon(host, run, after, PostgresEvent::Ends { status });
         let seen = self.random.between(100, 2 * MS);
-        self.guard_soon(host, seen, GuardInput::ServerExited { server: ServerKind::Postgres, status: status.to_owned() });
+        self.guard_soon(
+            host,
+            seen,
+            GuardInput::ServerExited { server: ServerKind::Postgres, status: status.to_owned() },
+        );
     }
 
     /// SIGKILL to every process of it; takes no notice of frozen ones.
@@ -274,7 +278,11 @@ impl World {
         say!(self, host, "postgres: is gone ({status})");
         let seen = self.random.between(100, 2 * MS);
         if server.postmaster {
-            self.guard_soon(host, seen, GuardInput::ServerExited { server: ServerKind::Postgres, status: status.to_owned() });
+            self.guard_soon(
+                host,
+                seen,
+                GuardInput::ServerExited { server: ServerKind::Postgres, status: status.to_owned() },
+            );
         } else {
             self.guard_soon(host, seen, GuardInput::TreeGone { server: ServerKind::Postgres });
         }

@@ -6,14 +6,20 @@ use crate::say;
 use crate::worker::WorkerEvent;
 use crate::world::{Happening, World};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     Promote,
-    ReplicaOf { of: Option<usize> },
-    Pause { lasts: Time },
+    ReplicaOf {
+        of: Option<usize>,
+    },
+    Pause {
+        lasts: Time,
+    },
     Unpause,
     /// In one transaction: where the stream ends, and from there on a replica.
-    Demote { to: usize },
+    Demote {
+        to: usize,
+    },
 }
 
 impl World {

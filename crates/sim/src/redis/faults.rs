@@ -69,9 +69,7 @@ impl World {
                 candidate: named.then_some(candidate),
                 force: false,
             },
-            RedisOrder::Failover { force } => {
-                RedisFailoverRequest { leader: None, candidate: Some(candidate), force }
-            }
+            RedisOrder::Failover { force } => RedisFailoverRequest { leader: None, candidate: Some(candidate), force },
             RedisOrder::DeleteLeaderKey => {
                 let keys = KeyRange::One(self.keys.redis(GROUP).leader());
                 let delete = DeleteRangeRequest { keys, prev_kv: false };

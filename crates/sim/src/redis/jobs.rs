@@ -87,24 +87,24 @@ impl World {
                 };
                 self.tell_guard(host, ToGuard::Start { server: ServerKind::Redis, command, fence: None });
             }
-            Step::NothingToStop => self.redis_job_ends(host, Ok(None)),
+            Step::NothingToStop => self.redis_job_ends(host, &Ok(None)),
             Step::StopLimit => {
                 self.tell_guard(host, ToGuard::Stop { server: ServerKind::Redis, mode: StopMode::Kill });
             }
             Step::Promote { fence } => match self.may_promote(host, &fence) {
                 Ok(()) => self.redis_send_command(host, number, Command::Promote),
-                Err(why) => self.redis_job_ends(host, Err(why.to_owned())),
+                Err(why) => self.redis_job_ends(host, &Err(why.to_owned())),
             },
             Step::Demote { to, until } => {
                 let now = self.hosts[host].clock.read(self.now);
                 if until.is_some_and(|until| until <= now) {
-                    return self.redis_job_ends(host, Err("the pause may be over".to_owned()));
+                    return self.redis_job_ends(host, &Err("the pause may be over".to_owned()));
                 }
                 self.redis_send_command(host, number, Command::Demote { to });
             }
             Step::Send { command } => self.redis_send_command(host, number, command),
             Step::LookAtOffset { candidate, until } => self.redis_look_at_offset(host, candidate, until),
-            Step::TooLate => self.redis_job_ends(host, Err("there was no answer in time".to_owned())),
+            Step::TooLate => self.redis_job_ends(host, &Err("there was no answer in time".to_owned())),
         }
     }
 
@@ -129,22 +129,22 @@ impl World {
     fn redis_look_at_offset(&mut self, host: usize, candidate: usize, until: Millis) {
         let now = self.hosts[host].clock.read(self.now);
         if self.setup.mutant == Some(Mutant::RedisHandOverEarly) {
-            return self.redis_job_ends(host, Ok(Some(u64::MAX)));
+            return self.redis_job_ends(host, &Ok(Some(u64::MAX)));
         }
         if now >= until {
-            return self.redis_job_ends(host, Err("the candidate did not catch up in time".to_owned()));
+            return self.redis_job_ends(host, &Err("the candidate did not catch up in time".to_owned()));
         }
         let reachable = self.hosts[candidate].up && self.network.connects(Plane::Replication, host, candidate);
         let end = |redis: &super::Redis| redis.server.as_ref().filter(|_| redis.frozen == 0).map(|s| s.stream.end());
         let (mine, theirs) = (end(&self.hosts[host].redis), end(&self.hosts[candidate].redis));
         match (mine, theirs.filter(|_| reachable)) {
-            (Some(mine), Some(theirs)) if theirs >= mine => self.redis_job_ends(host, Ok(Some(theirs))),
+            (Some(mine), Some(theirs)) if theirs >= mine => self.redis_job_ends(host, &Ok(Some(theirs))),
             _ => self.redis_job_soon(host, OFFSET_POLL, Step::LookAtOffset { candidate, until }),
         }
     }
 
     /// Redis has carried out (or refused) the command of a job.
-    pub(crate) fn redis_answered(&mut self, host: usize, job: u64, answer: Result<Option<u64>, String>) {
+    pub(crate) fn redis_answered(&mut self, host: usize, job: u64, answer: &Result<Option<u64>, String>) {
         if self.redis_worker(host).is_some_and(|worker| worker.job_number == job) && self.redis_job(host).is_some() {
             self.redis_job_ends(host, answer);
         }
@@ -154,20 +154,20 @@ impl World {
     pub(crate) fn redis_job_hears(&mut self, host: usize, message: &FromGuard) {
         match (self.redis_job(host), message) {
             (Some(Job::Start { .. }), FromGuard::Started { .. })
-            | (Some(Job::Stop { .. }), FromGuard::Exited { .. }) => self.redis_job_ends(host, Ok(None)),
+            | (Some(Job::Stop { .. }), FromGuard::Exited { .. }) => self.redis_job_ends(host, &Ok(None)),
             (Some(Job::Start { .. }), FromGuard::StartFailed { why, .. }) => {
-                self.redis_job_ends(host, Err(why.clone()));
+                self.redis_job_ends(host, &Err(why.clone()));
             }
-            (Some(_), FromGuard::Exited { .. }) => self.redis_job_ends(host, Err("Redis ended".to_owned())),
+            (Some(_), FromGuard::Exited { .. }) => self.redis_job_ends(host, &Err("Redis ended".to_owned())),
             _ => {}
         }
     }
 
-    fn redis_job_ends(&mut self, host: usize, result: Result<Option<u64>, String>) {
+    fn redis_job_ends(&mut self, host: usize, result: &Result<Option<u64>, String>) {
         let (now, clock) = (self.now, self.hosts[host].clock.read(self.now));
         let Some(worker) = self.redis_worker(host) else { return };
         let Some(JobView { job, .. }) = worker.job.take() else { return };
-        if let (Ok(_), Server::Running(running)) = (&result, &mut worker.server) {
+        if let (Ok(_), Server::Running(running)) = (result, &mut worker.server) {
             let role = match &job {
                 Job::Promote { .. } => Some(ServerRole::Master),
                 Job::Follow { leader } => Some(ServerRole::Replica { of: leader.clone(), link_up: false }),
@@ -185,7 +185,7 @@ impl World {
                 worker.changed_at = now;
             }
         }
-        let state = match &result {
+        let state = match result {
             Ok(offset) => JobState::Done { offset: *offset },
             Err(why) => JobState::Failed { why: why.clone() },
         };

@@ -85,14 +85,28 @@ pub enum Link {
 #[derive(Clone, Debug)]
 pub enum RedisEvent {
     Loaded,
-    Write { number: u64 },
+    Write {
+        number: u64,
+    },
     PauseEnds,
     Fsync,
     /// A replica looks after its link.
     Tick,
-    Synced { from: usize, run: u64, full: bool },
-    Stream { from: usize, run: u64, stream: Stream },
-    Command { worker_run: u64, job: u64, command: Command },
+    Synced {
+        from: usize,
+        run: u64,
+        full: bool,
+    },
+    Stream {
+        from: usize,
+        run: u64,
+        stream: Stream,
+    },
+    Command {
+        worker_run: u64,
+        job: u64,
+        command: Command,
+    },
     /// It ends in order.
     Ends,
 }

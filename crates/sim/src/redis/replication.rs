@@ -117,12 +117,12 @@ impl World {
     fn redis_connects(&mut self, host: usize, of: usize) {
         let run = self.hosts[of].redis.run;
         let Some(master) = &self.hosts[of].redis.server else { return };
-        let serves = match master.role {
+        let is_serving = match master.role {
             Role::Master => true,
             Role::Replica { link, .. } => matches!(link, Link::Up { .. }),
         };
         let Some(server) = &self.hosts[host].redis.server else { return };
-        if !serves || master.loading || server.loading {
+        if !is_serving || master.loading || server.loading {
             return;
         }
         let end = server.stream.end();

@@ -17,6 +17,7 @@ use ha::redis::{
 use types::Millis;
 
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // the worker's own flags, as many as it has
 pub struct RedisWorker {
     pub memory: Memory,
     pub server: Server,
@@ -57,7 +58,7 @@ impl World {
             RedisWorkerEvent::Settled => self.redis_settled(host),
             RedisWorkerEvent::Probe { at } => self.redis_probe(host, at),
             RedisWorkerEvent::Probed { running, run, asked_at } => self.redis_probed(host, running, run, asked_at),
-            RedisWorkerEvent::Answer { job, answer } => self.redis_answered(host, job, answer),
+            RedisWorkerEvent::Answer { job, answer } => self.redis_answered(host, job, &answer),
             RedisWorkerEvent::Job { number, step } => self.redis_job_step(host, number, step),
         }
     }

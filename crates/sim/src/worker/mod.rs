@@ -11,12 +11,12 @@ mod observer;
 mod writer;
 
 use crate::clock::Time;
+use crate::redis::{RedisWorker, RedisWorkerEvent};
 use crate::store::Answer;
 use crate::store::client::Call;
 use crate::store::node::StoreNode;
 use crate::store::watch::Watch;
 use crate::world::{Happening, World};
-use crate::redis::{RedisWorker, RedisWorkerEvent};
 use ha::backstop::Backstop;
 use ha::cluster::Cluster;
 use ha::guard::FromGuard;

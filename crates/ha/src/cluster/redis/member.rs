@@ -56,6 +56,7 @@ impl RedisRunState {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools)] // facts that do not depend on each other
 pub struct RedisMemberData {
     /// `host:port` where clients and replicas reach it.
     pub address: String,

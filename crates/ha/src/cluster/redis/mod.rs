@@ -146,8 +146,7 @@ impl RedisGroup {
         let revision = kv.mod_revision;
         match name {
             "leader" => {
-                self.leader =
-                    Some(RedisLeader { name: MemberName::new(text), epoch: revision, lease: kv.lease });
+                self.leader = Some(RedisLeader { name: MemberName::new(text), epoch: revision, lease: kv.lease });
                 Ok(())
             }
             "status" => read(text).map(|value| self.status = Some(Versioned { value, revision })),

@@ -115,8 +115,7 @@ impl RedisWrite {
             }
             Self::HandOver(hand_over) => hand_over.parts(keys),
             Self::ReleaseLeader { fence, lease, member, status } => {
-                let mut success =
-                    vec![delete(keys.leader()), put(keys.member(&fence.me), json(member), Some(*lease))];
+                let mut success = vec![delete(keys.leader()), put(keys.member(&fence.me), json(member), Some(*lease))];
                 success.extend(status.iter().map(|status| put(keys.key("status"), json(status), None)));
                 (fence.compare(keys), success)
             }
@@ -164,12 +163,7 @@ impl HandOver {
     }
 }
 
-fn fulfil(
-    keys: &RedisKeys,
-    request: Option<Revision>,
-    compare: &mut Vec<Compare>,
-    success: &mut Vec<TxnOperation>,
-) {
+fn fulfil(keys: &RedisKeys, request: Option<Revision>, compare: &mut Vec<Compare>, success: &mut Vec<TxnOperation>) {
     if let Some(expected) = request {
         compare.push(unchanged(&keys.key("failover"), Some(expected)));
         success.push(delete(keys.key("failover")));

@@ -96,7 +96,8 @@ fn an_empty_redis_leads_only_when_nobody_with_data_is_there_and_none_comes() {
 fn the_first_master_is_one_with_data_where_there_are_any() {
     let first = |group: &mut RedisGroup| group.history = None;
     let fresh = |keys| RedisMemberData { replid: Some(format!("fresh{keys}")), ..reported(entry(keys)) };
-    for (mine, theirs, waited, expected) in [(0, 0, 999, false), (0, 0, 1000, true), (4, 0, 5, true), (0, 4, 9000, false)]
+    for (mine, theirs, waited, expected) in
+        [(0, 0, 999, false), (0, 0, 1000, true), (4, 0, 5, true), (0, 4, 9000, false)]
     {
         let entries = [("b", fresh(mine)), ("c", fresh(theirs))];
         let decision = decide_after(waited, &entries, first);

@@ -80,11 +80,7 @@ fn view(me: &str, leader: Option<&str>, server: Server, entries: &[(&str, RedisM
         let member = RedisMember { data: data.clone(), revision: Revision(10), lease: Some(lease_of(at)) };
         group.members.insert(name(at), member);
     }
-    group.leader = leader.map(|leader| RedisLeader {
-        name: name(leader),
-        epoch: EPOCH,
-        lease: Some(lease_of(leader)),
-    });
+    group.leader = leader.map(|leader| RedisLeader { name: name(leader), epoch: EPOCH, lease: Some(lease_of(leader)) });
     let cluster = Cluster { revision: AT, redis: [("db1".to_owned(), group)].into(), ..Cluster::default() };
     View {
         now: NOW,

@@ -43,14 +43,14 @@ fn every_case(mut check: impl FnMut(&str, &Memory, &View)) {
                                     let mut view = view("a", leader, server.clone(), &entries);
                                     view.guard.armed = armed;
                                     view.stopping = stopping;
-                                    view.job = job.clone().map(|job| JobView {
-                                        job,
-                                        state: JobState::Running { since: NOW },
-                                    });
+                                    view.job =
+                                        job.clone().map(|job| JobView { job, state: JobState::Running { since: NOW } });
                                     if !lease {
                                         view.dcs.lease = None;
                                     }
-                                    let text = format!("{leader:?} leads, {word}, armed {armed:?}, lease {lease}, claim {claim}, job {job:?}, memory {at}, stopping {stopping}");
+                                    let text = format!(
+                                        "{leader:?} leads, {word}, armed {armed:?}, lease {lease}, claim {claim}, job {job:?}, memory {at}, stopping {stopping}"
+                                    );
                                     check(&text, memory, &view);
                                 }
                             }
