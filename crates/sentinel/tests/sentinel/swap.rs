@@ -17,7 +17,9 @@ async fn a_real_sentinel_is_swapped_for_ours_and_back_and_a_client_sees_nothing_
     }
     // A client of the two others, which listens to everything that is said about failovers.
     let mut listener = connect(real[0].port).await;
-    call(&mut listener, "PSUBSCRIBE +switch-master +odown +sentinel +sdown").await;
+    for event in ["+switch-master", "+odown", "+sentinel", "+sdown"] {
+        call(&mut listener, &format!("SUBSCRIBE {event}")).await;
+    }
     let ids: Vec<String> = known(real[0].port).await;
 
     let port = real[2].port;
