@@ -246,8 +246,12 @@ fn reply_of(value: Value) -> Reply {
         Value::Simple(text) => Reply::Status(text),
         Value::Error(text) => Reply::Error(text),
         Value::Integer(number) => Reply::Integer(number),
-        Value::Bulk(bytes) | Value::Verbatim { text: bytes, .. } => Reply::Bulk(String::from_utf8_lossy(&bytes).into_owned()),
-        Value::Array(items) | Value::Set(items) | Value::Push(items) => Reply::Array(items.into_iter().map(reply_of).collect()),
+        Value::Bulk(bytes) | Value::Verbatim { text: bytes, .. } => {
+            Reply::Bulk(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => {
+            Reply::Array(items.into_iter().map(reply_of).collect())
+        }
         Value::Null | Value::NullArray => Reply::Null,
         Value::Map(_) | Value::Boolean(_) | Value::Double(_) | Value::BigNumber(_) => Reply::Other,
     }
