@@ -5,7 +5,7 @@ use crate::mutant::Mutant;
 use crate::say;
 use crate::worker::WorkerEvent;
 use crate::world::{Happening, World};
-use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ToGuard};
+use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ServerKind, StartCommand, StopMode, ToGuard};
 use std::collections::VecDeque;
 use types::Millis;
 
@@ -25,8 +25,8 @@ pub struct GuardProcess {
 pub enum GuardInput {
     FromWorker { run: u64, message: ToGuard },
     WorkerExited { run: u64 },
-    PostmasterExited { status: String },
-    TreeGone,
+    ServerExited { server: ServerKind, status: String },
+    TreeGone { server: ServerKind },
     Tick,
     Terminate,
 }
@@ -47,8 +47,8 @@ impl World {
             GuardInput::FromWorker { run, message } if run == worker_run => GuardEvent::FromWorker(message),
             GuardInput::WorkerExited { run } if run == worker_run => GuardEvent::WorkerExited,
             GuardInput::FromWorker { .. } | GuardInput::WorkerExited { .. } => return,
-            GuardInput::PostmasterExited { status } => GuardEvent::PostmasterExited { status },
-            GuardInput::TreeGone => GuardEvent::TreeGone,
+            GuardInput::ServerExited { server, status } => GuardEvent::ServerExited { server, status },
+            GuardInput::TreeGone { server } => GuardEvent::TreeGone { server },
             GuardInput::Tick => {
                 let now = self.now;
                 if let Some(process) = &mut self.hosts[host].guard {
@@ -81,20 +81,26 @@ impl World {
 
     fn guard_effect(&mut self, host: usize, effect: GuardEffect, queue: &mut VecDeque<GuardEvent>) {
         match effect {
-            GuardEffect::Spawn(_) => queue.push_back(if self.spawn_postmaster(host) {
-                GuardEvent::Spawned { pid: self.hosts[host].postgres.run as u32 }
-            } else {
-                GuardEvent::SpawnFailed { why: "there is no data directory".to_owned() }
-            }),
-            GuardEffect::SignalPostmaster(mode) => self.signal_postmaster(host, mode),
-            GuardEffect::KillTree => {
+            GuardEffect::Spawn { server, command } => {
+                queue.push_back(match self.spawn_server(host, server, &command) {
+                    Some(pid) => GuardEvent::Spawned { server, pid },
+                    None => GuardEvent::SpawnFailed { server, why: "there is no data directory".to_owned() },
+                });
+            }
+            GuardEffect::Signal { server, mode } => self.signal_server(host, server, mode),
+            GuardEffect::KillTree { server: ServerKind::Postgres } => {
                 let after = self.random.between(100, 8 * MS);
                 let run = self.hosts[host].postgres.run;
                 self.plan(after, Happening::KillTree { host, run });
             }
+            GuardEffect::KillTree { server: ServerKind::Redis } => {
+                let after = self.random.between(100, 4 * MS);
+                let run = self.hosts[host].redis.run;
+                self.plan(after, Happening::KillRedis { host, run });
+            }
             GuardEffect::Send(message) => {
-                if matches!(message, FromGuard::Fenced { .. }) {
-                    say!(self, host, "guard: the fence falls");
+                if let FromGuard::Fenced { server, .. } = &message {
+                    say!(self, host, "guard: the fence of {server} falls");
                 }
                 let after = self.random.between(20, 300);
                 let state = &mut self.hosts[host];
@@ -117,9 +123,31 @@ impl World {
         }
     }
 
+    /// Its pid, or `None`: there is nothing it could work on.
+    fn spawn_server(&mut self, host: usize, server: ServerKind, command: &StartCommand) -> Option<u32> {
+        match server {
+            ServerKind::Postgres => self.spawn_postmaster(host).then(|| self.hosts[host].postgres.run as u32),
+            ServerKind::Redis => {
+                let upstream = command.arguments.first().map_or("", String::as_str);
+                Some(self.spawn_redis(host, upstream))
+            }
+        }
+    }
+
+    fn signal_server(&mut self, host: usize, server: ServerKind, mode: StopMode) {
+        match server {
+            ServerKind::Postgres => self.signal_postmaster(host, mode),
+            ServerKind::Redis => self.signal_redis(host, mode),
+        }
+    }
+
     /// From a worker to its guard.
     pub(crate) fn tell_guard(&mut self, host: usize, message: ToGuard) {
-        let message = if self.setup.mutant == Some(Mutant::SkipFence) { without_fence(message) } else { message };
+        let message = match self.setup.mutant {
+            Some(Mutant::SkipFence) => without_fence(message, ServerKind::Postgres),
+            Some(Mutant::RedisSkipFence) => without_fence(message, ServerKind::Redis),
+            _ => message,
+        };
         if let Some(worker) = &mut self.hosts[host].worker {
             worker.backstop.sending(&message);
         }
@@ -134,13 +162,17 @@ impl World {
 }
 
 /// The mutant's guard hears of a fence that never falls.
-fn without_fence(message: ToGuard) -> ToGuard {
+fn without_fence(message: ToGuard, of: ServerKind) -> ToGuard {
     const NEVER: Millis = Millis(1 << 40);
     match message {
-        ToGuard::Arm { .. } => ToGuard::Arm { until: NEVER },
-        ToGuard::Start { command, fence } => ToGuard::Start { command, fence: fence.map(|_| NEVER) },
-        other @ (ToGuard::Stop { .. }
-        | ToGuard::Disarm
+        ToGuard::Arm { server, .. } if server == of => ToGuard::Arm { server, until: NEVER },
+        ToGuard::Start { server, command, fence } if server == of => {
+            ToGuard::Start { server, command, fence: fence.map(|_| NEVER) }
+        }
+        other @ (ToGuard::Arm { .. }
+        | ToGuard::Start { .. }
+        | ToGuard::Stop { .. }
+        | ToGuard::Disarm { .. }
         | ToGuard::Heartbeat { .. }
         | ToGuard::Memo { .. }
         | ToGuard::Finish { .. }) => other,

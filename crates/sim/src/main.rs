@@ -1,4 +1,4 @@
-//! `quorate-sim --seeds 1000 [--start N] [--seed N --trace] [--mutant NAME]`: runs seeds, prints what failed and how to
+//! `quorate-sim [--world sentinel] --seeds 1000 [--start N] [--seed N --trace] [--mutant NAME]`: runs seeds, prints what failed and how to
 //! see it again. Exit code 1: something failed; 2: it was asked for something that it does not know.
 
 use sim::mutant::{MUTANTS, Mutant};
@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 /// The end of a failing run's trace that is printed without `--trace`.
 const TAIL_LINES: usize = 60;
-const USAGE: &str =
-    "usage: quorate-sim [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--mutant NAME]";
+const USAGE: &str = "usage: quorate-sim [--world sentinel] [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis] \
+     [--mutant NAME]";
 
 #[derive(Default)]
 struct Options {
@@ -19,6 +19,10 @@ struct Options {
     trace: bool,
     keep_going: bool,
     mutant: Option<Mutant>,
+    redis: bool,
+    /// The world of sentinels, and a rule broken there.
+    sentinel: bool,
+    sentinel_mutant: Option<sim::sentinel::mutant::Mutant>,
 }
 
 fn options() -> Result<Options, String> {
@@ -34,7 +38,19 @@ fn options() -> Result<Options, String> {
             "--start" => options.start = number()?,
             "--seed" => options.seed = Some(number()?),
             "--trace" => options.trace = true,
+            "--redis" => options.redis = true,
             "--keep-going" => options.keep_going = true,
+            "--world" => match arguments.next().as_deref() {
+                Some("sentinel") => options.sentinel = true,
+                other => return Err(format!("no world '{}'; there is sentinel", other.unwrap_or_default())),
+            },
+            "--mutant" if options.sentinel => {
+                let name = arguments.next().unwrap_or_default();
+                let known: Vec<&str> = sim::sentinel::mutant::MUTANTS.iter().map(|(name, _)| *name).collect();
+                let mutant = sim::sentinel::mutant::Mutant::named(&name);
+                options.sentinel_mutant =
+                    Some(mutant.ok_or(format!("no mutant '{name}'; there are {}", known.join(", ")))?);
+            }
             "--mutant" => {
                 let name = arguments.next().unwrap_or_default();
                 let known: Vec<&str> = MUTANTS.iter().map(|(name, _)| *name).collect();
@@ -55,7 +71,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, ..Setup::new(seed) };
+    if options.sentinel {
+        let Options { seed, start, seeds, sentinel_mutant, trace, keep_going, .. } = options;
+        let good = sim::sentinel::run::command(seed, start..start + seeds, sentinel_mutant, trace, keep_going);
+        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let redis = options.redis || options.mutant.is_some_and(Mutant::is_of_redis);
+    let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, redis, ..Setup::new(seed) };
     if let Some(seed) = options.seed {
         let outcome = run(setup(seed));
         for line in &outcome.trace {
@@ -73,12 +95,18 @@ fn main() -> ExitCode {
     }
     let mut failures = 0u64;
     let (mut events, mut seconds, mut acknowledged, mut leaderships) = (0, 0, 0, 0);
+    let mut of_redis = sim::run::RedisOutcome::default();
     for seed in options.start..options.start + options.seeds {
         let outcome = run(setup(seed));
         events += outcome.events;
         seconds += outcome.simulated_seconds;
         acknowledged += outcome.acknowledged;
         leaderships += outcome.leaderships;
+        if let Some(redis) = outcome.redis {
+            of_redis.acknowledged += redis.acknowledged;
+            of_redis.leaderships += redis.leaderships;
+            of_redis.switchovers += redis.switchovers;
+        }
         if let Some(violation) = &outcome.violation {
             failures += 1;
             if options.keep_going {
@@ -93,5 +121,11 @@ fn main() -> ExitCode {
         "{} seeds, {failures} failed: {seconds} s simulated, {events} events, {acknowledged} writes acknowledged, {leaderships} leaderships",
         options.seeds
     );
+    if redis {
+        println!(
+            "Redis: {} writes acknowledged, {} leaderships, {} planned switchovers",
+            of_redis.acknowledged, of_redis.leaderships, of_redis.switchovers
+        );
+    }
     if failures > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -42,6 +42,7 @@ pub struct Oracle {
     protected: BTreeMap<u32, u64>,
     writes: u64,
     proxied: BTreeSet<u64>,
+    pub redis: crate::redis::RedisOracle,
     pub acknowledged: u64,
     pub proxied_acknowledged_at: Time,
     pub last_acknowledged_at: Time,
@@ -83,7 +84,13 @@ impl Oracle {
 
     /// The store has confirmed a renewal that was sent then.
     pub fn renewed(&mut self, id: LeaseId, ttl: Millis, sent_at: Time) {
-        let renewal = self.leases.entry(id).or_insert(Renewal { ttl, sent_at, expired_at: None });
+        let anew = Renewal { ttl, sent_at, expired_at: None };
+        let renewal = self.leases.entry(id).or_insert(anew);
+        // The request for the lease was sent twice, and a store that was frozen has carried out the second one long after the
+        // lease was over: it is another lease of the same name.
+        if renewal.expired_at.is_some_and(|expired| expired < sent_at) {
+            *renewal = anew;
+        }
         renewal.sent_at = renewal.sent_at.max(sent_at);
     }
 
@@ -157,6 +164,9 @@ impl World {
         if was_synchronous != is_synchronous {
             note!(self, "synchronous mode is {}", if is_synchronous { "on" } else { "off" });
             self.oracle.protected.clear();
+        }
+        if self.setup.redis {
+            self.redis_group_changed(&before.redis_group(crate::redis::GROUP));
         }
         let leader = self.oracle.truth.leader.clone();
         if leader != before.leader {
@@ -287,6 +297,12 @@ impl World {
             if count > DECISIONS_MAX {
                 self.violation(format!("m{} decides without a pause: {count} times in half a second", host + 1));
             }
+        }
+        if let Some((host, count)) = self.oracle.redis.restless() {
+            self.violation(format!(
+                "m{} decides about Redis without a pause: {count} times in half a second",
+                host + 1
+            ));
         }
         let primary = self.hosts.iter().any(|host| host.postgres.phase() == Some(Phase::Primary));
         if !primary && let Some((host, _)) = self.oracle.reasonless.first_key_value() {

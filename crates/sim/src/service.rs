@@ -22,6 +22,9 @@ impl World {
         if self.hosts[host].postgres.server.is_some() {
             self.postgres_ends(host, "killed with its service");
         }
+        if self.hosts[host].redis.server.is_some() {
+            self.redis_ends(host, "killed with its service");
+        }
         let now = self.hosts[host].clock.read(self.now);
         let state = &mut self.hosts[host];
         state.guard_run += 1;
@@ -80,6 +83,7 @@ impl World {
         say!(self, host, "guard: is gone");
         // The kernel ends the postmaster with its parent; the worker sees its pipe close.
         self.postmaster_dies(host, "its guard died", false);
+        self.redis_ends(host, "its guard died");
         let run = self.hosts[host].worker_run;
         let after = self.random.between(100, 5 * MS);
         self.plan(after, Happening::WorkerSeesNoGuard { host, run });
@@ -96,6 +100,9 @@ impl World {
         self.tear_disk(host, true);
         let run = self.hosts[host].postgres.run;
         self.close_connections(host, run);
+        if self.setup.redis {
+            self.redis_loses_power(host);
+        }
         let state = &mut self.hosts[host];
         state.worker = None;
         state.worker_gone_at = self.now;
@@ -180,9 +187,10 @@ impl World {
         }
     }
 
-    fn replay(&mut self, backlog: Vec<Happening>) {
-        for (at, happening) in backlog.into_iter().enumerate() {
-            self.plan(at as Time, happening);
+    pub(crate) fn replay(&mut self, backlog: Vec<Happening>) {
+        // All of it before anything that arrives from now on: a connection keeps its order.
+        for happening in backlog {
+            self.plan(0, happening);
         }
     }
 
@@ -206,7 +214,9 @@ impl World {
         if self.both_stopped(host) {
             let ttl = self.oracle.truth.config().ttl.0.max(1_500) * MS;
             // After a stop of the machine's own clock the lease seems valid for as long as it was then.
-            self.hosts[host].excused_until = self.now + ttl;
+            let until = self.now + ttl;
+            let state = &mut self.hosts[host];
+            state.excused_until = state.excused_until.max(until);
         }
     }
 

@@ -8,18 +8,23 @@ mod failover;
 mod history;
 mod keys;
 mod member;
+pub mod redis;
 mod sync;
+mod sentinel;
 mod write;
 
 pub use failover::FailoverRequest;
 pub use history::{HistoryLine, history_from_json, history_to_json};
 pub use keys::Keys;
 pub use member::{MemberData, Quorate, Role, RunState, Tags};
+pub use redis::RedisGroup;
 pub use sync::SyncState;
+pub use sentinel::EpochClaim;
 pub use write::{Fence, StoreWrite};
 
 use crate::config::DynamicConfig;
 use kv::{Event, EventKind, KeyValue};
+use redis::RedisKeys;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use types::{LeaseId, Lsn, MemberName, Revision};
@@ -76,6 +81,10 @@ pub struct Cluster {
     /// The key's revision, also when it holds no request: Patroni empties it (`{}`) instead of deleting it.
     pub failover_revision: Option<Revision>,
     pub sync: Option<Versioned<SyncState>>,
+    /// The Redis groups of the scope, by name.
+    pub redis: BTreeMap<String, RedisGroup>,
+    /// The newest epoch of each master that our sentinels watch without running its servers.
+    pub sentinel_epochs: BTreeMap<String, Versioned<u64>>,
     /// Keys whose values could not be read, with why.
     pub unreadable: BTreeMap<String, String>,
 }
@@ -153,11 +162,17 @@ impl Cluster {
                     .map(|value| self.failover = value.map(|value| Versioned { value, revision }))
             }
             "sync" => SyncState::from_text(&text).map(|value| self.sync = Some(Versioned { value, revision })),
-            _ => match name.strip_prefix("members/") {
-                Some(member) => MemberData::from_text(&text).map(|data| {
+            _ => match (name.strip_prefix("members/"), RedisKeys::split(name)) {
+                (Some(member), _) => MemberData::from_text(&text).map(|data| {
                     self.members.insert(MemberName::new(member), Member { data, revision, lease: kv.lease });
                 }),
-                None => Ok(()),
+                (None, Some((group, name))) => self.redis.entry(group.to_owned()).or_default().put(name, &text, kv),
+                (None, None) => match sentinel::master_of(name) {
+                    Some(master) => read(&text).map(|value| {
+                        self.sentinel_epochs.insert(master.to_owned(), Versioned { value, revision });
+                    }),
+                    None => Ok(()),
+                },
             },
         };
         if let Err(why) = result {
@@ -179,9 +194,22 @@ impl Cluster {
             _ => {
                 if let Some(member) = name.strip_prefix("members/") {
                     self.members.remove(&MemberName::new(member));
+                } else if let Some((group, name)) = RedisKeys::split(name) {
+                    let Some(keys) = self.redis.get_mut(group) else { return };
+                    keys.delete(name);
+                    if keys.is_empty() {
+                        self.redis.remove(group);
+                    }
+                } else if let Some(master) = sentinel::master_of(name) {
+                    self.sentinel_epochs.remove(master);
                 }
             }
         }
+    }
+
+    /// The group of this name; an empty one before it has any keys.
+    pub fn redis_group(&self, name: &str) -> RedisGroup {
+        self.redis.get(name).cloned().unwrap_or_default()
     }
 }
 

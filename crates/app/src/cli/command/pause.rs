@@ -7,6 +7,7 @@ use crate::cli::context::{Context, Target};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -30,8 +31,11 @@ pub async fn toggle(context: &Context, arguments: PauseArguments, pause: bool) -
                 format!("Failed: {action} cluster management status code={}, ({})", answer.status, answer.text);
             return Err(Failure::new("cli-refused", message));
         }
-        Err(NoMember::None { .. }) => {
-            eprintln!("No member's REST API answers, writing to the store");
+        Err(NoMember::None { tried }) => {
+            // Members for Redis alone are not in the list that is asked.
+            if tried > 0 {
+                eprintln!("No member's REST API answers, writing to the store");
+            }
             let mut config = changes::present(&target)?;
             changes::patch(&mut config, &patch);
             through_store::write_config(&target, config.to_string()).await?;
@@ -54,20 +58,23 @@ async fn wait(target: &mut Target, pause: bool) -> Result<(), Failure> {
     loop {
         let look = Instant::now() + LOOK_EVERY;
         target.refresh().await?;
-        let remaining: Vec<&str> = names
+        let of_redis = target.cluster.redis.values().flat_map(|group| &group.members);
+        let of_redis = of_redis.filter(|(_, member)| member.data.pause != pause).map(|(name, _)| name.as_str());
+        let mut remaining: BTreeSet<&str> = names
             .iter()
             .filter(|name| {
                 target.cluster.members.get(name).is_some_and(|member| member.data.pause.unwrap_or(false) != pause)
             })
             .map(types::MemberName::as_str)
             .collect();
+        remaining.extend(of_redis);
         if remaining.is_empty() {
             return Ok(());
         }
         if look > deadline {
             let message = format!(
                 "{} members didn't recognize the {word} after {} seconds",
-                remaining.join(", "),
+                remaining.into_iter().collect::<Vec<_>>().join(", "),
                 limit.as_secs()
             );
             return Err(Failure::new("cli-timeout", message));
