@@ -81,6 +81,7 @@ async fn measure(plan: &Plan, system: &str, maker: &Maker, masters: usize) -> Re
     let rss_mb = process.resident_mb();
     // Once more: a sentinel that has given up on its masters in the meantime would be cheap.
     wait_ready(&mut sentinel, masters, plan.replicas, Instant::now()).await?;
+    stub.stop().await;
     let two = |number: f64| (number * 100.0).round() / 100.0;
     Ok(Cost {
         system: system.to_owned(),

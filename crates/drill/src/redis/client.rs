@@ -23,7 +23,7 @@ impl Login {
 
     pub async fn connect(&self) -> Result<Connection> {
         let mut target = Target::plain(self.address.ip().to_string(), self.address.port());
-        target.password = self.password.clone().map(Into::into);
+        target.password = self.password.clone().map(resp::Secret::new);
         target.connect_timeout = ANSWER_TIME_MAX;
         Connection::open(&target).await.with_context(|| self.address.to_string())
     }

@@ -32,7 +32,7 @@ const FILES_PER_SERVER: u64 = 4;
 pub struct Stub {
     /// Names and addresses of the masters.
     pub masters: Vec<(String, SocketAddr)>,
-    _servers: JoinSet<()>,
+    servers: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Stub {
     pub async fn start(masters: usize, replicas_each: usize) -> Result<Self> {
         let each = 1 + replicas_each;
         allow_files((masters * each) as u64 * FILES_PER_SERVER)?;
-        let mut stub = Self { masters: Vec::new(), _servers: JoinSet::new() };
+        let mut stub = Self { masters: Vec::new(), servers: JoinSet::new() };
         for number in 0..masters {
             let addresses: Vec<Ipv4Addr> = (0..each).map(|one| address(number * each + one)).collect();
             let master = addresses[0];
@@ -62,11 +62,16 @@ impl Stub {
                      # Replication\r\n{replication}"
                 );
                 let server = Server { info, hello: broadcast::channel(MESSAGES_MAX).0 };
-                stub._servers.spawn(serve(listener, Arc::new(server)));
+                stub.servers.spawn(serve(listener, Arc::new(server)));
             }
             stub.masters.push((format!("m{number}"), SocketAddr::from((master, PORT))));
         }
         Ok(stub)
+    }
+
+    /// Ends the servers, and their addresses are free when this returns; dropping only tells them to end.
+    pub async fn stop(mut self) {
+        self.servers.shutdown().await;
     }
 }
 

@@ -112,7 +112,12 @@ async fn redis_crate(sentinels: Vec<SocketAddr>, password: String, lines: Sender
     let login = redis::RedisConnectionInfo::default().set_password(password);
     let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(login);
     let mut client = SentinelClient::build(urls, MASTER.to_owned(), Some(node), SentinelServerType::Master).unwrap();
-    while let Ok(mut connection) = next(async || client.get_async_connection().await).await {
+    loop {
+        // A client without a master asks again, and one that has lost it.
+        let Ok(mut connection) = client.get_async_connection().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
         loop {
             let number: redis::RedisResult<i64> = connection.incr("client:redis", 1).await;
             let about: redis::RedisResult<String> =
@@ -144,16 +149,6 @@ async fn fred_crate(sentinels: Vec<SocketAddr>, password: String, lines: Sender<
             && lines.send(written(number, &about)).is_err()
         {
             return;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// The first that succeeds; a client without a master asks again.
-async fn next<T, E>(mut attempt: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
-    loop {
-        if let Ok(found) = attempt().await {
-            return Ok(found);
         }
         tokio::time::sleep(PAUSE).await;
     }

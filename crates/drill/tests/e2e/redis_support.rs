@@ -2,7 +2,6 @@
 
 use super::support::{Done, PATIENCE, World, eventually, options, options_with_default_lease};
 use drill::cluster::{Cluster, ClusterOptions};
-use drill::member::ports;
 use drill::redis::MASTER;
 use drill::redis::client::{Login, entry};
 use drill::redis::scenario::{self, Fault, Report};
@@ -124,9 +123,4 @@ pub fn redis_cli(server: SocketAddr, password: &str, arguments: &[&str]) -> Stri
         command.env("REDISCLI_AUTH", password);
     }
     Done::of(command.args(["-h", &server.ip().to_string(), "-p", &server.port().to_string()]).args(arguments)).ok()
-}
-
-/// The port of a member's proxy that leads to the master.
-pub fn proxy_of(world: &RedisWorld, member: &str) -> SocketAddr {
-    SocketAddr::from((world.named(member).address, ports::PROXY_REDIS))
 }
