@@ -1,10 +1,10 @@
-//! The guard process: the parent that owns the postmaster. Synchronous, without a runtime, and small on purpose.
+//! The guard process: the parent that owns the servers. Synchronous, without a runtime, and small on purpose.
 //!
 //! Deliberately no decisions: `ha::guard` decides, this file carries out. The invariant: everything that happens is
 //! handed to the machine before anything else is done.
 
-use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, StartCommand, StopMode, ToGuard};
-use platform::{ChildEvent, Children, PostmasterCommand, RunAs, Signal, WorkerCommand, boot_clock};
+use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ServerKind, StartCommand, StopMode, ToGuard};
+use platform::{ChildEvent, Children, RunAs, Server, ServerCommand, Signal, WorkerCommand, boot_clock};
 use std::collections::VecDeque;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn log_thread() -> std::io::Result<SyncSender<String>> {
 }
 
 impl GuardProcess {
-    /// `run_as`: whom worker and PostgreSQL run as, when the guard is root.
+    /// `run_as`: whom worker and servers run as, when the guard is root.
     pub fn new(config: &Path, run_as: Option<RunAs>) -> std::io::Result<Self> {
         let worker = WorkerCommand {
             program: std::env::current_exe()?,
@@ -90,8 +90,8 @@ impl GuardProcess {
                 }
                 GuardEvent::WorkerExited
             }
-            ChildEvent::PostmasterExited(status) => GuardEvent::PostmasterExited { status },
-            ChildEvent::TreeGone => GuardEvent::TreeGone,
+            ChildEvent::ServerExited(server, status) => GuardEvent::ServerExited { server: kind(server), status },
+            ChildEvent::TreeGone(server) => GuardEvent::TreeGone { server: kind(server) },
             ChildEvent::Terminate => GuardEvent::TerminateRequested,
             ChildEvent::Reload => GuardEvent::ReloadRequested,
             ChildEvent::Look => return Vec::new(),
@@ -102,22 +102,23 @@ impl GuardProcess {
     /// `false`: the guard ends.
     fn carry_out(&mut self, effect: GuardEffect, queue: &mut VecDeque<GuardEvent>) -> bool {
         match effect {
-            GuardEffect::Spawn(command) => {
-                queue.push_back(match self.children.start_postmaster(&self.postmaster_command(command)) {
-                    Ok(pid) => GuardEvent::Spawned { pid },
-                    Err(error) => GuardEvent::SpawnFailed { why: error.to_string() },
+            GuardEffect::Spawn { server, command } => {
+                let command = self.server_command(command);
+                queue.push_back(match self.children.start_server(child(server), &command) {
+                    Ok(pid) => GuardEvent::Spawned { server, pid },
+                    Err(error) => GuardEvent::SpawnFailed { server, why: error.to_string() },
                 });
             }
-            GuardEffect::SignalPostmaster(mode) => match mode {
-                StopMode::Smart => self.children.signal_postmaster(Signal::Smart),
-                StopMode::Fast => self.children.signal_postmaster(Signal::Fast),
-                StopMode::Immediate => self.children.signal_postmaster(Signal::Immediate),
-                StopMode::Kill => self.children.kill_tree(),
+            GuardEffect::Signal { server, mode } => match mode {
+                StopMode::Smart => self.children.signal_server(child(server), Signal::Smart),
+                StopMode::Fast => self.children.signal_server(child(server), Signal::Fast),
+                StopMode::Immediate => self.children.signal_server(child(server), Signal::Immediate),
+                StopMode::Kill => self.children.kill_tree(child(server)),
             },
-            GuardEffect::KillTree => self.children.kill_tree(),
+            GuardEffect::KillTree { server } => self.children.kill_tree(child(server)),
             GuardEffect::Send(message) => {
-                if let FromGuard::Fenced { .. } = message {
-                    self.say("the lease is over; PostgreSQL is stopped".to_owned());
+                if let FromGuard::Fenced { server, .. } = message {
+                    self.say(format!("the lease is over; {server} is stopped"));
                 }
                 if let Ok(line) = serde_json::to_string(&message) {
                     self.children.tell_worker(&line);
@@ -130,7 +131,7 @@ impl GuardProcess {
                 }
             }
             GuardEffect::Exit => {
-                self.children.release_postmaster();
+                self.children.release_servers();
                 return false;
             }
         }
@@ -141,8 +142,8 @@ impl GuardProcess {
         let _ = self.log.try_send(line);
     }
 
-    fn postmaster_command(&self, command: StartCommand) -> PostmasterCommand {
-        PostmasterCommand {
+    fn server_command(&self, command: StartCommand) -> ServerCommand {
+        ServerCommand {
             program: PathBuf::from(command.program),
             arguments: command.arguments,
             environment: command.environment,
@@ -150,5 +151,19 @@ impl GuardProcess {
             log_file: PathBuf::from(command.log_file),
             run_as: self.run_as.clone(),
         }
+    }
+}
+
+fn child(server: ServerKind) -> Server {
+    match server {
+        ServerKind::Postgres => Server::Postgres,
+        ServerKind::Redis => Server::Redis,
+    }
+}
+
+fn kind(server: Server) -> ServerKind {
+    match server {
+        Server::Postgres => ServerKind::Postgres,
+        Server::Redis => ServerKind::Redis,
     }
 }

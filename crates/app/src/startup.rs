@@ -1,7 +1,7 @@
 //! `quorate agent`: what is checked before anything starts, so that a mistake is one sentence and changes nothing.
 
 use crate::guard::{EXIT_FATAL, GuardProcess};
-use config::{MemberConfig, PostgresqlConfig};
+use config::{MemberConfig, PostgresqlConfig, RedisConfig};
 use platform::{RunAs, current_user_is_root, find_user, give_to, may_read};
 use postgres::data_directory::{DataDirectoryState, Unusable};
 use postgres::{Binaries, Launcher};
@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// Whom PostgreSQL runs as when the agent is root and nobody else is named.
 const USER_DEFAULT: &str = "postgres";
+/// The same on a member that has Redis and no PostgreSQL; the packages of Valkey make a user of their own.
+const USERS_DEFAULT_REDIS: [&str; 2] = ["redis", "valkey"];
 
 /// Checks, then becomes the guard. Returns the exit code.
 pub fn agent(path: &Path) -> i32 {
@@ -42,20 +44,28 @@ pub fn agent(path: &Path) -> i32 {
     }
 }
 
-/// Root hands PostgreSQL and the worker to an ordinary user; anybody else runs them as himself.
+/// Root hands the servers and the worker to one ordinary user; anybody else runs them as himself.
 fn user(member: &MemberConfig) -> Result<Option<RunAs>, String> {
     if !current_user_is_root() {
         return Ok(None);
     }
-    let named = member.postgresql.as_ref().and_then(|postgresql| postgresql.os_user.as_deref());
-    let name = named.unwrap_or(USER_DEFAULT);
-    match find_user(name) {
+    let (key, server, named, otherwise): (_, _, Option<&str>, Vec<&str>) = match (&member.postgresql, &member.redis) {
+        (Some(it), _) => ("postgresql.os_user", "PostgreSQL", it.os_user.as_deref(), vec![USER_DEFAULT]),
+        (None, Some(it)) => ("redis.os_user", "Redis", it.os_user.as_deref(), USERS_DEFAULT_REDIS.to_vec()),
+        // Whichever there is.
+        (None, None) => {
+            ("postgresql.os_user", "the worker", None, [&[USER_DEFAULT], USERS_DEFAULT_REDIS.as_slice()].concat())
+        }
+    };
+    let names = named.map_or(otherwise, |named| vec![named]);
+    match names.iter().find_map(|name| find_user(name)) {
         Some(user) if user.run_as.uid == 0 => {
-            Err(format!("PostgreSQL refuses to run as {name}\nhint: name an ordinary user in postgresql.os_user"))
+            Err(format!("{server} must not run as {}\nhint: name an ordinary user in {key}", user.name))
         }
         Some(user) => Ok(Some(user.run_as)),
         None => Err(format!(
-            "there is no user '{name}' to run PostgreSQL as\nhint: install PostgreSQL, or name a user in postgresql.os_user"
+            "there is no user '{}' to run {server} as\nhint: install {server}, or name a user in {key}",
+            names.join("' or '")
         )),
     }
 }
@@ -63,7 +73,7 @@ fn user(member: &MemberConfig) -> Result<Option<RunAs>, String> {
 fn check(path: &Path, member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), String> {
     if let Some(user) = run_as.filter(|user| path.is_file() && !may_read(user, path)) {
         return Err(format!(
-            "{}: the user that PostgreSQL and the worker run as (uid {}) cannot read it\nhint: chown {} {}",
+            "{}: the user that the worker and its servers run as (uid {}) cannot read it\nhint: chown {} {}",
             path.display(),
             user.uid,
             user.uid,
@@ -71,17 +81,25 @@ fn check(path: &Path, member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(
         ));
     }
     ports_are_free(member)?;
-    let Some(postgresql) = &member.postgresql else { return prepare_directories(member, None, run_as) };
-    binaries_fit(postgresql)?;
-    let held = platform::processes_in(&postgresql.data_dir);
-    if !held.is_empty() {
-        return Err(format!(
-            "PostgreSQL already runs in {} (process {}), started by somebody else\nhint: stop it first; Quorate starts it itself",
-            postgresql.data_dir.display(),
-            held[0]
-        ));
+    if let Some(postgresql) = &member.postgresql {
+        binaries_fit(postgresql)?;
+        nobody_works_in("PostgreSQL", &postgresql.data_dir)?;
     }
-    prepare_directories(member, Some(postgresql), run_as)
+    if let Some(redis) = &member.redis {
+        redis_fits(redis)?;
+        nobody_works_in("Redis", &redis.data_dir)?;
+    }
+    prepare_directories(member, run_as)
+}
+
+fn nobody_works_in(server: &str, data_dir: &Path) -> Result<(), String> {
+    match platform::processes_in(data_dir).first() {
+        Some(process) => Err(format!(
+            "{server} already runs in {} (process {process}), started by somebody else\nhint: stop it first; Quorate starts it itself",
+            data_dir.display(),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn ports_are_free(member: &MemberConfig) -> Result<(), String> {
@@ -95,11 +113,18 @@ fn ports_are_free(member: &MemberConfig) -> Result<(), String> {
             wanted.push(("postgresql.listen", host.clone(), postgresql.port));
         }
     }
-    if let Some(proxy) = &member.proxy {
-        for host in &proxy.listen {
+    if let Some(redis) = &member.redis {
+        wanted.extend(redis.listen_hosts.iter().map(|host| ("redis.listen", host.clone(), redis.port)));
+    }
+    if let Some(sentinel) = &member.sentinel {
+        wanted.extend(sentinel.listen_hosts.iter().map(|host| ("sentinel.listen", host.clone(), sentinel.port)));
+    }
+    for (proxy, host) in member.proxy.iter().flat_map(|proxy| proxy.listen.iter().map(move |host| (proxy, host))) {
+        if member.postgresql.is_some() {
             wanted.push(("proxy.primary_port", host.clone(), proxy.primary_port));
             wanted.push(("proxy.replica_port", host.clone(), proxy.replica_port));
         }
+        wanted.extend(proxy.redis_port.map(|port| ("proxy.redis_port", host.clone(), port)));
     }
     for (key, host, port) in wanted {
         let host = if host == "*" { "0.0.0.0".to_owned() } else { host };
@@ -141,17 +166,30 @@ fn binaries_fit(postgresql: &PostgresqlConfig) -> Result<(), String> {
     })
 }
 
+fn redis_fits(settings: &RedisConfig) -> Result<(), String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let found = runtime.block_on(redis::Binary::find(settings.binary.as_deref(), settings.bin_dir.as_deref()));
+    found.map(drop).map_err(|error| format!("{error}\nhint: {}", error.hint()))?;
+    if let Some(tls) = &settings.tls {
+        for (key, file) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file), ("ca_file", &tls.ca_file)] {
+            if let Err(error) = std::fs::File::open(file) {
+                return Err(format!("redis.tls.{key}: {} cannot be read: {error}\nhint: correct the path", file.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Directories that the worker, as an ordinary user, could not make itself.
-fn prepare_directories(
-    member: &MemberConfig,
-    postgresql: Option<&PostgresqlConfig>,
-    run_as: Option<&RunAs>,
-) -> Result<(), String> {
+fn prepare_directories(member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), String> {
     let mut wanted = Vec::new();
+    wanted.extend(member.redis.as_ref().map(|redis| redis.data_dir.clone()));
+    wanted.extend(member.sentinel.as_ref().and_then(|sentinel| sentinel.config_file.parent().map(Path::to_owned)));
     if let Some(store) = &member.store {
         wanted.push(store.data_dir.clone());
     }
-    if let Some(postgresql) = postgresql {
+    if let Some(postgresql) = &member.postgresql {
         // The data directory itself is made by initdb or by a clone, in a parent that must let it.
         wanted.extend(postgresql.data_dir.parent().map(Path::to_owned));
         let sockets = postgresql.parameters.get("unix_socket_directories");

@@ -161,6 +161,8 @@ impl Checker<'_> {
             Kind::Lines => self.lines(key, node),
             Kind::Options { reserved } => self.options(key, node, reserved),
             Kind::Values => self.values(key, node),
+            Kind::Directives { reserved } => self.directives(key, node, reserved),
+            Kind::Named(fields) => self.named(key, node, fields),
             Kind::Section(fields) => match node.map() {
                 Some(map) => {
                     let more = if key == "postgresql" { parts::other_replica_methods(map) } else { Vec::new() };
@@ -203,6 +205,41 @@ impl Checker<'_> {
         };
         for option in options.iter().filter(|option| reserved.contains(&option.name.as_str())) {
             self.fail(Code::Reserved, &option.place, &join(key, &option.name), "is set by the agent itself; remove it");
+        }
+    }
+
+    fn directives(&mut self, key: &str, node: &Node, reserved: &[(&str, &str)]) {
+        let Some(map) = node.map() else {
+            return self.fail(Code::Type, &node.place, key, "must be a section (directives and their values, indented)");
+        };
+        for entry in map.effective() {
+            let name = join(key, &entry.key);
+            if let Some((_, why)) = reserved.iter().find(|(name, _)| name.eq_ignore_ascii_case(&entry.key)) {
+                let error = problem(Code::Reserved, &entry.place, &name, "is set by the agent itself; remove it");
+                self.report.error(error.hint(*why));
+            } else if parts::directive(&entry.node).is_none() {
+                self.fail(Code::Type, &entry.place, &name, "must be a single value, or a list of them, of one line each");
+            } else if !entry.key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter)) {
+                self.fail(Code::Range, &entry.place, &name, "is not a directive's name (letters, digits, '-', '_', '.')");
+            }
+        }
+    }
+
+    fn named(&mut self, key: &str, node: &Node, fields: &[Field]) {
+        let Some(map) = node.map() else {
+            return self.fail(Code::Type, &node.place, key, "must be a section: a name, and below it its keys");
+        };
+        for entry in map.overridden() {
+            self.fail(Code::Duplicate, &entry.place, &join(key, &entry.key), "stands twice");
+        }
+        for entry in map.effective() {
+            let key = join(key, &entry.key);
+            match &entry.node.value {
+                Value::Map(inner) => self.section(&key, inner, fields, &[]),
+                Value::Null | Value::Scalar(_) | Value::List(_) => {
+                    self.fail(Code::Type, &entry.place, &key, "must be a section (keys and values, indented)");
+                }
+            }
         }
     }
 

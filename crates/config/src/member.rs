@@ -18,8 +18,11 @@ pub struct MemberConfig {
     pub etcd: Option<EtcdConfig>,
     pub restapi: RestApiConfig,
     pub bootstrap: BootstrapConfig,
-    /// `None` on a witness.
+    /// `None` on a witness, and on a member for Redis alone.
     pub postgresql: Option<PostgresqlConfig>,
+    /// The Redis that the agent supervises.
+    pub redis: Option<RedisConfig>,
+    pub sentinel: Option<SentinelConfig>,
     pub proxy: Option<ProxyConfig>,
     pub tags: Tags,
     pub watchdog: WatchdogConfig,
@@ -165,8 +168,66 @@ pub struct ProxyConfig {
     pub listen: Vec<String>,
     pub primary_port: u16,
     pub replica_port: u16,
+    /// Where the Redis master is reached; `None` without `redis:`.
+    pub redis_port: Option<u16>,
     pub hold: Millis,
     pub connections_max: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// What Sentinel calls the master.
+    pub name: String,
+    /// `*`, `0.0.0.0` and `::` mean all.
+    pub listen_hosts: Vec<String>,
+    pub port: u16,
+    pub connect_address: Address,
+    pub data_dir: PathBuf,
+    /// With neither of both: searched for.
+    pub bin_dir: Option<PathBuf>,
+    pub binary: Option<PathBuf>,
+    pub os_user: Option<String>,
+    /// The user `default` when the file names none.
+    pub authentication: Option<User>,
+    pub tls: Option<RedisTls>,
+    /// Directives in lower case, with one value for each line they make.
+    pub parameters: BTreeMap<String, Vec<String>>,
+    pub min_replicas_to_write: u32,
+    /// 0: never becomes master.
+    pub priority: u32,
+    pub down_after: Millis,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisTls {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+    pub ca_file: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelConfig {
+    pub listen_hosts: Vec<String>,
+    pub port: u16,
+    /// What other sentinels and clients are told.
+    pub announce: Address,
+    /// Shown for the supervised master.
+    pub quorum: u32,
+    /// Masters that something else runs.
+    pub masters: BTreeMap<String, SentinelMaster>,
+    pub authentication: Option<User>,
+    pub config_file: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelMaster {
+    pub host: String,
+    pub port: u16,
+    pub quorum: u32,
+    pub down_after: Millis,
+    pub failover_timeout: Millis,
+    pub parallel_syncs: u32,
+    pub authentication: Option<User>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

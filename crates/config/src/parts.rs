@@ -132,6 +132,19 @@ pub(crate) fn options(node: &Node) -> Option<Vec<OptionItem>> {
     }
 }
 
+/// The values of one directive, each on one line; a mapping or a control character is none.
+pub(crate) fn directive(node: &Node) -> Option<Vec<String>> {
+    let one = |node: &Node| match &node.value {
+        Value::Null => Some(String::new()),
+        Value::Scalar(scalar) => Some(scalar.text.clone()).filter(|text| !text.chars().any(char::is_control)),
+        Value::List(_) | Value::Map(_) => None,
+    };
+    match &node.value {
+        Value::List(items) => items.iter().map(one).collect(),
+        Value::Null | Value::Scalar(_) | Value::Map(_) => one(node).map(|value| vec![value]),
+    }
+}
+
 /// Names in `create_replica_methods` besides `basebackup`: each has a section of its own.
 pub(crate) fn other_replica_methods(postgresql: &Map) -> Vec<String> {
     ["create_replica_methods", "create_replica_method"]

@@ -11,7 +11,7 @@ pub fn reference_markdown() -> String {
     let mut page = String::from(
         "# Configuration reference\n\n\
          One YAML file for each member, or a directory of `*.yml` files merged in the order of their names. Any\n\
-         `patroni.yml` is understood; the sections `store` and `proxy` are additions. A variable named below wins over\n\
+         `patroni.yml` is understood; the sections `store`, `proxy`, `redis` and `sentinel` are additions. A variable named below wins over\n\
          the files; `PATRONI_CONFIGURATION` holds a whole configuration. Unknown keys are errors.\n\n\
          The dynamic configuration (`bootstrap.dcs`, later `quorate edit-config`) is listed at the end.\n",
     );
@@ -41,6 +41,7 @@ fn section(path: &str, fields: &[Field], variables: &BTreeMap<String, String>, p
         match field.kind {
             Kind::Section(fields) if !fields.is_empty() => section(&path, fields, variables, page),
             Kind::StoreMembers => section(&format!("{path}.<name>"), STORE_MEMBER, variables, page),
+            Kind::Named(fields) => section(&format!("{path}.<name>"), fields, variables, page),
             _ => {}
         }
     }
@@ -63,7 +64,9 @@ fn takes(kind: Kind) -> String {
         Kind::Lines => "list of lines".to_owned(),
         Kind::Options { .. } => "list of options".to_owned(),
         Kind::Values => "names and values".to_owned(),
+        Kind::Directives { .. } => "names and values".to_owned(),
         Kind::Section(_) => "section".to_owned(),
+        Kind::Named(_) => "names and sections".to_owned(),
         Kind::StoreMembers => "members".to_owned(),
         Kind::Dynamic => "dynamic configuration".to_owned(),
         Kind::Anything => "anything".to_owned(),

@@ -212,11 +212,6 @@ fn what_is_not_supported_yet_says_so() {
     check(&[
         (
             "",
-            "redis: {port: 6379}\n",
-            "q.yml:9: redis: is not supported yet [config-unsupported]\n  hint: it is planned; remove the section to run without it",
-        ),
-        (
-            "",
             "  pre_promote: /x\n",
             "q.yml:9: postgresql.pre_promote: is not supported yet [config-unsupported]\n  hint: a fencing script that is not run would be worse than none; fencing is built in",
         ),
@@ -234,10 +229,106 @@ fn what_is_not_supported_yet_says_so() {
 }
 
 #[test]
+fn redis_and_sentinel_are_checked_as_strictly() {
+    check(&[
+        (
+            "",
+            "redis: {data_dir: /d/r, port: 6379}\n",
+            "q.yml:9: redis.port: unknown key [config-unknown-key]\n  hint: known keys: name, listen, connect_address, data_dir, bin_dir, binary, os_user, authentication, tls, parameters, min_replicas_to_write, priority, down_after, supervise",
+        ),
+        (
+            "",
+            "redis: {data_dir: /d/r, down_after: 0}\n",
+            "q.yml:9: redis.down_after: 0 is out of range; expected 0.2 to 600 seconds [config-range]",
+        ),
+        (
+            "",
+            "redis:\n  listen: 10.0.0.1\n",
+            "q.yml:9: redis.data_dir: is missing [config-missing]\n  hint: a directory for Redis's data, existing or to be created",
+        ),
+        (
+            "",
+            "redis: {data_dir: /d/pg}\n",
+            "q.yml:9: redis.data_dir: is postgresql.data_dir too; each needs a directory of its own [config-conflict]",
+        ),
+        (
+            "",
+            "redis:\n  data_dir: /d/r\n  parameters:\n    maxmemory: 1gb\n    ReplicaOf: 10.0.0.2 6379\n",
+            "q.yml:13: redis.parameters.ReplicaOf: is set by the agent itself; remove it [config-reserved]\n  hint: the agent decides whom the server follows",
+        ),
+        (
+            "",
+            "redis: {data_dir: /d/r, parameters: {save: {a: 1}}}\n",
+            "q.yml:9: redis.parameters.save: must be a single value, or a list of them, of one line each [config-type]",
+        ),
+        (
+            "",
+            "redis: {data_dir: /d/r, parameters: {maxmemory: \"1gb\\nrequirepass x\"}}\n",
+            "q.yml:9: redis.parameters.maxmemory: must be a single value, or a list of them, of one line each [config-type]",
+        ),
+        (
+            "",
+            "redis: {data_dir: /d/r, parameters: {'a b': 1}}\n",
+            "q.yml:9: redis.parameters.a b: is not a directive's name (letters, digits, '-', '_', '.') [config-range]",
+        ),
+        (
+            "",
+            "redis: {data_dir: /d/r, authentication: {username: app}}\n",
+            "q.yml:9: redis.authentication.password: is missing [config-missing]\n  hint: the password that goes with the user",
+        ),
+        (
+            "",
+            "redis: {data_dir: /d/r, tls: {cert_file: /c, key_file: /k}}\n",
+            "q.yml:9: redis.tls.ca_file: is missing [config-missing]\n  hint: the certificates of the authorities to trust (PEM)",
+        ),
+        (
+            "",
+            "redis: {data_dir: /d/r, name: 'a,b'}\n",
+            "q.yml:9: redis.name: a master's name has no blanks, commas and slashes [config-range]",
+        ),
+        (
+            "",
+            "redis: {data_dir: /d/r, os_user: redis}\n",
+            "q.yml:9: redis.os_user: 'redis' is not PostgreSQL's user ('postgres') [config-conflict]\n  hint: the worker must be able to end both, so they run as one user",
+        ),
+        (
+            "",
+            "proxy: {redis_port: 6380}\n",
+            "q.yml:9: proxy.redis_port: needs the section redis: without it there is no master to lead to [config-conflict]",
+        ),
+        (
+            "",
+            "proxy: {redis_port: 5000}\nredis: {data_dir: /d/r}\n",
+            "q.yml:9: proxy.redis_port: 5000 is proxy.primary_port too; the ports must differ [config-conflict]",
+        ),
+        (
+            "",
+            "sentinel: {masters: {db1: {port: 6379}}}\n",
+            "q.yml:9: sentinel.masters.db1.host: is missing [config-missing]\n  hint: the master's host name or IP address",
+        ),
+        (
+            "",
+            "sentinel: {masters: {db1: {host: h, quorm: 2}}}\n",
+            "q.yml:9: sentinel.masters.db1.quorm: unknown key [config-unknown-key]\n  hint: did you mean 'quorum'?",
+        ),
+        (
+            "",
+            "sentinel: {masters: {demo: {host: h}}}\nredis: {data_dir: /d/r}\n",
+            "q.yml:9: sentinel.masters.demo: is the master that the section redis supervises; leave it out here [config-conflict]",
+        ),
+        (
+            "",
+            "sentinel: {masters: [db1]}\n",
+            "q.yml:9: sentinel.masters: must be a section: a name, and below it its keys [config-type]",
+        ),
+    ]);
+}
+
+#[test]
 fn missing_keys_say_what_they_are_for() {
     assert_eq!(
         messages("{}"),
-        "q.yml: scope: is missing [config-missing]\n  hint: the PostgreSQL cluster's name, the same on every member\nq.yml: name: is missing [config-missing]\n  hint: this member's name, different on every member\nq.yml: store: is missing [config-missing]\n  hint: add 'store' for the embedded store, or 'etcd3' with the hosts of an etcd\nq.yml: restapi.listen: is missing [config-missing]\n  hint: where the REST API listens, such as 10.0.0.1:8008\nq.yml: postgresql: is missing [config-missing]\n  hint: describe this member's PostgreSQL, or make the member a witness in store.members"
+        "q.yml: scope: is missing [config-missing]\n  hint: the cluster's name, the same on every member\nq.yml: name: is missing [config-missing]\n  hint: this member's name, different on every member\nq.yml: store: is missing [config-missing]\n  hint: add 'store' for the embedded store, or 'etcd3' with the hosts of an etcd\nq.yml: restapi.listen: is missing [config-missing]\n  hint: where the REST API listens, such as 10.0.0.1:8008\nq.yml: postgresql: is missing [config-missing]\n  hint: describe this member's PostgreSQL (or its redis), or make the member a witness in store.members"
     );
 }
 
@@ -260,6 +351,11 @@ fn no_password_is_in_a_message() {
         "etcd3: {url: 'http://root:hunter2@h:2379'}\n",
         "etcd3: {hosts: ['http://root:hunter2@h:2379']}\n",
         "password: 'hunter2\n",
+        "redis: {authentication: {pasword: hunter2}}\n",
+        "redis: {authentication: {password: [hunter2]}}\n",
+        "redis: {authentication: hunter2}\n",
+        "redis: {parameters: {requirepass: hunter2}}\n",
+        "sentinel: {masters: {a: {host: h, authentication: {password: {x: hunter2}}}}}\n",
     ] {
         let found = messages(text);
         assert!(!found.contains("hunter2") && found != "accepted", "{text}: {found}");

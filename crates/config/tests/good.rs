@@ -90,6 +90,64 @@ fn a_witness_has_no_postgresql() {
 }
 
 #[test]
+fn redis_needs_a_directory_and_nothing_else() {
+    let config = read(&(OURS.to_owned() + "redis: {data_dir: /d/redis}\nsentinel:\n"));
+    let redis = config.redis.as_ref().unwrap();
+    assert_eq!(redis.name, "demo");
+    assert_eq!((redis.listen_hosts.join(" ").as_str(), redis.port), ("127.0.0.12", 6379));
+    assert_eq!(redis.connect_address, Address::new("127.0.0.12", 6379));
+    assert_eq!((redis.down_after, redis.priority, redis.min_replicas_to_write), (Millis(1000), 100, 0));
+    assert_eq!(config.proxy.as_ref().unwrap().redis_port, Some(6380));
+    let sentinel = config.sentinel.as_ref().unwrap();
+    assert_eq!((sentinel.announce.to_string().as_str(), sentinel.quorum), ("127.0.0.12:26379", 2));
+    assert_eq!(sentinel.config_file, Path::new("/d/redis/sentinel.conf"));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn redis_takes_its_directives_users_and_certificates() {
+    let config = read(
+        &(OURS.to_owned()
+            + "redis:
+  name: db1
+  listen: '127.0.0.12, 127.0.0.1:7000'
+  data_dir: /d/redis
+  authentication: {password: 0123}
+  tls: {cert_file: /c, key_file: /k, ca_file: /a}
+  min_replicas_to_write: 1
+  down_after: 0.5
+  parameters: {MaxMemory: 1gb, save: [900 1, 300 10], appendonly: no, notify-keyspace-events: ''}
+sentinel:
+  quorum: 3
+  masters: {cache: {host: 10.0.0.9, down_after: 5}}
+"),
+    );
+    let redis = config.redis.as_ref().unwrap();
+    assert_eq!((redis.name.as_str(), redis.listen_hosts.len(), redis.port), ("db1", 2, 7000));
+    let user = redis.authentication.as_ref().unwrap();
+    assert_eq!((user.username.as_str(), user.password.as_ref()), ("default", Some(&Secret::new("0123"))));
+    assert_eq!(redis.parameters["maxmemory"], ["1gb"]);
+    assert_eq!(redis.parameters["save"], ["900 1", "300 10"]);
+    assert_eq!((redis.parameters["appendonly"][0].as_str(), redis.down_after), ("no", Millis(500)));
+    assert_eq!(redis.parameters["notify-keyspace-events"], [""]);
+    assert_eq!(redis.tls.as_ref().unwrap().key_file, Path::new("/k"));
+    let sentinel = config.sentinel.as_ref().unwrap();
+    let cache = &sentinel.masters["cache"];
+    assert_eq!((cache.host.as_str(), cache.port, cache.quorum, cache.down_after), ("10.0.0.9", 6379, 2, Millis(5000)));
+    assert_eq!(sentinel.quorum, 3);
+}
+
+#[test]
+fn a_member_may_be_there_for_redis_alone() {
+    let text = OURS.split("postgresql:").next().unwrap().to_owned() + "redis: {data_dir: /d/redis}\nproxy:\n";
+    let config = read(&text);
+    assert!(config.postgresql.is_none() && config.redis.is_some() && !config.is_witness());
+    let left_alone = read(&text.replace("{data_dir: /d/redis}", "{supervise: false}"));
+    assert!(left_alone.redis.is_none() && left_alone.proxy.unwrap().redis_port.is_none());
+    assert_eq!(left_alone.warnings.len(), 1);
+}
+
+#[test]
 fn listening_everywhere_tells_others_the_members_own_address() {
     let text = OURS.replace("  data_dir: /d/pg", "  data_dir: /d/pg\n  listen: '*:6000'")
         + "restapi: {listen: '0.0.0.0:9000'}\n";

@@ -9,7 +9,7 @@ use crate::reply::Reply;
 use crate::snapshot::Snapshot;
 use crate::status::StatusBody;
 use crate::switchover::Action;
-use crate::{access, config_change, metrics, request_body, restart, switchover};
+use crate::{access, config_change, metrics, redis, request_body, restart, switchover};
 use axum::body::Body;
 use axum::extract::Query as QueryOf;
 use axum::http::header::ALLOW;
@@ -55,8 +55,9 @@ impl Api {
             ("history", _) => history(&snapshot),
             ("config", _) => config(&snapshot),
             ("failsafe", _) => failsafe_is_off(),
-            ("metrics", _) => Reply::metrics(metrics::text(&snapshot, self.metrics.as_ref(), now)),
-            ("quorate", "explain") => Reply::json(200, &*snapshot.explanation),
+            ("metrics", _) => Reply::metrics(self.metrics_text(&snapshot, now)),
+            ("quorate", "explain") => Reply::json(200, &self.explanation(&snapshot)),
+            ("redis", what) => redis::read(self, what),
             _ => {
                 let healthy = health::is_healthy(uri.path(), &query(), &snapshot, now);
                 if whole {
@@ -69,6 +70,22 @@ impl Api {
         if whole { reply } else { reply.without_body() }
     }
 
+    fn metrics_text(&self, snapshot: &Snapshot, now: Instant) -> String {
+        let redis = self.redis.as_ref().map(|redis| redis.snapshots.borrow().clone());
+        metrics::text(snapshot, redis.as_deref(), self.metrics.as_ref(), now)
+    }
+
+    fn explanation(&self, snapshot: &Snapshot) -> Value {
+        let mut explanation = Value::clone(&snapshot.explanation);
+        if let Some(redis) = &self.redis {
+            if !explanation.is_object() {
+                explanation = serde_json::json!({});
+            }
+            explanation["redis"] = Value::clone(&redis.snapshots.borrow().explanation);
+        }
+        explanation
+    }
+
     async fn change(
         &self,
         peer: IpAddr,
@@ -77,7 +94,8 @@ impl Api {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Reply, Reply> {
-        let change = Change::of(method, segments(uri.path()).0).ok_or_else(method_not_allowed)?;
+        let (name, what) = segments(uri.path());
+        let change = Change::of(method, name).ok_or_else(method_not_allowed)?;
         // As in Patroni: for the failsafe mode a list of the members alone restricts nobody, because a member that is
         // new to the list must be heard too.
         access::check(&self.snapshot(), headers, peer, change != Change::Failsafe).await?;
@@ -96,6 +114,7 @@ impl Api {
             Change::Reload => restart::reload(self).await,
             Change::Reinitialize => restart::reinitialize(self, &request_body::optional(headers, body).await?).await,
             Change::Failsafe => failsafe_is_off(),
+            Change::Redis => redis::change(self, what, &request_body::optional(headers, body).await?).await,
             // Only the leader of a Citus coordinator does something here, and there is none.
             Change::Mpp => request_body::required(headers, body).await.map(|_| Reply::text(200, "OK"))?,
             // Patroni's own tests stop it this way on Windows; elsewhere it only says so.
@@ -116,6 +135,7 @@ enum Change {
     Reload,
     Reinitialize,
     Failsafe,
+    Redis,
     Mpp,
     Sigterm,
 }
@@ -133,6 +153,7 @@ impl Change {
             ("POST", "reload") => Self::Reload,
             ("POST", "reinitialize") => Self::Reinitialize,
             ("POST", "failsafe") => Self::Failsafe,
+            ("POST", "redis") => Self::Redis,
             ("POST", "citus" | "mpp") => Self::Mpp,
             ("POST", "sigterm") => Self::Sigterm,
             _ => return None,

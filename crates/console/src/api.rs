@@ -2,10 +2,12 @@
 
 use crate::command::{CommandRequest, wake};
 use crate::metrics::MetricsSource;
+use crate::redis::RedisApi;
 use crate::reply::Reply;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use dcs::{DcsError, Written};
+use ha::cluster::redis::RedisWrite;
 use ha::cluster::{Cluster, StoreWrite};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -15,6 +17,8 @@ pub struct Api {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub commands: mpsc::Sender<CommandRequest>,
     pub store: Arc<dyn Store>,
+    /// `None`: this member has no Redis.
+    pub redis: Option<RedisApi>,
     /// Counters of the agent and the proxy for `/metrics`.
     pub metrics: Option<MetricsSource>,
 }
@@ -31,16 +35,25 @@ impl Api {
 
     /// `None`: written or not, nobody knows. Whoever goes on reads first.
     pub(crate) async fn write(&self, write: StoreWrite) -> Result<Option<Written>, Reply> {
-        let written = match self.store.write(write).await {
-            Ok(written) => Some(written),
-            Err(DcsError::OutcomeUnknown { endpoint, why }) => {
-                tracing::warn!(endpoint, why, "the store did not say whether a change was made");
-                None
-            }
-            Err(error) => return Err(unavailable(&error)),
-        };
+        let written = known(self.store.write(write).await)?;
         wake(&self.commands);
         Ok(written)
+    }
+
+    /// The same for a Redis group, whose decisions see the store's watch.
+    pub(crate) async fn write_redis(&self, group: &str, write: RedisWrite) -> Result<Option<Written>, Reply> {
+        known(self.store.write_redis(group, write).await)
+    }
+}
+
+fn known(result: Result<Written, DcsError>) -> Result<Option<Written>, Reply> {
+    match result {
+        Ok(written) => Ok(Some(written)),
+        Err(DcsError::OutcomeUnknown { endpoint, why }) => {
+            tracing::warn!(endpoint, why, "the store did not say whether a change was made");
+            Ok(None)
+        }
+        Err(error) => Err(unavailable(&error)),
     }
 }
 

@@ -16,6 +16,7 @@ mod config_change;
 mod health;
 mod json_text;
 mod metrics;
+pub mod redis;
 mod reply;
 mod request_body;
 mod restart;

@@ -4,6 +4,7 @@
 //! that comes from a [`MetricsSource`], asked only when somebody asks.
 
 use crate::PATRONI_VERSION;
+use crate::redis::{self, RedisSnapshot};
 use crate::schedule::epoch_seconds;
 use crate::snapshot::{Snapshot, Xlog};
 use crate::status::{answers, is_unlocked};
@@ -45,10 +46,18 @@ impl MetricFamily {
     }
 }
 
-pub fn text(snapshot: &Snapshot, more: Option<&MetricsSource>, now: Instant) -> String {
+pub fn text(
+    snapshot: &Snapshot,
+    redis: Option<&RedisSnapshot>,
+    more: Option<&MetricsSource>,
+    now: Instant,
+) -> String {
     let mut page = Page { text: String::with_capacity(8192), labels: labels(snapshot) };
     patroni(&mut page, snapshot);
     quorate(&mut page, snapshot, now);
+    for family in redis.map(|redis| redis::families(redis, now)).unwrap_or_default() {
+        page.family(&family);
+    }
     for family in more.map(|source| source()).unwrap_or_default() {
         page.family(&family);
     }

@@ -2,6 +2,7 @@
 
 use dcs::{Dcs, DcsError, Written};
 use futures_util::future::BoxFuture;
+use ha::cluster::redis::RedisWrite;
 use ha::cluster::{Cluster, StoreWrite};
 
 /// The store as the API uses it: read everything now, and change one thing if it is still as it was read. Both answer
@@ -9,6 +10,7 @@ use ha::cluster::{Cluster, StoreWrite};
 pub trait Store: Send + Sync {
     fn load(&self) -> BoxFuture<'_, Result<Cluster, DcsError>>;
     fn write(&self, write: StoreWrite) -> BoxFuture<'_, Result<Written, DcsError>>;
+    fn write_redis(&self, group: &str, write: RedisWrite) -> BoxFuture<'_, Result<Written, DcsError>>;
 }
 
 impl Store for Dcs {
@@ -18,5 +20,10 @@ impl Store for Dcs {
 
     fn write(&self, write: StoreWrite) -> BoxFuture<'_, Result<Written, DcsError>> {
         Box::pin(async move { self.write(&write).await })
+    }
+
+    fn write_redis(&self, group: &str, write: RedisWrite) -> BoxFuture<'_, Result<Written, DcsError>> {
+        let group = group.to_owned();
+        Box::pin(async move { self.write_redis(&group, &write).await })
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     view::DcsView,
 };
 use etcd_api::etcdserverpb::ResponseHeader;
+use ha::cluster::redis::RedisWrite;
 use ha::cluster::{Cluster, StoreWrite};
 use kv::RangeRequest;
 use std::{
@@ -92,8 +93,17 @@ impl Dcs {
     /// Carries out one fenced write. It is sent to another endpoint only when it certainly did not reach the one
     /// before; after [`DcsError::OutcomeUnknown`] only a new view tells what happened.
     pub async fn write(&self, write: &StoreWrite) -> Result<Written, DcsError> {
+        self.commit(write.to_txn(&self.inner.config.keys)).await
+    }
+
+    /// The same for the keys of a Redis group.
+    pub async fn write_redis(&self, group: &str, write: &RedisWrite) -> Result<Written, DcsError> {
+        self.commit(write.to_txn(&self.inner.config.keys, group)).await
+    }
+
+    async fn commit(&self, txn: kv::TxnRequest) -> Result<Written, DcsError> {
         let inner = &self.inner;
-        let txn = convert::txn_request(write.to_txn(&inner.config.keys));
+        let txn = convert::txn_request(txn);
         let call = |link: crate::attempt::Link| {
             let request = link.request(txn.clone());
             async move { link.kv().txn(request).await.map(tonic::Response::into_inner) }

@@ -10,4 +10,6 @@ pub mod guard;
 pub mod lease;
 pub mod postgres;
 pub mod reason;
+pub mod redis;
 pub mod render;
+pub mod sentinel;

@@ -1,5 +1,7 @@
 //! The only place that turns a reason into words.
 
+mod redis;
+
 use crate::lease::Withhold;
 use crate::reason::{Obstacle, Reason};
 use std::fmt;

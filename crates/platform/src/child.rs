@@ -1,4 +1,4 @@
-//! The guard's children: one worker and one postmaster, with everything below the postmaster.
+//! The guard's children: one worker and its servers (a postmaster, a redis-server), with everything below them.
 
 use super::os;
 use std::io;
@@ -14,15 +14,22 @@ pub enum ChildEvent {
     /// One line of the worker's standard output.
     WorkerSaid(String),
     WorkerExited(String),
-    PostmasterExited(String),
-    /// After the postmaster's end: no process of PostgreSQL is left.
-    TreeGone,
+    ServerExited(Server, String),
+    /// After the server's end: no process of it is left.
+    TreeGone(Server),
     Terminate,
     Reload,
     /// A child ended; look again.
     Look,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Server {
+    Postgres,
+    Redis,
+}
+
+/// How a server is asked to end, in PostgreSQL's words; see `Server` for Redis's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     Smart,
@@ -38,7 +45,7 @@ pub struct WorkerCommand {
 }
 
 #[derive(Clone, Debug)]
-pub struct PostmasterCommand {
+pub struct ServerCommand {
     pub program: PathBuf,
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
@@ -82,22 +89,23 @@ impl Children {
         self.inner.tell_worker(line);
     }
 
-    /// Returns the postmaster's pid.
-    pub fn start_postmaster(&mut self, command: &PostmasterCommand) -> io::Result<u32> {
-        self.inner.start_postmaster(command)
+    /// Returns the pid of the server's first process.
+    pub fn start_server(&mut self, server: Server, command: &ServerCommand) -> io::Result<u32> {
+        self.inner.start_server(server, command)
     }
 
-    pub fn signal_postmaster(&mut self, signal: Signal) {
-        self.inner.signal_postmaster(signal);
+    /// Redis ends in order on either of `Smart` and `Fast` (it saves first), and has no `Immediate`.
+    pub fn signal_server(&mut self, server: Server, signal: Signal) {
+        self.inner.signal_server(server, signal);
     }
 
-    /// Kills the postmaster and everything below it. `PostmasterExited` (if it was alive) and `TreeGone` follow.
-    pub fn kill_tree(&mut self) {
-        self.inner.kill_tree();
+    /// Kills the server and everything below it. `ServerExited` (if it was alive) and `TreeGone` follow.
+    pub fn kill_tree(&mut self, server: Server) {
+        self.inner.kill_tree(server);
     }
 
-    /// Lets the postmaster go on when this process ends.
-    pub fn release_postmaster(&mut self) {
-        self.inner.release_postmaster();
+    /// Lets the servers go on when this process ends.
+    pub fn release_servers(&mut self) {
+        self.inner.release_servers();
     }
 }

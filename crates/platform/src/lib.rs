@@ -16,7 +16,7 @@ mod windows;
 #[cfg(windows)]
 use windows as os;
 
-pub use child::{ChildEvent, Children, PostmasterCommand, Signal, WorkerCommand};
+pub use child::{ChildEvent, Children, Server, ServerCommand, Signal, WorkerCommand};
 pub use clock::boot_clock;
 pub use os::processes_in::{kill_processes_in, processes_in};
 pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_to, may_read, owner_of};

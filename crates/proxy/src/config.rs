@@ -3,9 +3,28 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// What is spoken behind the ports. It matters only for the last words to a client that cannot be served, and for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    #[default]
+    Postgres,
+    Redis,
+}
+
+impl Service {
+    /// What the service calls the server that takes writes.
+    pub(crate) fn primary(self) -> &'static str {
+        match self {
+            Self::Postgres => "primary",
+            Self::Redis => "Redis master",
+        }
+    }
+}
+
 /// Where to listen and what the limits are. No address on a list: that port does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyConfig {
+    pub service: Service,
     /// Addresses that lead to the primary.
     pub listen_primary: Vec<SocketAddr>,
     /// Addresses that lead to the replicas, the one with the fewest connections first.
@@ -25,6 +44,7 @@ pub struct ProxyConfig {
 impl Default for ProxyConfig {
     fn default() -> Self {
         Self {
+            service: Service::default(),
             listen_primary: Vec::new(),
             listen_replicas: Vec::new(),
             hold: Duration::from_secs(10),

@@ -4,8 +4,9 @@
 //! as a slow connect instead of an error. A connection to a member that is no longer primary is cut at once, on both
 //! sides, so that nobody goes on talking to a fenced server.
 //!
-//! Deliberately no knowledge of who decides (it is told through [`Routes`]), no pooling, no TLS, and of PostgreSQL's
-//! protocol only what it takes to say "no primary is available" to a client whose hold time is over ([`refusal`]).
+//! Deliberately no knowledge of who decides (it is told through [`Routes`]), no pooling, no TLS, and of PostgreSQL's and
+//! Redis's protocols only what it takes to say "no primary is available" to a client whose hold time is over ([`refusal`]).
+//! One proxy serves one group of servers: PostgreSQL and Redis have one each.
 //!
 //! Invariant: no byte is passed between a client of the primary port and a member that the newest [`Routes`] do not
 //! name as primary.
@@ -20,7 +21,7 @@ mod routes;
 mod sockets;
 mod statistics;
 
-pub use config::ProxyConfig;
+pub use config::{ProxyConfig, Service};
 pub use error::ProxyError;
 pub use listen::{Proxy, serve};
 pub use routes::{Routes, Target};

@@ -1,6 +1,6 @@
 //! The listening ports, the limits on who may come in, and the life of one connection.
 
-use crate::config::ProxyConfig;
+use crate::config::{ProxyConfig, Service};
 use crate::error::ProxyError;
 use crate::hold::{ATTEMPTS_AT_ONCE, Found, Search};
 use crate::refusal::{Refusal, refuse};
@@ -77,6 +77,7 @@ pub async fn serve(
         (Port::Replicas { fall_back_to_primary }, &proxy.replicas, replica_listeners),
     ] {
         let door = Arc::new(Door {
+            service: config.service,
             port,
             counters: counters.clone(),
             routes: routes.clone(),
@@ -93,7 +94,7 @@ pub async fn serve(
             tasks.spawn(door.clone().accept(listener));
         }
     }
-    tasks.spawn(log_changes(routes, proxy.primary.clone(), shutdown));
+    tasks.spawn(log_changes(config.service, routes, proxy.primary.clone(), shutdown));
     tasks.close();
     Ok(proxy)
 }
@@ -112,6 +113,7 @@ fn addresses(listeners: &[TcpListener], configured: &[SocketAddr]) -> Vec<Socket
 
 /// Everything the listeners of one port share.
 struct Door {
+    service: Service,
     port: Port,
     counters: Arc<Counters>,
     routes: watch::Receiver<Routes>,
@@ -158,8 +160,9 @@ impl Door {
         } else {
             Counters::add(&self.counters.refused_total);
             if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
+                let service = self.service;
                 self.tasks.spawn(async move {
-                    refuse(client, Vec::new(), Refusal::TooManyConnections).await;
+                    refuse(service, client, Vec::new(), Refusal::TooManyConnections).await;
                     drop(permit);
                 });
             } else {
@@ -190,7 +193,7 @@ impl Door {
                     Port::Primary => Refusal::NoPrimary,
                     Port::Replicas { .. } => Refusal::NoReplica,
                 };
-                refuse(client, early, refusal).await;
+                refuse(self.service, client, early, refusal).await;
             }
             Found::HungUp => {}
         }
@@ -210,7 +213,13 @@ impl Door {
 }
 
 /// One line for each change of the primary, with the number of connections it costs.
-async fn log_changes(mut routes: watch::Receiver<Routes>, counters: Arc<Counters>, shutdown: CancellationToken) {
+async fn log_changes(
+    service: Service,
+    mut routes: watch::Receiver<Routes>,
+    counters: Arc<Counters>,
+    shutdown: CancellationToken,
+) {
+    let what = service.primary();
     let mut before = routes.borrow_and_update().primary.clone();
     loop {
         tokio::select! {
@@ -224,9 +233,9 @@ async fn log_changes(mut routes: watch::Receiver<Routes>, counters: Arc<Counters
         if now != before {
             let cut = before.as_ref().map_or(0, |old| counters.connections_to(old));
             if let Some(target) = &now {
-                tracing::info!(primary = %target, epoch, cut, "the proxy leads to another primary");
+                tracing::info!(primary = %target, epoch, cut, "the proxy leads to another {what}");
             } else {
-                tracing::info!(epoch, cut, "the proxy holds new connections: there is no primary");
+                tracing::info!(epoch, cut, "the proxy holds new connections: there is no {what}");
             }
             before = now;
         }

@@ -1,9 +1,11 @@
-//! The last words to a client that cannot be served, in PostgreSQL's own form, so that applications show a sentence
+//! The last words to a client that cannot be served, in PostgreSQL's or Redis's own form, so that applications show a sentence
 //! instead of "server closed the connection unexpectedly".
 //!
 //! Formats: PostgreSQL documentation, "Message Formats" (StartupMessage, SSLRequest, GSSENCRequest, CancelRequest,
-//! ErrorResponse). Anything that is not a startup packet is closed without a word.
+//! ErrorResponse). Anything that is not a startup packet is closed without a word. Redis answers a client that it cannot
+//! serve with an error reply before any command, as for "max number of clients reached".
 
+use crate::config::Service;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,6 +57,16 @@ impl Refusal {
         }
     }
 
+    /// The error reply of a Redis.
+    fn reply(self) -> &'static str {
+        match self {
+            Self::NoPrimary | Self::NoReplica => {
+                "-ERR no Redis master is available; the proxy waited for one (quorate redis explain says why)\r\n"
+            }
+            Self::TooManyConnections => "-ERR max number of clients reached at the proxy\r\n",
+        }
+    }
+
     fn message(self) -> Vec<u8> {
         let (sqlstate, message, hint) = self.words();
         let mut fields = Vec::new();
@@ -72,11 +84,15 @@ impl Refusal {
     }
 }
 
-/// Answers the client's startup packet and closes. `early` is what the client has sent already.
-pub(crate) async fn refuse(mut client: TcpStream, early: Vec<u8>, refusal: Refusal) {
+/// Answers the client's startup packet (Redis has none) and closes. `early` is what the client has sent already.
+pub(crate) async fn refuse(service: Service, mut client: TcpStream, early: Vec<u8>, refusal: Refusal) {
     let farewell = async {
-        if wait_for_startup(&mut client, early).await? {
-            client.write_all(&refusal.message()).await?;
+        let (is_waiting, message) = match service {
+            Service::Postgres => (wait_for_startup(&mut client, early).await?, refusal.message()),
+            Service::Redis => (true, refusal.reply().as_bytes().to_vec()),
+        };
+        if is_waiting {
+            client.write_all(&message).await?;
             client.shutdown().await?;
             // Closing with unread bytes would send a reset, which may destroy the answer before it is read.
             tokio::io::copy(&mut client.take(DRAIN_BYTES_MAX), &mut tokio::io::sink()).await?;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step of the test's own world is a failed test")]
 
-use proxy::{Proxy, ProxyConfig, ProxyError, Routes, Statistics, Target, serve};
+use proxy::{Proxy, ProxyConfig, ProxyError, Routes, Service, Statistics, Target, serve};
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -313,6 +313,21 @@ async fn nobody_telling_the_roles_any_more_cuts_everything() {
     let (mut client, _) = ask(proxy.primary_addresses()[0]).await;
     drop(routes);
     assert_reset(&mut client).await;
+}
+
+#[tokio::test]
+async fn a_redis_client_whose_hold_time_is_over_reads_an_error_reply() {
+    let world = world(|config| {
+        config.service = Service::Redis;
+        config.hold = Duration::from_millis(50);
+    })
+    .await;
+    for said in ["", "*1\r\n$4\r\nPING\r\n"] {
+        let mut client = connect(world.primary()).await;
+        client.write_all(said.as_bytes()).await.unwrap();
+        let answer = String::from_utf8(read_to_end(client).await).unwrap();
+        assert!(answer.starts_with("-ERR no Redis master is available") && answer.ends_with("\r\n"), "{answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use crate::mutant::Mutant;
 use crate::say;
 use crate::worker::WorkerEvent;
 use crate::world::{Happening, World};
-use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ToGuard};
+use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ServerKind, StartCommand, StopMode, ToGuard};
 use std::collections::VecDeque;
 use types::Millis;
 
@@ -25,8 +25,8 @@ pub struct GuardProcess {
 pub enum GuardInput {
     FromWorker { run: u64, message: ToGuard },
     WorkerExited { run: u64 },
-    PostmasterExited { status: String },
-    TreeGone,
+    ServerExited { server: ServerKind, status: String },
+    TreeGone { server: ServerKind },
     Tick,
     Terminate,
 }
@@ -47,8 +47,8 @@ impl World {
             GuardInput::FromWorker { run, message } if run == worker_run => GuardEvent::FromWorker(message),
             GuardInput::WorkerExited { run } if run == worker_run => GuardEvent::WorkerExited,
             GuardInput::FromWorker { .. } | GuardInput::WorkerExited { .. } => return,
-            GuardInput::PostmasterExited { status } => GuardEvent::PostmasterExited { status },
-            GuardInput::TreeGone => GuardEvent::TreeGone,
+            GuardInput::ServerExited { server, status } => GuardEvent::ServerExited { server, status },
+            GuardInput::TreeGone { server } => GuardEvent::TreeGone { server },
             GuardInput::Tick => {
                 let now = self.now;
                 if let Some(process) = &mut self.hosts[host].guard {
@@ -81,20 +81,20 @@ impl World {
 
     fn guard_effect(&mut self, host: usize, effect: GuardEffect, queue: &mut VecDeque<GuardEvent>) {
         match effect {
-            GuardEffect::Spawn(_) => queue.push_back(if self.spawn_postmaster(host) {
-                GuardEvent::Spawned { pid: self.hosts[host].postgres.run as u32 }
-            } else {
-                GuardEvent::SpawnFailed { why: "there is no data directory".to_owned() }
+            GuardEffect::Spawn { server, command } => queue.push_back(match self.spawn_server(host, server, &command) {
+                Some(pid) => GuardEvent::Spawned { server, pid },
+                None => GuardEvent::SpawnFailed { server, why: "there is no data directory".to_owned() },
             }),
-            GuardEffect::SignalPostmaster(mode) => self.signal_postmaster(host, mode),
-            GuardEffect::KillTree => {
+            GuardEffect::Signal { server, mode } => self.signal_server(host, server, mode),
+            GuardEffect::KillTree { server: ServerKind::Postgres } => {
                 let after = self.random.between(100, 8 * MS);
                 let run = self.hosts[host].postgres.run;
                 self.plan(after, Happening::KillTree { host, run });
             }
+            GuardEffect::KillTree { server: ServerKind::Redis } => {}
             GuardEffect::Send(message) => {
-                if matches!(message, FromGuard::Fenced { .. }) {
-                    say!(self, host, "guard: the fence falls");
+                if let FromGuard::Fenced { server, .. } = &message {
+                    say!(self, host, "guard: the fence of {server} falls");
                 }
                 let after = self.random.between(20, 300);
                 let state = &mut self.hosts[host];
@@ -114,6 +114,21 @@ impl World {
                 let after = self.random.between(SECOND, 3 * SECOND);
                 self.plan(after, Happening::ServiceStarts { host });
             }
+        }
+    }
+
+    /// Its pid, or `None`: there is nothing it could work on.
+    fn spawn_server(&mut self, host: usize, server: ServerKind, _command: &StartCommand) -> Option<u32> {
+        match server {
+            ServerKind::Postgres => self.spawn_postmaster(host).then(|| self.hosts[host].postgres.run as u32),
+            ServerKind::Redis => None,
+        }
+    }
+
+    fn signal_server(&mut self, host: usize, server: ServerKind, mode: StopMode) {
+        match server {
+            ServerKind::Postgres => self.signal_postmaster(host, mode),
+            ServerKind::Redis => {}
         }
     }
 
@@ -137,10 +152,12 @@ impl World {
 fn without_fence(message: ToGuard) -> ToGuard {
     const NEVER: Millis = Millis(1 << 40);
     match message {
-        ToGuard::Arm { .. } => ToGuard::Arm { until: NEVER },
-        ToGuard::Start { command, fence } => ToGuard::Start { command, fence: fence.map(|_| NEVER) },
+        ToGuard::Arm { server, .. } => ToGuard::Arm { server, until: NEVER },
+        ToGuard::Start { server, command, fence } => {
+            ToGuard::Start { server, command, fence: fence.map(|_| NEVER) }
+        }
         other @ (ToGuard::Stop { .. }
-        | ToGuard::Disarm
+        | ToGuard::Disarm { .. }
         | ToGuard::Heartbeat { .. }
         | ToGuard::Memo { .. }
         | ToGuard::Finish { .. }) => other,

@@ -1,10 +1,10 @@
-//! Ends PostgreSQL when the guard should have and did not: the thread that carries out `ha::backstop`.
+//! Ends a server when the guard should have and did not: the thread that carries out `ha::backstop`.
 //!
 //! Deliberately a thread of its own and not a task: it must work while the runtime, the decisions and every disk hang.
 //! The invariant: between the fence and the kill it waits for nothing but the time, and it writes no log before.
 
 use ha::backstop::Backstop;
-use ha::guard::{FromGuard, ToGuard};
+use ha::guard::{FromGuard, PerServer, ToGuard};
 use platform::boot_clock;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -27,22 +27,25 @@ impl BackstopLink {
         self.change(|backstop| backstop.heard(message));
     }
 
-    /// Watches over the PostgreSQL in this directory until the worker ends.
-    pub fn start(&self, data_dir: PathBuf) -> std::io::Result<()> {
+    /// Watches over the servers in these directories until the worker ends.
+    pub fn start(&self, directories: PerServer<Option<PathBuf>>) -> std::io::Result<()> {
         let link = self.clone();
-        let watch = move || link.watch(&data_dir);
+        let watch = move || link.watch(&directories);
         std::thread::Builder::new().name("backstop".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(watch).map(drop)
     }
 
-    fn watch(&self, data_dir: &std::path::Path) {
+    fn watch(&self, directories: &PerServer<Option<PathBuf>>) {
         let changed = &self.shared.1;
         let mut backstop = self.lock();
         loop {
-            if backstop.look(boot_clock()) {
+            let due = backstop.look(boot_clock());
+            if !due.is_empty() {
                 drop(backstop);
-                let killed = platform::kill_processes_in(data_dir);
-                if killed > 0 {
-                    tracing::error!(killed, "the lease is over and the guard is silent; the worker killed PostgreSQL");
+                for server in due {
+                    let killed = directories[server].as_deref().map_or(0, platform::kill_processes_in);
+                    if killed > 0 {
+                        tracing::error!(killed, "the lease is over and the guard is silent; the worker killed {server}");
+                    }
                 }
                 backstop = self.lock();
                 continue;

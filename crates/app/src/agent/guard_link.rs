@@ -1,7 +1,7 @@
 //! The worker's end of the line to the guard: one JSON message per line, over standard input and output.
 
 use super::backstop::BackstopLink;
-use ha::guard::{FromGuard, ToGuard};
+use ha::guard::{FromGuard, PerServer, ServerKind, ToGuard};
 use platform::boot_clock;
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -15,10 +15,11 @@ const OUTGOING_MAX: usize = 256;
 const INCOMING_MAX: usize = 256;
 const THREAD_STACK_BYTES: usize = 64 * 1024;
 
-/// What the guard last said, for everybody who waits for it.
+/// What the guard last said of one server, for everybody who waits for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GuardState {
-    pub postmaster: Option<u32>,
+    /// Of the postmaster, or of redis-server.
+    pub pid: Option<u32>,
     pub armed: Option<Millis>,
     /// Grows with every `Started`, `StartFailed` and `Exited`, so that a waiter sees what came after it began to wait.
     pub sequence: u64,
@@ -29,7 +30,7 @@ pub struct GuardState {
 #[derive(Clone)]
 pub struct GuardLink {
     outgoing: SyncSender<String>,
-    state: watch::Receiver<GuardState>,
+    states: PerServer<watch::Receiver<GuardState>>,
     answered_at: Arc<AtomicU64>,
     sequence: Arc<AtomicU64>,
     backstop: BackstopLink,
@@ -48,7 +49,10 @@ impl GuardLink {
             }
         })?;
         let (events, receiver) = mpsc::channel(INCOMING_MAX);
-        let (publish, state) = watch::channel(GuardState::default());
+        let (postgres, postgres_state) = watch::channel(GuardState::default());
+        let (redis, redis_state) = watch::channel(GuardState::default());
+        let publish = PerServer { postgres, redis };
+        let states = PerServer { postgres: postgres_state, redis: redis_state };
         let answered_at = Arc::new(AtomicU64::new(0));
         let answered = answered_at.clone();
         let backstop = BackstopLink::default();
@@ -58,20 +62,20 @@ impl GuardLink {
                 let Ok(message) = serde_json::from_str::<FromGuard>(&line) else { continue };
                 answered.store(boot_clock().0, Ordering::Release);
                 listening.heard(&message);
-                let was_armed = publish.borrow().armed.is_some();
-                note(&publish, &message);
+                let was_armed = |server: ServerKind| publish[server].borrow().armed.is_some();
                 // That the fence moved on, or that the guard lives, is no news to decide on.
                 let routine = match &message {
                     FromGuard::Alive { .. } => true,
-                    FromGuard::Armed { until } => until.is_some() == was_armed,
+                    FromGuard::Armed { server, until } => until.is_some() == was_armed(*server),
                     _ => false,
                 };
+                note(&publish, &message);
                 if !routine && events.blocking_send(message).is_err() {
                     return;
                 }
             }
         })?;
-        Ok((Self { outgoing, state, answered_at, sequence: Arc::default(), backstop }, receiver))
+        Ok((Self { outgoing, states, answered_at, sequence: Arc::default(), backstop }, receiver))
     }
 
     /// Hands a message to the writing thread; `false`: the guard does not take any.
@@ -84,9 +88,10 @@ impl GuardLink {
         }
     }
 
-    /// From here on PostgreSQL ends at the fence also when the guard is frozen.
-    pub fn start_backstop(&self, data_dir: std::path::PathBuf) -> std::io::Result<()> {
-        self.backstop.start(data_dir)
+    /// From here on the servers end at the fence also when the guard is frozen. By the directory each works in; `None`: this
+    /// member has no such server.
+    pub fn start_backstop(&self, directories: PerServer<Option<std::path::PathBuf>>) -> std::io::Result<()> {
+        self.backstop.start(directories)
     }
 
     pub fn heartbeat(&self) {
@@ -99,49 +104,66 @@ impl GuardLink {
         Millis(self.answered_at.load(Ordering::Acquire))
     }
 
+    /// Of PostgreSQL.
     pub fn state(&self) -> GuardState {
-        self.state.borrow().clone()
+        self.state_of(ServerKind::Postgres)
     }
 
-    /// Waits until the guard's state is as wanted. An error: the guard is gone.
+    pub fn state_of(&self, server: ServerKind) -> GuardState {
+        self.states[server].borrow().clone()
+    }
+
+    /// Waits until the guard's state of PostgreSQL is as wanted. An error: the guard is gone.
     pub async fn wait_for(
         &self,
         wanted: impl FnMut(&GuardState) -> bool,
     ) -> Result<GuardState, watch::error::RecvError> {
-        self.state.clone().wait_for(wanted).await.map(|state| state.clone())
+        self.wait_for_server(ServerKind::Postgres, wanted).await
+    }
+
+    pub async fn wait_for_server(
+        &self,
+        server: ServerKind,
+        wanted: impl FnMut(&GuardState) -> bool,
+    ) -> Result<GuardState, watch::error::RecvError> {
+        self.states[server].clone().wait_for(wanted).await.map(|state| state.clone())
     }
 }
 
-fn note(publish: &watch::Sender<GuardState>, message: &FromGuard) {
-    publish.send_if_modified(|state| {
-        let before = state.clone();
-        match message {
-            FromGuard::Hello { postmaster, fence, .. } => {
-                state.postmaster = *postmaster;
-                state.armed = *fence;
+fn note(publish: &PerServer<watch::Sender<GuardState>>, message: &FromGuard) {
+    let change = |server: ServerKind, change: &dyn Fn(&mut GuardState)| {
+        publish[server].send_if_modified(|state| {
+            let before = state.clone();
+            change(state);
+            *state != before
+        });
+    };
+    match message {
+        FromGuard::Hello { servers, .. } => {
+            for (server, known) in servers.iter() {
+                change(server, &|state| (state.pid, state.armed) = (known.pid, known.fence));
             }
-            FromGuard::Started { pid } => {
-                state.postmaster = Some(*pid);
-                state.start_failed = None;
-                state.exited = None;
-                state.sequence += 1;
-            }
-            FromGuard::StartFailed { why } => {
-                state.start_failed = Some(why.clone());
-                state.sequence += 1;
-            }
-            FromGuard::Exited { status } => {
-                state.postmaster = None;
-                state.armed = None;
-                state.exited = Some(status.clone());
-                state.sequence += 1;
-            }
-            FromGuard::Fenced { .. } => state.armed = None,
-            FromGuard::Armed { until } => state.armed = *until,
-            FromGuard::Alive { .. } | FromGuard::Terminate | FromGuard::Reload => {}
         }
-        *state != before
-    });
+        FromGuard::Started { server, pid } => change(*server, &|state| {
+            state.pid = Some(*pid);
+            state.start_failed = None;
+            state.exited = None;
+            state.sequence += 1;
+        }),
+        FromGuard::StartFailed { server, why } => change(*server, &|state| {
+            state.start_failed = Some(why.clone());
+            state.sequence += 1;
+        }),
+        FromGuard::Exited { server, status } => change(*server, &|state| {
+            state.pid = None;
+            state.armed = None;
+            state.exited = Some(status.clone());
+            state.sequence += 1;
+        }),
+        FromGuard::Fenced { server, .. } => change(*server, &|state| state.armed = None),
+        FromGuard::Armed { server, until } => change(*server, &|state| state.armed = *until),
+        FromGuard::Alive { .. } | FromGuard::Terminate | FromGuard::Reload => {}
+    }
 }
 
 fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {

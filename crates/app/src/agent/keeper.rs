@@ -1,17 +1,18 @@
 //! Keeps the member's lease, apart from everything that may be slow.
 //!
-//! The rules (when to renew, from when a renewal counts, where the fence is) are `ha::lease`'s. The invariant: the guard
-//! is armed only up to the fence of a renewal that the store has confirmed, counted from when it was sent.
+//! The rules (when to renew, from when a renewal counts, where the fence is) are `ha::lease`'s. PostgreSQL and Redis share
+//! the lease: each has a fence of its own in the guard, and both decision loops must go on for it to be renewed. The
+//! invariant: the guard is armed only up to the fence of a renewal that the store has confirmed, counted from when it was
+//! sent.
 
 use super::guard_link::GuardLink;
 use dcs::Dcs;
-use ha::guard::ToGuard;
+use ha::guard::{PerServer, ServerKind, ToGuard};
 use ha::lease::{Lease, Withhold, may_renew, renew_interval};
 use ha::postgres::Arming;
 use platform::boot_clock;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use types::{LeaseId, Millis};
@@ -28,22 +29,35 @@ pub struct Memo {
     pub ttl: Millis,
 }
 
-/// What the decision loop tells the keeper, and what it reads from it.
+/// What the decision loops tell the keeper, and what they read from it.
 pub struct KeeperState {
     lease: watch::Sender<Option<Lease>>,
-    arming: watch::Sender<Arming>,
     ttl: watch::Sender<Millis>,
-    decided_at: AtomicU64,
+    /// `None`: this member has no such server, or its loop has ended in order.
+    roles: Mutex<PerServer<Option<RoleState>>>,
     wake: Notify,
 }
 
+/// One decision loop as the keeper sees it.
+#[derive(Clone, Copy)]
+struct RoleState {
+    arming: Arming,
+    decided_at: Millis,
+    /// Not while it leads: its leader key is bound to the lease.
+    ttl: Option<Millis>,
+}
+
 impl KeeperState {
-    pub fn new(ttl: Millis) -> Arc<Self> {
+    /// `roles`: which decision loops there are.
+    pub fn new(ttl: Millis, roles: PerServer<bool>) -> Arc<Self> {
+        let begun = |there: bool| {
+            there.then(|| RoleState { arming: Arming::Leave, decided_at: boot_clock(), ttl: None })
+        };
+        let roles = PerServer { postgres: begun(roles.postgres), redis: begun(roles.redis) };
         Arc::new(Self {
             lease: watch::Sender::new(None),
-            arming: watch::Sender::new(Arming::Leave),
             ttl: watch::Sender::new(ttl),
-            decided_at: AtomicU64::new(boot_clock().0),
+            roles: Mutex::new(roles),
             wake: Notify::new(),
         })
     }
@@ -52,34 +66,73 @@ impl KeeperState {
         self.lease.subscribe()
     }
 
-    /// Called after every decision.
-    pub fn decided(&self, arming: Arming) {
-        self.decided_at.store(boot_clock().0, Ordering::Release);
-        let changed = self.arming.send_if_modified(|old| std::mem::replace(old, arming) != arming);
+    /// Called after every decision of a role.
+    pub fn decided(&self, server: ServerKind, arming: Arming) {
+        let changed = match &mut self.roles()[server] {
+            Some(role) => {
+                role.decided_at = boot_clock();
+                std::mem::replace(&mut role.arming, arming) != arming
+            }
+            None => false,
+        };
         if changed {
             self.wake.notify_one();
         }
     }
 
-    /// The time to live that the lease should have; a lease with another one is replaced. Not to be changed while this
-    /// member leads: the leader key is bound to the lease.
-    pub fn set_ttl(&self, ttl: Millis) {
-        self.ttl.send_if_modified(|old| std::mem::replace(old, ttl) != ttl);
+    /// The role has ended in order, with its server: nobody waits for its decisions.
+    pub fn retire(&self, server: ServerKind) {
+        self.roles()[server] = None;
+    }
+
+    /// The time to live that the lease should have, from a role that does not lead; `None` from one that does. A lease
+    /// with another one is replaced, when no role leads.
+    pub fn set_ttl(&self, server: ServerKind, ttl: Option<Millis>) {
+        let agreed = {
+            let mut roles = self.roles();
+            if let Some(role) = &mut roles[server] {
+                role.ttl = ttl;
+            }
+            roles.iter().filter_map(|(_, role)| role.as_ref()).all(|role| role.ttl.is_some())
+        };
+        if let Some(ttl) = ttl.filter(|_| agreed) {
+            self.ttl.send_if_modified(|old| std::mem::replace(old, ttl) != ttl);
+        }
+    }
+
+    /// When the loop that decided least lately did so.
+    fn decided_at(&self) -> Millis {
+        let roles = self.roles();
+        roles.iter().filter_map(|(_, role)| Some(role.as_ref()?.decided_at)).min().unwrap_or_else(boot_clock)
+    }
+
+    fn arming(&self, server: ServerKind) -> Arming {
+        self.roles()[server].map_or(Arming::Leave, |role| role.arming)
+    }
+
+    fn roles(&self) -> MutexGuard<'_, PerServer<Option<RoleState>>> {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner) // whole at every moment
     }
 }
 
 pub struct Keeper {
-    pub state: Arc<KeeperState>,
-    pub dcs: Dcs,
-    pub guard: GuardLink,
-    pub memo: Option<Memo>,
+    state: Arc<KeeperState>,
+    dcs: Dcs,
+    guard: GuardLink,
+    memo: Option<Memo>,
     /// The time to live that the present lease was asked for (a real etcd grants whole seconds, at least two).
-    pub asked: Millis,
+    asked: Millis,
     /// Why the last renewal was not sent.
-    pub withheld: Option<Withhold>,
+    withheld: Option<Withhold>,
 }
 
 impl Keeper {
+    /// `memo`: what the previous worker left.
+    pub fn new(state: Arc<KeeperState>, dcs: Dcs, guard: GuardLink, memo: Option<Memo>) -> Self {
+        let asked = *state.ttl.borrow();
+        Self { state, dcs, guard, memo, asked, withheld: None }
+    }
+
     pub async fn run(mut self) {
         if let Some(memo) = self.memo.take() {
             self.take_up(&memo).await;
@@ -121,15 +174,17 @@ impl Keeper {
     }
 
     fn arm(&self, lease: Lease) {
-        let armed = self.guard.state().armed;
-        match *self.state.arming.borrow() {
-            Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
-                self.guard.send(&ToGuard::Arm { until: lease.fence() });
+        for server in ServerKind::ALL {
+            let armed = self.guard.state_of(server).armed;
+            match self.state.arming(server) {
+                Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
+                    self.guard.send(&ToGuard::Arm { server, until: lease.fence() });
+                }
+                Arming::Disarm if armed.is_some() => {
+                    self.guard.send(&ToGuard::Disarm { server });
+                }
+                Arming::Arm | Arming::Disarm | Arming::Leave => {}
             }
-            Arming::Disarm if armed.is_some() => {
-                self.guard.send(&ToGuard::Disarm);
-            }
-            Arming::Arm | Arming::Disarm | Arming::Leave => {}
         }
     }
 
@@ -174,8 +229,7 @@ impl Keeper {
 
     async fn renew(&mut self, lease: Lease) {
         let now = boot_clock();
-        let decided_at = Millis(self.state.decided_at.load(Ordering::Acquire));
-        let allowed = may_renew(now, self.guard.answered_at(), decided_at);
+        let allowed = may_renew(now, self.guard.answered_at(), self.state.decided_at());
         if let Err(why) = allowed {
             if self.withheld.replace(why).is_none() {
                 tracing::warn!("{}", ha::reason::Reason::RenewalWithheld(why));
@@ -193,5 +247,40 @@ impl Keeper {
             }
             Err(error) => tracing::debug!(%error, "the lease was not renewed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PG: ServerKind = ServerKind::Postgres;
+    const REDIS: ServerKind = ServerKind::Redis;
+
+    #[test]
+    fn the_lease_waits_for_the_slower_of_both_decision_loops() {
+        let state = KeeperState::new(Millis(1500), PerServer { postgres: true, redis: true });
+        let begun = state.decided_at();
+        state.decided(PG, Arming::Arm);
+        assert_eq!(state.decided_at(), begun, "Redis has not decided");
+        state.retire(REDIS);
+        assert!(state.decided_at() >= begun);
+        assert_eq!((state.arming(PG), state.arming(REDIS)), (Arming::Arm, Arming::Leave));
+        let alone = KeeperState::new(Millis(1500), PerServer { postgres: false, redis: true });
+        alone.decided(PG, Arming::Arm);
+        assert_eq!(alone.arming(PG), Arming::Leave, "there is no PostgreSQL here");
+    }
+
+    #[test]
+    fn the_time_to_live_changes_only_while_nobody_leads() {
+        let state = KeeperState::new(Millis(1500), PerServer { postgres: true, redis: true });
+        let ttl = || *state.ttl.borrow();
+        state.set_ttl(PG, Some(Millis(3000)));
+        assert_eq!(ttl(), Millis(1500), "Redis has not said whether it leads");
+        state.set_ttl(REDIS, None);
+        state.set_ttl(PG, Some(Millis(3000)));
+        assert_eq!(ttl(), Millis(1500), "Redis leads");
+        state.set_ttl(REDIS, Some(Millis(3000)));
+        assert_eq!(ttl(), Millis(3000));
     }
 }

@@ -1,12 +1,13 @@
-//! The counters of proxy and process for `/metrics`.
+//! The counters of proxies and process for `/metrics`.
 
+use super::proxies::Proxies;
 use console::{MetricFamily, MetricKind, MetricsSource, Sample};
 
 /// Which counter of a port.
 type Read = fn(&proxy::PortStatistics) -> u64;
 
-/// The proxy's and the process's own counters.
-pub fn source(proxy: Option<proxy::Proxy>) -> MetricsSource {
+/// The proxies' and the process's own counters.
+pub fn source(proxies: Proxies) -> MetricsSource {
     std::sync::Arc::new(move || {
         let mut families = Vec::new();
         if let Some(bytes) = platform::memory_resident_bytes() {
@@ -18,8 +19,14 @@ pub fn source(proxy: Option<proxy::Proxy>) -> MetricsSource {
                 bytes as f64,
             ));
         }
-        let Some(statistics) = proxy.as_ref().map(proxy::Proxy::statistics) else { return families };
-        let ports = [("primary", statistics.primary), ("replicas", statistics.replicas)];
+        let mut ports = Vec::new();
+        if let Some(statistics) = proxies.postgres.as_ref().map(proxy::Proxy::statistics) {
+            ports.extend([("primary", statistics.primary), ("replicas", statistics.replicas)]);
+        }
+        ports.extend(proxies.redis.as_ref().map(|proxy| ("redis", proxy.statistics().primary)));
+        if ports.is_empty() {
+            return families;
+        }
         let counters: [(&str, &str, MetricKind, Read); 5] = [
             ("quorate_proxy_connections", "Connections that are relayed now.", MetricKind::Gauge, |port| {
                 port.connections_now

@@ -1,46 +1,42 @@
-//! The worker: everything of one member except the guard. Wires the parts together and runs the decision cycle.
+//! The worker: everything of one member except the guard. Wires the parts together and runs their decision cycles.
+//!
+//! A member consists of roles: the store, PostgreSQL, Redis, Sentinel, the proxies, the REST API; each is there when its
+//! section is in the configuration. PostgreSQL and Redis have a decision cycle each and share the member's lease.
 
 mod backstop;
-mod configurator;
-mod cycle;
 mod guard_link;
-mod instance;
-mod jobs;
 mod keeper;
+mod listen;
 mod metrics;
-mod observer;
-mod publish;
+mod postgres;
+mod proxies;
+mod redis;
+mod rest;
 mod store_role;
+mod switchboard;
+mod witness;
 mod writer;
 
 use anyhow::{Context, anyhow};
-use config::{MemberConfig, PostgresqlConfig};
-use console::{Api, BasicAuth, PATRONI_VERSION, RestApiSettings, Snapshot};
-use cycle::{Cycle, End, Inputs, Outputs, State};
+use config::MemberConfig;
+use console::Api;
 use dcs::{Dcs, DcsConfig};
 use guard_link::GuardLink;
-use ha::cluster::MemberData;
-use ha::guard::{FromGuard, ToGuard};
-use instance::Instance;
+use ha::guard::{FromGuard, PerServer, ServerKind, ToGuard};
 use keeper::{Keeper, KeeperState, Memo};
+use proxies::Proxies;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use switchboard::Switchboard;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use types::Millis;
 
-/// Events of one kind that may wait for the cycle, which never waits itself.
+/// Events of one kind that may wait for a cycle, which never waits itself.
 const EVENTS_MAX: usize = 64;
-/// A port that the previous worker held may be free only a moment later.
-const BIND_PATIENCE: Duration = Duration::from_secs(5);
-const BIND_PAUSE: Duration = Duration::from_millis(50);
-/// How long the first worker waits for the store before it goes on without knowing who is there.
-const STORE_PATIENCE: Duration = Duration::from_secs(5);
-/// A member that lives answers its health check within milliseconds.
-const NAMESAKE_PATIENCE: Duration = Duration::from_secs(2);
 /// After the guard is gone: time to give the leadership up in the store.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 /// Threads of the runtime: one for the cycle and one for everything else, so that neither waits for the other.
@@ -53,6 +49,35 @@ pub enum WorkerEnd {
     Failed(anyhow::Error),
     /// Nothing runs yet, and starting again would not help.
     Fatal(anyhow::Error),
+}
+
+/// An error that another start meets again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Fatal(pub String);
+
+/// How a role's cycle ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    /// In order; its server is stopped.
+    Finished,
+    GuardGone,
+    /// Its server was not started and never would be: why, and what to do about it.
+    Refused(String),
+}
+
+/// What all roles work with.
+#[derive(Clone)]
+struct World {
+    config_path: PathBuf,
+    member: Arc<MemberConfig>,
+    dcs: Dcs,
+    guard: GuardLink,
+    keeper: Arc<KeeperState>,
+    /// The lease's time to live until the cluster has a configuration.
+    ttl: Millis,
+    /// Cancelled when the worker ends.
+    stop: CancellationToken,
 }
 
 /// Runs the worker until the agent is to end.
@@ -75,18 +100,16 @@ async fn worker(config_path: &Path) -> WorkerEnd {
     let Some(hello @ FromGuard::Hello { .. }) = from_guard.recv().await else {
         return WorkerEnd::Failed(anyhow!("the guard did not say hello"));
     };
-    let nothing_runs = matches!(&hello, FromGuard::Hello { postmaster: None, .. });
+    let nothing_runs = matches!(
+        &hello,
+        FromGuard::Hello { servers, .. } if servers.iter().all(|(_, server)| server.pid.is_none())
+    );
     match start_roles(config_path, guard, from_guard, hello).await {
         Ok(()) => WorkerEnd::Finished,
         Err(error) if nothing_runs && error.is::<Fatal>() => WorkerEnd::Fatal(error),
         Err(error) => WorkerEnd::Failed(error),
     }
 }
-
-/// An error that another start meets again.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Fatal(pub String);
 
 async fn start_roles(
     config_path: &Path,
@@ -108,131 +131,113 @@ async fn start_roles(
         ..DcsConfig::new(member.etcd_endpoints(), member.keys())
     });
     let _following = dcs.start();
-    let Some(postgresql) = member.postgresql.clone() else {
-        return witness(from_guard, store).await;
-    };
-    database(config_path, member, postgresql, dcs, store, guard, from_guard, hello, &stop).await
+    if member.postgresql.is_none() && member.redis.is_none() {
+        return witness::run(from_guard, store).await;
+    }
+    let roles = PerServer { postgres: member.postgresql.is_some(), redis: member.redis.is_some() };
+    let dynamic = ha::config::DynamicConfig::from_value(&member.bootstrap.dcs).unwrap_or_default();
+    let view = dcs.watch();
+    let ttl = if view.borrow().cluster.config.is_some() { view.borrow().cluster.config().ttl } else { dynamic.ttl };
+    let keeper = KeeperState::new(ttl, roles);
+    let world = World { config_path: config_path.to_owned(), member, dcs, guard, keeper, ttl, stop };
+    servers(world, store, from_guard, hello).await
 }
 
-/// A member with a vote and no data.
-async fn witness(
-    mut from_guard: mpsc::Receiver<FromGuard>,
+/// A member with data: PostgreSQL, Redis, or both.
+async fn servers(
+    world: World,
     store: Option<store_role::StoreRole>,
-) -> anyhow::Result<()> {
-    loop {
-        match from_guard.recv().await {
-            Some(FromGuard::Terminate) | None => break,
-            Some(_) => {}
-        }
-    }
-    if let Some(store) = store {
-        store.handle.shutdown().await;
-    }
-    Ok(())
-}
-
-#[allow(clippy::too_many_arguments)] // the one place where everything meets
-async fn database(
-    config_path: &Path,
-    member: Arc<MemberConfig>,
-    postgresql: PostgresqlConfig,
-    dcs: Dcs,
-    store: Option<store_role::StoreRole>,
-    guard: GuardLink,
     from_guard: mpsc::Receiver<FromGuard>,
     hello: FromGuard,
-    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    guard.start_backstop(postgresql.data_dir.clone())?;
+    let World { member, dcs, guard, keeper, stop, .. } = &world;
+    let directories = directories(member);
+    guard.start_backstop(directories.clone())?;
     let memo: Option<Memo> = match &hello {
         FromGuard::Hello { memo, .. } => serde_json::from_str(memo).ok(),
         _ => None,
     };
     if memo.is_none() {
-        refuse_namesake(&member, dcs.watch()).await?;
+        rest::refuse_namesake(member, dcs.watch()).await?;
     }
-    let rest = bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
-    let instance = Instance::open(member.clone(), postgresql).await.map_err(|error| Fatal(with_hint(&error)))?;
-    let instance = Arc::new(instance);
-    let view = dcs.watch();
-    let dynamic = ha::config::DynamicConfig::from_value(&member.bootstrap.dcs).unwrap_or_default();
-    let ttl = if view.borrow().cluster.config.is_some() { view.borrow().cluster.config().ttl } else { dynamic.ttl };
-    let keeper = KeeperState::new(ttl);
-    let lease_keeper =
-        Keeper { state: keeper.clone(), dcs: dcs.clone(), guard: guard.clone(), memo, asked: ttl, withheld: None };
-    tokio::spawn(lease_keeper.run());
+    let listener = listen::bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
+    tokio::spawn(Keeper::new(keeper.clone(), dcs.clone(), guard.clone(), memo).run());
 
-    let settings = Arc::new(rest_settings(&member));
-    let (snapshots, snapshot) =
-        watch::channel(Arc::new(Snapshot::starting(member.name.clone(), member.scope.clone(), settings.clone())));
-    let (routes, route) = watch::channel(proxy::Routes::default());
-    let (commands, commands_in) = mpsc::channel(EVENTS_MAX);
-    let (observations, observations_in) = mpsc::channel(EVENTS_MAX);
-    let (finished, finished_in) = mpsc::channel(EVENTS_MAX);
-    let (batches, batches_in) = mpsc::channel(EVENTS_MAX);
-    let (job_results, jobs_in) = mpsc::channel(EVENTS_MAX);
-    let (data, data_in) = mpsc::channel(EVENTS_MAX);
-    let (guard_events, guard_in) = mpsc::channel(EVENTS_MAX);
-    let probe = Arc::new(Notify::new());
-    let reload = Arc::new(Notify::new());
-
-    let observer = observer::Observer {
-        instance: instance.clone(),
-        guard: guard.clone(),
-        wanted: probe.clone(),
-        results: observations,
+    let mut switchboard = Switchboard::default();
+    let mut cycles: JoinSet<End> = JoinSet::new();
+    let mut proxies = Proxies::default();
+    let postgres = match &member.postgresql {
+        Some(settings) => {
+            let messages = switchboard.role(ServerKind::Postgres);
+            let role = postgres::start(&world, settings.clone(), messages, &mut cycles).await?;
+            proxies.start_postgres(member, role.routes.clone(), stop).await?;
+            Some(role)
+        }
+        None => None,
     };
-    tokio::spawn(observer.run());
-    tokio::spawn(forward(hello, from_guard, guard_events));
-    let proxy = start_proxy(&member, route, stop).await?;
-    let api =
-        Api { snapshots: snapshot, commands, store: Arc::new(dcs.clone()), metrics: Some(metrics::source(proxy)) };
+    let redis = match &member.redis {
+        Some(settings) => {
+            let messages = switchboard.role(ServerKind::Redis);
+            let role = redis::start(&world, settings.clone(), messages, &mut cycles).await?;
+            proxies.start_redis(member, role.routes.clone(), stop).await?;
+            Some(role)
+        }
+        None => None,
+    };
+    tokio::spawn(switchboard.run(hello, from_guard));
+    let (snapshots, commands) = match postgres {
+        Some(role) => (role.snapshots, role.commands),
+        None => witness::publish(&world),
+    };
+    let api = Api {
+        snapshots,
+        commands,
+        store: Arc::new(dcs.clone()),
+        redis: redis.map(|role| role.api),
+        metrics: Some(metrics::source(proxies)),
+    };
     let stopped = stop.clone();
-    tokio::spawn(async move { console::serve(rest, api, stopped.cancelled_owned()).await });
+    tokio::spawn(async move { console::serve(listener, api, stopped.cancelled_owned()).await });
     if let Some(store) = &store {
         tokio::spawn(store_role::keep_away_from_primary(store.handle.clone(), member.name.clone(), dcs.watch()));
     }
-    let work = configurator::start(instance.clone(), finished);
-    tokio::spawn(reload_on_request(
-        config_path.to_owned(),
-        instance.clone(),
-        dcs.watch(),
-        work.clone(),
-        reload.clone(),
-    ));
-
-    let cycle = Cycle {
-        identity: identity(&member),
-        jobs: Arc::new(jobs::Jobs { instance: instance.clone(), guard: guard.clone() }),
-        instance: instance.clone(),
-        dcs: dcs.clone(),
-        guard: guard.clone(),
-        keeper: keeper.clone(),
-        settings,
-        outputs: Outputs { batches, jobs: job_results, data, work, probe, snapshots, routes, reload },
-        state: State::new(),
-        member: member.clone(),
-    };
-    let inputs = Inputs {
-        store: view,
-        guard: guard_in,
-        observations: observations_in,
-        finished: finished_in,
-        batches: batches_in,
-        jobs: jobs_in,
-        data: data_in,
-        commands: commands_in,
-    };
     let end = match &store {
         Some(store) => tokio::select! {
-            end = cycle.run(inputs) => end,
+            end = all_ends(&mut cycles) => end?,
             why = store.handle.stopped() => return Err(anyhow!("the store ended: {}", why.unwrap_or_else(|| "it was stopped".into()))),
         },
-        None => cycle.run(inputs).await,
+        None => all_ends(&mut cycles).await?,
+    };
+    finish(&world, store, &directories, end).await
+}
+
+/// Finished when all are; otherwise how the first one ended that did not finish.
+async fn all_ends(cycles: &mut JoinSet<End>) -> anyhow::Result<End> {
+    while let Some(end) = cycles.join_next().await {
+        match end.context("a decision cycle broke")? {
+            End::Finished => {}
+            other => return Ok(other),
+        }
+    }
+    Ok(End::Finished)
+}
+
+async fn finish(
+    world: &World,
+    store: Option<store_role::StoreRole>,
+    directories: &PerServer<Option<PathBuf>>,
+    end: End,
+) -> anyhow::Result<()> {
+    let World { dcs, guard, keeper, .. } = world;
+    let lease = *keeper.lease().borrow();
+    let give_up = async {
+        if let Some(lease) = lease {
+            let _ = tokio::time::timeout(LAST_WRITES, dcs.lease_revoke(lease.id)).await;
+        }
     };
     match end {
         End::Finished => {
-            if let Some(lease) = *keeper.lease().borrow() {
+            if let Some(lease) = lease {
                 let _ = dcs.lease_revoke(lease.id).await;
             }
             if let Some(store) = &store {
@@ -242,152 +247,30 @@ async fn database(
             Ok(())
         }
         End::Refused(why) => {
-            if let Some(lease) = *keeper.lease().borrow() {
-                let _ = tokio::time::timeout(LAST_WRITES, dcs.lease_revoke(lease.id)).await;
-            }
+            give_up.await;
             Err(Fatal(why).into())
         }
         End::GuardGone => {
-            // The kernel has ended the postmaster; what is left of PostgreSQL is ended here, before the lease is given up.
-            let killed = platform::kill_processes_in(&instance.settings.data_dir);
+            // The kernel has ended the servers; what is left of them is ended here, before the lease is given up.
+            let directories: Vec<&PathBuf> = directories.iter().filter_map(|(_, directory)| directory.as_ref()).collect();
+            let killed: usize = directories.iter().map(|directory| platform::kill_processes_in(directory)).sum();
             let gone = tokio::time::timeout(LAST_WRITES, async {
-                while !platform::processes_in(&instance.settings.data_dir).is_empty() {
+                while directories.iter().any(|directory| !platform::processes_in(directory).is_empty()) {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             });
-            if gone.await.is_ok()
-                && let Some(lease) = *keeper.lease().borrow()
-            {
-                let _ = tokio::time::timeout(LAST_WRITES, dcs.lease_revoke(lease.id)).await;
+            if gone.await.is_ok() {
+                give_up.await;
             }
-            Err(anyhow!("the guard is gone; {killed} processes of PostgreSQL were ended and the lease was given up"))
+            Err(anyhow!("the guard is gone; {killed} processes of the servers were ended and the lease was given up"))
         }
     }
 }
 
-/// Puts the greeting back in front of what follows it.
-async fn forward(hello: FromGuard, mut from: mpsc::Receiver<FromGuard>, to: mpsc::Sender<FromGuard>) {
-    let mut next = Some(hello);
-    while let Some(message) = next {
-        if to.send(message).await.is_err() {
-            return;
-        }
-        next = from.recv().await;
+/// Where the servers work: by that they are found when everything else fails.
+fn directories(member: &MemberConfig) -> PerServer<Option<PathBuf>> {
+    PerServer {
+        postgres: member.postgresql.as_ref().map(|it| it.data_dir.clone()),
+        redis: member.redis.as_ref().map(|it| it.data_dir.clone()),
     }
-}
-
-fn identity(member: &MemberConfig) -> MemberData {
-    MemberData {
-        conn_url: member.conn_url(),
-        api_url: member.api_url(),
-        // Patroni's tools read this as a version of Patroni.
-        version: PATRONI_VERSION.to_owned(),
-        ..MemberData::default()
-    }
-}
-
-fn rest_settings(member: &MemberConfig) -> RestApiSettings {
-    let password =
-        |user: &config::User| user.password.as_ref().map_or(String::new(), |password| password.expose().to_owned());
-    let authentication =
-        member.restapi.authentication.as_ref().map(|user| BasicAuth::new(&user.username, &password(user)));
-    RestApiSettings { authentication, ..RestApiSettings::default() }
-}
-
-/// A member of our name may be alive somewhere else: two of them would take turns at one entry. Asked once, by the first
-/// worker, before its own API listens; an entry alone may be what a host that was lost has left behind.
-async fn refuse_namesake(member: &MemberConfig, mut view: watch::Receiver<Arc<dcs::DcsView>>) -> anyhow::Result<()> {
-    let known = tokio::time::timeout(STORE_PATIENCE, view.wait_for(|view| view.generation > 0)).await;
-    let Ok(Ok(view)) = known else { return Ok(()) };
-    let Some(url) = view.cluster.members.get(&member.name).map(|entry| entry.data.api_url.clone()) else {
-        return Ok(());
-    };
-    drop(view);
-    let asked = reqwest::Client::builder().no_proxy().timeout(NAMESAKE_PATIENCE).build()?.get(&url).send();
-    // Any answer is one of somebody who is there.
-    match asked.await {
-        Err(error) if error.is_connect() || error.is_timeout() || error.is_builder() => Ok(()),
-        Ok(_) | Err(_) => Err(Fatal(format!(
-            "a member named {} is already running ({url})\nhint: give this one another name: in its configuration, or stop the other",
-            member.name
-        ))
-        .into()),
-    }
-}
-
-async fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    let deadline = tokio::time::Instant::now() + BIND_PATIENCE;
-    loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) if tokio::time::Instant::now() >= deadline => {
-                return Err(anyhow!("cannot listen on {address}: {error}"));
-            }
-            Err(_) => tokio::time::sleep(BIND_PAUSE).await,
-        }
-    }
-}
-
-async fn start_proxy(
-    member: &MemberConfig,
-    routes: watch::Receiver<proxy::Routes>,
-    stop: &CancellationToken,
-) -> anyhow::Result<Option<proxy::Proxy>> {
-    let Some(settings) = &member.proxy else { return Ok(None) };
-    let mut listen = (Vec::new(), Vec::new());
-    for host in &settings.listen {
-        listen.0.extend(addresses(host, settings.primary_port).await?);
-        listen.1.extend(addresses(host, settings.replica_port).await?);
-    }
-    let config = proxy::ProxyConfig {
-        listen_primary: listen.0,
-        listen_replicas: listen.1,
-        hold: settings.hold.into(),
-        connections_max: settings.connections_max,
-        ..proxy::ProxyConfig::default()
-    };
-    let deadline = tokio::time::Instant::now() + BIND_PATIENCE;
-    loop {
-        match proxy::serve(config.clone(), routes.clone(), stop.clone()).await {
-            Ok(proxy) => return Ok(Some(proxy)),
-            Err(error) if tokio::time::Instant::now() >= deadline => return Err(error.into()),
-            Err(_) => tokio::time::sleep(BIND_PAUSE).await,
-        }
-    }
-}
-
-async fn addresses(host: &str, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
-    let host = if host == "*" { "0.0.0.0" } else { host };
-    let found = tokio::net::lookup_host((host, port)).await.with_context(|| format!("proxy.listen: {host}"))?;
-    Ok(found.take(1).collect())
-}
-
-/// The service manager or an operator asks to read the configuration file again: PostgreSQL's part of it applies.
-async fn reload_on_request(
-    path: std::path::PathBuf,
-    instance: Arc<Instance>,
-    view: watch::Receiver<Arc<dcs::DcsView>>,
-    work: mpsc::Sender<configurator::Work>,
-    requested: Arc<Notify>,
-) {
-    loop {
-        requested.notified().await;
-        let env: BTreeMap<String, String> = std::env::vars().collect();
-        match config::load(&path, &env) {
-            Ok(member) => {
-                if let Some(settings) = member.postgresql {
-                    instance.reload(&settings).await;
-                    let dynamic = view.borrow().cluster.config();
-                    let _ = work.send(configurator::Work::Reload(Box::new(dynamic))).await;
-                }
-            }
-            Err(errors) => {
-                tracing::error!("the configuration was not read again; the old one stays in force:\n{errors}");
-            }
-        }
-    }
-}
-
-fn with_hint(error: &postgres::Error) -> String {
-    format!("{error}\nhint: {}", error.hint())
 }

@@ -19,8 +19,8 @@ pub struct StoreRole {
 
 pub async fn start(member: &MemberConfig, stop: &CancellationToken) -> anyhow::Result<Option<StoreRole>> {
     let Some(config) = &member.store else { return Ok(None) };
-    let peers = super::bind(&format!("{}:{}", config.listen.host, config.peer_port)).await?;
-    let clients = super::bind(&config.listen.to_string()).await?;
+    let peers = super::listen::bind(&format!("{}:{}", config.listen.host, config.peer_port)).await?;
+    let clients = super::listen::bind(&config.listen.to_string()).await?;
     let members = config.members.iter().map(|(name, at)| NodeMember {
         name: name.to_string(),
         peer_urls: vec![format!("http://{}", at.peer_address())],

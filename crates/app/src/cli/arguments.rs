@@ -56,6 +56,9 @@ pub enum CliCommand {
     EditConfig(EditConfigArguments),
     /// Say why the leader leads, and what keeps every other member from it
     Explain(ExplainArguments),
+    /// The Redis of a cluster
+    #[command(subcommand)]
+    Redis(RedisCommand),
     /// Show the version of this program, and of a cluster's members
     Version(VersionArguments),
     /// Print a connection string
@@ -309,6 +312,46 @@ pub struct ExplainArguments {
     pub format: FormatArgument,
 }
 
+#[derive(Subcommand, Clone, Debug)]
+pub enum RedisCommand {
+    /// Show the members of the Redis
+    List(RedisShowArguments),
+    /// Hand the master's role over to a replica, as planned and without loss
+    Switchover(RedisChangeArguments),
+    /// Make a replica the master when there is none; with --force also against a master that lives
+    Failover(RedisChangeArguments),
+    /// Say why the master is the master, and what keeps every other member from it
+    Explain(RedisShowArguments),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RedisShowArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    /// What Sentinel calls the master; needed when the cluster has several
+    #[arg(long)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub format: FormatArgument,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RedisChangeArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    /// What Sentinel calls the master; needed when the cluster has several
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The present master
+    #[arg(long, alias = "leader", alias = "primary")]
+    pub master: Option<String>,
+    /// Who is the master next; the best replica when none is given
+    #[arg(long)]
+    pub candidate: Option<String>,
+    #[command(flatten)]
+    pub force: ForceArgument,
+}
+
 #[derive(Args, Clone, Debug)]
 pub struct VersionArguments {
     /// The cluster, to ask its members too
@@ -410,6 +453,10 @@ mod tests {
             "version batman a",
             "version",
             "explain batman -o json",
+            "redis list -o json",
+            "redis switchover batman --master a --candidate b --force",
+            "redis failover --candidate b --force",
+            "redis explain batman --name db1",
             "list -c late.yml -d etcd3://h:1",
         ] {
             let words = std::iter::once("quorate").chain(line.split_whitespace());

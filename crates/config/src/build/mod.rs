@@ -1,6 +1,7 @@
 //! From the checked tree to types: defaults, and the rules that concern more than one key.
 
 mod postgresql;
+mod redis;
 mod store;
 
 use crate::error::{Code, ConfigError, Report, problem};
@@ -22,7 +23,7 @@ const VOTERS_MIN: usize = 3;
 /// Builds as much as can be built, so that the report is complete. The result counts only when the report is empty.
 pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
     let mut builder = Builder { tree, report };
-    let scope = builder.name("scope", "the PostgreSQL cluster's name, the same on every member");
+    let scope = builder.name("scope", "the cluster's name, the same on every member");
     let name = builder.name("name", "this member's name, different on every member");
     let name = MemberName::new(name.unwrap_or_default());
     let store = builder.store(&name);
@@ -38,6 +39,8 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
     };
     let restapi = builder.restapi(host.as_deref());
     let postgresql = builder.postgresql(host.as_deref(), witness);
+    let redis = builder.redis(host.as_deref(), witness, scope.as_deref());
+    let sentinel = builder.sentinel(host.as_deref(), store.as_ref(), redis.as_ref());
     let proxy = builder.proxy(host.as_deref());
     let bootstrap = builder.bootstrap();
     let tags = builder.tags();
@@ -50,8 +53,10 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         insecure: builder.flag(&["ctl", "insecure"]).unwrap_or(false),
     };
     let namespace = namespace(tree);
+    let scope = Scope::new(scope?);
+    builder.redis_name_of_scope(&scope);
     Some(MemberConfig {
-        scope: Scope::new(scope?),
+        scope,
         namespace,
         name,
         store,
@@ -59,6 +64,8 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         restapi: restapi?,
         bootstrap,
         postgresql,
+        redis,
+        sentinel,
         proxy,
         tags,
         watchdog,
@@ -239,14 +246,36 @@ impl Builder<'_> {
             let error = self.at(Code::Conflict, &["proxy", "replica_port"], message);
             self.report.error(error);
         }
+        let redis_port = self.redis_port(primary_port, replica_port);
         let connections_max = self.integer(&["proxy", "connections_max"]).and_then(|count| usize::try_from(count).ok());
         Some(ProxyConfig {
             listen,
             primary_port,
             replica_port,
+            redis_port,
             hold: self.seconds(&["proxy", "hold"], Millis::from_secs(10)),
             connections_max: connections_max.unwrap_or(1000),
         })
+    }
+
+    /// `None`: this member has no Redis.
+    fn redis_port(&mut self, primary: u16, replica: u16) -> Option<u16> {
+        const AT: [&str; 2] = ["proxy", "redis_port"];
+        let written = self.tree.at(&AT).is_some();
+        if self.tree.at(&["redis"]).is_none() || self.flag(&["redis", "supervise"]) == Some(false) {
+            if written {
+                let error = self.at(Code::Conflict, &AT, "needs the section redis: without it there is no master to lead to");
+                self.report.error(error);
+            }
+            return None;
+        }
+        let port = self.port(&AT, 6380);
+        let twin = [(primary, "proxy.primary_port"), (replica, "proxy.replica_port")].into_iter().find(|it| it.0 == port);
+        if let Some((_, twin)) = twin {
+            let error = self.at(Code::Conflict, &AT, format!("{port} is {twin} too; the ports must differ"));
+            self.report.error(error);
+        }
+        Some(port)
     }
 
     fn tags(&self) -> Tags {

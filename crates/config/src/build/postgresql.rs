@@ -14,8 +14,12 @@ impl Builder<'_> {
     pub fn postgresql(&mut self, host: Option<&str>, witness: bool) -> Option<PostgresqlConfig> {
         const AT: &str = "postgresql";
         if self.tree.at(&[AT]).is_none() {
-            if !witness {
-                self.missing(&[AT], "describe this member's PostgreSQL, or make the member a witness in store.members");
+            let other = ["redis", "sentinel"].iter().any(|key| self.has_section(key));
+            if !witness && !other {
+                self.missing(
+                    &[AT],
+                    "describe this member's PostgreSQL (or its redis), or make the member a witness in store.members",
+                );
             }
             return None;
         }

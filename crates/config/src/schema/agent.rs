@@ -55,13 +55,14 @@ pub const PROXY: &[Field] = &[
     Field::new("listen", Kind::Words, "this member's address", "The addresses the proxy listens on."),
     port("primary_port", "5000", "The port that leads to the primary."),
     port("replica_port", "5001", "The port that leads to the replicas."),
+    port("redis_port", "6380", "The port that leads to the Redis master; only with the section redis."),
     Field::new(
         "hold",
         Kind::Seconds { min: 0.0, max: 600.0 },
         "10",
         "How long a new connection waits for a server during a switchover or failover, in seconds.",
     ),
-    integer("connections_max", 1, 100_000, "1000", "Connections of both ports together."),
+    integer("connections_max", 1, 100_000, "1000", "Connections of all ports together."),
 ];
 
 const LEVELS: &[&str] = &["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "TRACE"];

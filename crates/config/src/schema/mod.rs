@@ -5,9 +5,11 @@
 mod agent;
 mod dcs;
 mod postgresql;
+mod redis;
 
 pub use dcs::STORE_MEMBER;
 pub use postgresql::{BASEBACKUP_RESERVED, BIN_NAMES, INITDB_RESERVED};
+pub use redis::{DIRECTIVES_RESERVED, SENTINEL_MASTER};
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +55,14 @@ pub enum Kind {
     },
     /// A mapping of names to single values.
     Values,
+    /// Directives of redis.conf: a mapping of names to single values, or to lists where a directive is repeated.
+    Directives {
+        /// With the reason.
+        reserved: &'static [(&'static str, &'static str)],
+    },
     Section(&'static [Field]),
+    /// A mapping of names of the user's own to sections.
+    Named(&'static [Field]),
     /// The members of the store.
     StoreMembers,
     /// The initial dynamic configuration.
@@ -140,7 +149,7 @@ const NOT_YET: &str = "it is planned; remove the section to run without it";
 
 /// Everything at the top of the file.
 pub const TOP: &[Field] = &[
-    text("scope", "", "The PostgreSQL cluster's name, the same on every member.").variable(),
+    text("scope", "", "The cluster's name, the same on every member.").variable(),
     text("namespace", "/service", "The first part of the cluster's keys in the store.").variable(),
     text("name", "", "This member's name, different on every member.").variable(),
     section("store", dcs::STORE, "The embedded store: an etcd that runs inside the agent."),
@@ -163,8 +172,8 @@ pub const TOP: &[Field] = &[
         .ignored("the agent sizes its pools itself"),
     Field::new("thread_stack_size", Kind::Size { min: 65536, max: 1 << 30 }, "", "Stack of a thread.")
         .ignored("the agent sizes its stacks itself"),
-    section("redis", ANY, "A redis-server on this member.").later(NOT_YET),
-    section("sentinel", ANY, "Redis Sentinel.").later(NOT_YET),
+    section("redis", redis::REDIS, "The redis-server (or valkey-server) of this member."),
+    section("sentinel", redis::SENTINEL, "Redis Sentinel; it runs when the section exists."),
     section("vip", ANY, "A virtual IP address that follows the leader.").later(NOT_YET),
     section("console", ANY, "The web console.").later(NOT_YET),
     section("citus", ANY, "Citus.").later("a Citus cluster cannot be managed yet"),

@@ -6,6 +6,7 @@ mod access;
 mod bodies;
 mod changes;
 mod health;
+mod redis;
 mod switchover;
 mod wire;
 mod world;

@@ -5,8 +5,9 @@ use axum::http::{HeaderMap, Request};
 use console::{Api, CommandRequest, LocalStatus, RestApiSettings, Snapshot, Store, Xlog};
 use dcs::{DcsError, Written};
 use futures_util::future::BoxFuture;
+use ha::cluster::redis::RedisWrite;
 use ha::cluster::{Cluster, Keys, Role, RunState, StoreWrite};
-use kv::{Compare, CompareResult, CompareTarget, Event, EventKind, KeyRange, KeyValue, TxnOperation};
+use kv::{Compare, CompareResult, CompareTarget, Event, EventKind, KeyRange, KeyValue, TxnOperation, TxnRequest};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -85,8 +86,7 @@ impl FakeStore {
         self.state.lock().unwrap().mute = true;
     }
 
-    fn commit(&self, write: &StoreWrite) -> Result<Written, DcsError> {
-        let txn = write.to_txn(&keys());
+    fn commit(&self, txn: TxnRequest) -> Result<Written, DcsError> {
         let mut state = self.state.lock().unwrap();
         if state.down {
             return Err(unreachable());
@@ -144,7 +144,12 @@ impl Store for FakeStore {
     }
 
     fn write(&self, write: StoreWrite) -> BoxFuture<'_, Result<Written, DcsError>> {
-        Box::pin(async move { self.commit(&write) })
+        Box::pin(async move { self.commit(write.to_txn(&keys())) })
+    }
+
+    fn write_redis(&self, group: &str, write: RedisWrite) -> BoxFuture<'_, Result<Written, DcsError>> {
+        let txn = write.to_txn(&keys(), group);
+        Box::pin(async move { self.commit(txn) })
     }
 }
 
@@ -187,7 +192,7 @@ impl World {
         };
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
         let (sender, commands) = mpsc::channel(8);
-        let api = Api { snapshots: receiver, commands: sender, store: store.clone(), metrics: None };
+        let api = Api { snapshots: receiver, commands: sender, store: store.clone(), redis: None, metrics: None };
         Self { store, snapshots, commands, api }
     }
 

@@ -106,10 +106,10 @@ fn ioredis() -> Command {
 }
 
 async fn redis_crate(sentinels: Vec<SocketAddr>, password: String, lines: Sender<String>) {
-    use redis::AsyncCommands;
-    use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+    use redis_rs::AsyncCommands;
+    use redis_rs::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
     let urls: Vec<String> = sentinels.iter().map(|sentinel| format!("redis://{sentinel}")).collect();
-    let login = redis::RedisConnectionInfo::default().set_password(password);
+    let login = redis_rs::RedisConnectionInfo::default().set_password(password);
     let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(login);
     let mut client = SentinelClient::build(urls, MASTER.to_owned(), Some(node), SentinelServerType::Master).unwrap();
     loop {
@@ -119,9 +119,9 @@ async fn redis_crate(sentinels: Vec<SocketAddr>, password: String, lines: Sender
             continue;
         };
         loop {
-            let number: redis::RedisResult<i64> = connection.incr("client:redis", 1).await;
-            let about: redis::RedisResult<String> =
-                redis::cmd("CLIENT").arg("INFO").query_async(&mut connection).await;
+            let number: redis_rs::RedisResult<i64> = connection.incr("client:redis", 1).await;
+            let about: redis_rs::RedisResult<String> =
+                redis_rs::cmd("CLIENT").arg("INFO").query_async(&mut connection).await;
             let (Ok(number), Ok(about)) = (number, about) else { break };
             if lines.send(written(number, &about)).is_err() {
                 return;

@@ -8,6 +8,7 @@ mod failover;
 mod history;
 mod keys;
 mod member;
+pub mod redis;
 mod sync;
 mod write;
 
@@ -15,11 +16,13 @@ pub use failover::FailoverRequest;
 pub use history::{HistoryLine, history_from_json, history_to_json};
 pub use keys::Keys;
 pub use member::{MemberData, Quorate, Role, RunState, Tags};
+pub use redis::RedisGroup;
 pub use sync::SyncState;
 pub use write::{Fence, StoreWrite};
 
 use crate::config::DynamicConfig;
 use kv::{Event, EventKind, KeyValue};
+use redis::RedisKeys;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use types::{LeaseId, Lsn, MemberName, Revision};
@@ -74,6 +77,8 @@ pub struct Cluster {
     pub history: Option<Versioned<Vec<HistoryLine>>>,
     pub failover: Option<Versioned<FailoverRequest>>,
     pub sync: Option<Versioned<SyncState>>,
+    /// The Redis groups of the scope, by name.
+    pub redis: BTreeMap<String, RedisGroup>,
     /// Keys whose values could not be read, with why.
     pub unreadable: BTreeMap<String, String>,
 }
@@ -148,11 +153,14 @@ impl Cluster {
             "failover" => FailoverRequest::from_text(&text)
                 .map(|value| self.failover = value.map(|value| Versioned { value, revision })),
             "sync" => SyncState::from_text(&text).map(|value| self.sync = Some(Versioned { value, revision })),
-            _ => match name.strip_prefix("members/") {
-                Some(member) => MemberData::from_text(&text).map(|data| {
+            _ => match (name.strip_prefix("members/"), RedisKeys::split(name)) {
+                (Some(member), _) => MemberData::from_text(&text).map(|data| {
                     self.members.insert(MemberName::new(member), Member { data, revision, lease: kv.lease });
                 }),
-                None => Ok(()),
+                (None, Some((group, name))) => {
+                    self.redis.entry(group.to_owned()).or_default().put(name, &text, kv)
+                }
+                (None, None) => Ok(()),
             },
         };
         if let Err(why) = result {
@@ -174,9 +182,20 @@ impl Cluster {
             _ => {
                 if let Some(member) = name.strip_prefix("members/") {
                     self.members.remove(&MemberName::new(member));
+                } else if let Some((group, name)) = RedisKeys::split(name) {
+                    let Some(keys) = self.redis.get_mut(group) else { return };
+                    keys.delete(name);
+                    if keys.is_empty() {
+                        self.redis.remove(group);
+                    }
                 }
             }
         }
+    }
+
+    /// The group of this name; an empty one before it has any keys.
+    pub fn redis_group(&self, name: &str) -> RedisGroup {
+        self.redis.get(name).cloned().unwrap_or_default()
     }
 }
 

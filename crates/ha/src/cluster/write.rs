@@ -173,26 +173,26 @@ impl Fence {
     }
 }
 
-fn equal(key: &Key, target: CompareTarget) -> Compare {
+pub(super) fn equal(key: &Key, target: CompareTarget) -> Compare {
     Compare { keys: KeyRange::One(key.clone()), result: CompareResult::Equal, target }
 }
 
-fn absent(key: &Key) -> Compare {
+pub(super) fn absent(key: &Key) -> Compare {
     equal(key, CompareTarget::CreateRevision(Revision(0)))
 }
 
 /// `None`: the key must not exist.
-fn unchanged(key: &Key, at: Option<Revision>) -> Compare {
+pub(super) fn unchanged(key: &Key, at: Option<Revision>) -> Compare {
     match at {
         Some(revision) => equal(key, CompareTarget::ModRevision(revision)),
         None => absent(key),
     }
 }
 
-fn put(key: Key, value: Vec<u8>, lease: Option<LeaseId>) -> TxnOperation {
+pub(super) fn put(key: Key, value: Vec<u8>, lease: Option<LeaseId>) -> TxnOperation {
     TxnOperation::Put(PutRequest { key, value, lease, prev_kv: false, ignore_value: false, ignore_lease: false })
 }
 
-fn delete(key: Key) -> TxnOperation {
+pub(super) fn delete(key: Key) -> TxnOperation {
     TxnOperation::DeleteRange(DeleteRangeRequest { keys: KeyRange::One(key), prev_kv: false })
 }

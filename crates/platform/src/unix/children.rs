@@ -1,9 +1,10 @@
-//! Children on Linux: the kernel kills the postmaster when the guard dies, and hands the guard every orphan.
+//! Children on Linux: the kernel kills the servers when the guard dies, and hands the guard every orphan.
 
-use crate::child::{ChildEvent, PostmasterCommand, Signal, WorkerCommand};
+use crate::child::{ChildEvent, Server, ServerCommand, Signal, WorkerCommand};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -21,9 +22,11 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 pub struct Children {
     events: SyncSender<ChildEvent>,
     worker: Option<Worker>,
-    postmaster: Option<Pid>,
-    /// The postmaster is gone and `TreeGone` is still owed.
-    tree_pending: bool,
+    servers: BTreeMap<Server, Pid>,
+    /// The server is gone and `TreeGone` is still owed.
+    trees_pending: BTreeSet<Server>,
+    /// Every session that a redis-server was started in: what it forks stays in it, which tells its orphans from others.
+    redis_sessions: BTreeSet<i32>,
     /// The worker is gone; what it had started (a clone, a rewind) must not work on beside its successor's.
     leftovers: bool,
     /// Events found by one look and not yet given out.
@@ -53,7 +56,15 @@ impl Children {
                 }
             }
         })?;
-        Ok(Self { events, worker: None, postmaster: None, tree_pending: false, leftovers: false, found: Vec::new() })
+        Ok(Self {
+            events,
+            worker: None,
+            servers: BTreeMap::new(),
+            trees_pending: BTreeSet::new(),
+            redis_sessions: BTreeSet::new(),
+            leftovers: false,
+            found: Vec::new(),
+        })
     }
 
     pub fn start_worker(&mut self, command: &WorkerCommand) -> io::Result<()> {
@@ -86,13 +97,13 @@ impl Children {
         }
     }
 
-    pub fn start_postmaster(&mut self, command: &PostmasterCommand) -> io::Result<u32> {
+    pub fn start_server(&mut self, server: Server, command: &ServerCommand) -> io::Result<u32> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&command.log_file)?;
         if let Some(user) = &command.run_as {
             crate::give_to(&command.log_file, user)?;
         }
-        let mut postmaster = Command::new(&command.program);
-        postmaster
+        let mut program = Command::new(&command.program);
+        program
             .args(&command.arguments)
             .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&command.working_directory)
@@ -100,12 +111,12 @@ impl Children {
             .stdout(log.try_clone()?)
             .stderr(log);
         if let Some(user) = &command.run_as {
-            postmaster.uid(user.uid).gid(user.gid);
+            program.uid(user.uid).gid(user.gid);
         }
         let guard = process::getpid();
         // SAFETY: the closure runs between fork and exec and makes only system calls that are allowed there.
         unsafe {
-            postmaster.pre_exec(move || {
+            program.pre_exec(move || {
                 // After the change of user, which would clear it.
                 process::set_parent_process_death_signal(Some(process::Signal::KILL))?;
                 if process::getppid() != Some(guard) {
@@ -116,40 +127,48 @@ impl Children {
                 Ok(())
             });
         }
-        let child = postmaster.spawn()?;
-        self.postmaster = Some(pid_of(child.id())?);
-        self.tree_pending = false;
+        let child = program.spawn()?;
+        let pid = pid_of(child.id())?;
+        self.servers.insert(server, pid);
+        self.trees_pending.remove(&server);
+        if server == Server::Redis {
+            // Those of which nobody is left are forgotten.
+            let sessions: BTreeSet<i32> = self.orphans().into_iter().filter_map(session_of).collect();
+            self.redis_sessions.retain(|session| sessions.contains(session));
+            self.redis_sessions.insert(pid.as_raw_nonzero().get());
+        }
         Ok(child.id())
     }
 
-    pub fn signal_postmaster(&mut self, signal: Signal) {
-        let Some(postmaster) = self.postmaster else { return };
-        let signal = match signal {
-            Signal::Smart => process::Signal::TERM,
-            Signal::Fast => process::Signal::INT,
-            Signal::Immediate => process::Signal::QUIT,
+    pub fn signal_server(&mut self, server: Server, signal: Signal) {
+        let Some(pid) = self.servers.get(&server) else { return };
+        let signal = match (server, signal) {
+            (_, Signal::Smart) | (Server::Redis, Signal::Fast) => process::Signal::TERM,
+            (Server::Postgres, Signal::Fast) => process::Signal::INT,
+            (Server::Postgres, Signal::Immediate) => process::Signal::QUIT,
+            (Server::Redis, Signal::Immediate) => process::Signal::KILL,
         };
-        let _ = process::kill_process(postmaster, signal);
+        let _ = process::kill_process(*pid, signal);
     }
 
-    pub fn kill_tree(&mut self) {
+    pub fn kill_tree(&mut self, server: Server) {
         let mut doomed: Vec<Pid> = Vec::new();
-        if let Some(postmaster) = self.postmaster {
-            // The postmaster first: it must not start another backend.
-            let _ = process::kill_process(postmaster, process::Signal::KILL);
-            doomed.extend(children_of(postmaster));
+        if let Some(pid) = self.servers.get(&server) {
+            // The first process first: it must not start another.
+            let _ = process::kill_process(*pid, process::Signal::KILL);
+            doomed.extend(children_of(*pid));
         } else {
-            self.tree_pending = true;
+            self.trees_pending.insert(server);
         }
-        doomed.extend(self.orphans());
+        doomed.extend(self.orphans_of(server));
         for pid in doomed {
             let _ = process::kill_process(pid, process::Signal::KILL);
         }
         let _ = self.events.try_send(ChildEvent::Look);
     }
 
-    pub fn release_postmaster(&mut self) {
-        self.postmaster = None;
+    pub fn release_servers(&mut self) {
+        self.servers.clear();
     }
 
     /// Takes up every child that ended. Called after each `Look`.
@@ -159,25 +178,25 @@ impl Children {
                 self.worker = None;
                 self.leftovers = true;
                 self.found.push(ChildEvent::WorkerExited(describe(status)));
-            } else if self.postmaster == Some(pid) {
-                self.postmaster = None;
-                self.tree_pending = true;
-                self.found.push(ChildEvent::PostmasterExited(describe(status)));
+            } else if let Some(server) = self.server_of(pid) {
+                self.servers.remove(&server);
+                self.trees_pending.insert(server);
+                self.found.push(ChildEvent::ServerExited(server, describe(status)));
             }
         }
         if self.leftovers {
             // Again with each of their ends, because a child's child comes to us only then.
-            let orphans = self.orphans();
+            let orphans = self.orphans_of(Server::Postgres);
             self.leftovers = !orphans.is_empty();
             for pid in orphans {
                 let _ = process::kill_process(pid, process::Signal::KILL);
             }
         }
-        if self.tree_pending && self.postmaster.is_none() {
-            let orphans = self.orphans();
+        for server in self.trees_pending.clone() {
+            let orphans = self.orphans_of(server);
             if orphans.is_empty() {
-                self.tree_pending = false;
-                self.found.push(ChildEvent::TreeGone);
+                self.trees_pending.remove(&server);
+                self.found.push(ChildEvent::TreeGone(server));
             }
             for pid in orphans {
                 let _ = process::kill_process(pid, process::Signal::KILL);
@@ -193,12 +212,32 @@ impl Children {
         Some(event)
     }
 
-    /// Our direct children that are neither worker nor postmaster: what either of them left behind.
+    fn server_of(&self, pid: Pid) -> Option<Server> {
+        self.servers.iter().find(|(_, known)| **known == pid).map(|(server, _)| *server)
+    }
+
+    /// Our direct children that are neither worker nor server: what one of them left behind.
     fn orphans(&self) -> Vec<Pid> {
-        let mine =
-            |pid: &Pid| Some(*pid) == self.postmaster || self.worker.as_ref().is_some_and(|worker| worker.pid == *pid);
+        let mine = |pid: &Pid| {
+            self.server_of(*pid).is_some() || self.worker.as_ref().is_some_and(|worker| worker.pid == *pid)
+        };
         children_of(process::getpid()).into_iter().filter(|pid| !mine(pid)).collect()
     }
+
+    /// What is not Redis's is PostgreSQL's (each backend has a session of its own) or the worker's, which may be killed
+    /// and waited for together.
+    fn orphans_of(&self, server: Server) -> Vec<Pid> {
+        let mut orphans = self.orphans();
+        orphans.retain(|pid| {
+            let of_redis = session_of(*pid).is_some_and(|session| self.redis_sessions.contains(&session));
+            of_redis == (server == Server::Redis)
+        });
+        orphans
+    }
+}
+
+fn session_of(pid: Pid) -> Option<i32> {
+    process::getsid(Some(pid)).ok().map(|session| session.as_raw_nonzero().get())
 }
 
 fn pid_of(id: u32) -> io::Result<Pid> {

@@ -1,6 +1,7 @@
-//! Children on Windows: PostgreSQL runs in a job object that the kernel ends together with the guard.
+//! Children on Windows: each server runs in a job object that the kernel ends together with the guard.
 
-use crate::child::{ChildEvent, PostmasterCommand, Signal, WorkerCommand};
+use crate::child::{ChildEvent, Server, ServerCommand, Signal, WorkerCommand};
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::windows::io::AsRawHandle;
 use std::process::{Command, Stdio};
@@ -60,14 +61,19 @@ impl Drop for Job {
 pub struct Children {
     events: SyncSender<ChildEvent>,
     worker: Option<SyncSender<String>>,
-    job: Option<Job>,
-    /// `pg_ctl` beside `postgres.exe`, and the postmaster's pid: signals go through `pg_ctl kill`.
-    postmaster: Option<(std::path::PathBuf, u32)>,
+    servers: BTreeMap<Server, Running>,
+}
+
+struct Running {
+    job: Job,
+    /// `pg_ctl` beside `postgres.exe`: signals to a postmaster go through `pg_ctl kill`.
+    pg_ctl: std::path::PathBuf,
+    pid: u32,
 }
 
 impl Children {
     pub fn new(events: SyncSender<ChildEvent>) -> io::Result<Self> {
-        Ok(Self { events, worker: None, job: None, postmaster: None })
+        Ok(Self { events, worker: None, servers: BTreeMap::new() })
     }
 
     pub fn start_worker(&mut self, command: &WorkerCommand) -> io::Result<()> {
@@ -110,7 +116,7 @@ impl Children {
         }
     }
 
-    pub fn start_postmaster(&mut self, command: &PostmasterCommand) -> io::Result<u32> {
+    pub fn start_server(&mut self, server: Server, command: &ServerCommand) -> io::Result<u32> {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&command.log_file)?;
         let job = Job::new()?;
         let mut child = Command::new(&command.program)
@@ -129,15 +135,19 @@ impl Children {
         let sender = self.events.clone();
         thread::spawn(move || {
             let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-            let _ = sender.send(ChildEvent::PostmasterExited(status));
+            let _ = sender.send(ChildEvent::ServerExited(server, status));
         });
-        self.job = Some(job);
-        self.postmaster = Some((command.program.with_file_name("pg_ctl.exe"), pid));
+        self.servers.insert(server, Running { job, pg_ctl: command.program.with_file_name("pg_ctl.exe"), pid });
         Ok(pid)
     }
 
-    pub fn signal_postmaster(&mut self, signal: Signal) {
-        let Some((pg_ctl, pid)) = &self.postmaster else { return };
+    pub fn signal_server(&mut self, server: Server, signal: Signal) {
+        let Some(Running { job, pg_ctl, pid }) = self.servers.get(&server) else { return };
+        if server == Server::Redis {
+            // Nothing like SIGTERM reaches a program without a console. The worker asks Redis itself to save and end, over
+            // its own protocol; what is still there then is ended.
+            return job.terminate();
+        }
         let name = match signal {
             Signal::Smart => "TERM",
             Signal::Fast => "INT",
@@ -150,16 +160,15 @@ impl Children {
             .spawn();
     }
 
-    pub fn kill_tree(&mut self) {
-        if let Some(job) = self.job.take() {
-            job.terminate();
+    pub fn kill_tree(&mut self, server: Server) {
+        if let Some(running) = self.servers.remove(&server) {
+            running.job.terminate();
         }
-        self.postmaster = None;
-        let _ = self.events.try_send(ChildEvent::TreeGone);
+        let _ = self.events.try_send(ChildEvent::TreeGone(server));
     }
 
-    pub fn release_postmaster(&mut self) {
-        // The job object ends its processes with us; leaving PostgreSQL behind is not possible on Windows yet.
+    pub fn release_servers(&mut self) {
+        // The job objects end their processes with us; leaving a server behind is not possible on Windows yet.
     }
 
     pub fn look(&mut self) -> Option<ChildEvent> {

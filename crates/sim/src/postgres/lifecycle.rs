@@ -6,7 +6,7 @@ use crate::clock::{MS, SECOND, Time};
 use crate::guard::GuardInput;
 use crate::say;
 use crate::world::World;
-use ha::guard::StopMode;
+use ha::guard::{ServerKind, StopMode};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A record of a checkpoint or of the end of recovery.
@@ -250,7 +250,7 @@ impl World {
         let after = self.random.between(MS, 300 * MS);
         self.postgres_soon(host, run, after, PostgresEvent::Ends { status });
         let seen = self.random.between(100, 2 * MS);
-        self.guard_soon(host, seen, GuardInput::PostmasterExited { status: status.to_owned() });
+        self.guard_soon(host, seen, GuardInput::ServerExited { server: ServerKind::Postgres, status: status.to_owned() });
     }
 
     /// SIGKILL to every process of it; takes no notice of frozen ones.
@@ -259,7 +259,7 @@ impl World {
             self.postgres_ends(host, "killed");
         } else {
             let after = self.random.between(50, MS);
-            self.guard_soon(host, after, GuardInput::TreeGone);
+            self.guard_soon(host, after, GuardInput::TreeGone { server: ServerKind::Postgres });
         }
     }
 
@@ -274,9 +274,9 @@ impl World {
         say!(self, host, "postgres: is gone ({status})");
         let seen = self.random.between(100, 2 * MS);
         if server.postmaster {
-            self.guard_soon(host, seen, GuardInput::PostmasterExited { status: status.to_owned() });
+            self.guard_soon(host, seen, GuardInput::ServerExited { server: ServerKind::Postgres, status: status.to_owned() });
         } else {
-            self.guard_soon(host, seen, GuardInput::TreeGone);
+            self.guard_soon(host, seen, GuardInput::TreeGone { server: ServerKind::Postgres });
         }
     }
 }

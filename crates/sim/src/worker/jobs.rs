@@ -7,7 +7,7 @@ use crate::postgres::tools::Rejoin;
 use crate::say;
 use crate::worker::WorkerEvent;
 use crate::world::World;
-use ha::guard::{FromGuard, StartCommand, StopMode, ToGuard};
+use ha::guard::{FromGuard, ServerKind, StartCommand, StopMode, ToGuard};
 use ha::postgres::{Job, JobState, JobView, Server, names_at_start, newest_timeline};
 use types::Millis;
 
@@ -51,7 +51,7 @@ impl World {
             }
             Job::Stop { .. } if !worker.postmaster => (MS, JobStep::NothingToStop),
             Job::Stop { mode } => {
-                self.tell_guard(host, ToGuard::Stop { mode });
+                self.tell_guard(host, ToGuard::Stop { server: ServerKind::Postgres, mode });
                 (STOP_LIMIT, JobStep::StopLimit)
             }
             Job::Promote => {
@@ -122,11 +122,11 @@ impl World {
                     log_file: String::new(),
                     working_directory: String::new(),
                 };
-                self.tell_guard(host, ToGuard::Start { command, fence });
+                self.tell_guard(host, ToGuard::Start { server: ServerKind::Postgres, command, fence });
             }
             JobStep::NothingToStop => self.job_ends(host, Ok(())),
             JobStep::StopLimit => {
-                self.tell_guard(host, ToGuard::Stop { mode: StopMode::Kill });
+                self.tell_guard(host, ToGuard::Stop { server: ServerKind::Postgres, mode: StopMode::Kill });
             }
             JobStep::Promote { names, timelines_taken } => self.promote_step(host, &names, timelines_taken),
             JobStep::PromotionPoll { deadline } => match self.hosts[host].postgres.phase() {
@@ -233,7 +233,7 @@ impl World {
             (Job::Start { .. }, FromGuard::Started { .. }) | (Job::Stop { .. }, FromGuard::Exited { .. }) => {
                 self.job_ends(host, Ok(()));
             }
-            (Job::Start { .. }, FromGuard::StartFailed { why }) => self.job_ends(host, Err(why.clone())),
+            (Job::Start { .. }, FromGuard::StartFailed { why, .. }) => self.job_ends(host, Err(why.clone())),
             _ => {}
         }
     }

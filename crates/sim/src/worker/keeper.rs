@@ -7,7 +7,7 @@ use crate::store::client::Purpose;
 use crate::store::{Answer, Request};
 use crate::worker::WorkerEvent;
 use crate::world::World;
-use ha::guard::ToGuard;
+use ha::guard::{ServerKind, ToGuard};
 use ha::lease::{Lease, may_renew, renew_interval};
 use ha::postgres::Arming;
 use kv::{Command, KvError, Response};
@@ -157,9 +157,9 @@ impl World {
         let Some(lease) = worker.lease else { return };
         match worker.arming {
             Arming::Arm if worker.armed.is_none_or(|until| until < lease.fence()) => {
-                self.tell_guard(host, ToGuard::Arm { until: lease.fence() });
+                self.tell_guard(host, ToGuard::Arm { server: ServerKind::Postgres, until: lease.fence() });
             }
-            Arming::Disarm if worker.armed.is_some() => self.tell_guard(host, ToGuard::Disarm),
+            Arming::Disarm if worker.armed.is_some() => self.tell_guard(host, ToGuard::Disarm { server: ServerKind::Postgres }),
             Arming::Arm | Arming::Disarm | Arming::Leave => {}
         }
     }
@@ -170,7 +170,7 @@ impl World {
         let ignored = matches!(self.setup.mutant, Some(Mutant::SkipFence | Mutant::RenewBlindly));
         let Some(worker) = &mut self.hosts[host].worker else { return };
         worker.look_at = None;
-        if worker.backstop.look(now) && !ignored && self.hosts[host].postgres.server.is_some() {
+        if worker.backstop.look(now).contains(&ServerKind::Postgres) && !ignored && self.hosts[host].postgres.server.is_some() {
             say!(self, host, "worker: the fence has passed and the guard did nothing; PostgreSQL is killed");
             self.kill_postgres(host);
         }

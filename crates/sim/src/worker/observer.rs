@@ -5,7 +5,7 @@ use crate::postgres::{Phase, Server as Processes};
 use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::cluster::HistoryLine;
-use ha::guard::FromGuard;
+use ha::guard::{FromGuard, ServerState};
 use ha::postgres::{DataDirectory, NOT_IN_FORCE, Running, Server, Standby};
 use types::{Lsn, MemberName, Timeline};
 
@@ -214,7 +214,8 @@ impl World {
         self.plan_backstop(host);
         let Some(worker) = &mut self.hosts[host].worker else { return };
         match message {
-            FromGuard::Hello { postmaster, fence, memo } => {
+            FromGuard::Hello { servers, memo } => {
+                let ServerState { pid: postmaster, fence } = servers.postgres;
                 worker.postmaster = postmaster.is_some();
                 worker.armed = fence;
                 worker.server = if postmaster.is_some() { Server::Starting } else { Server::Down };
@@ -239,7 +240,7 @@ impl World {
                 self.job_hears(host, &message);
             }
             FromGuard::Fenced { .. } => worker.armed = None,
-            FromGuard::Armed { until } => {
+            FromGuard::Armed { until, .. } => {
                 worker.armed = until;
                 // The decision loop hears of it, because a promotion may wait for it.
             }

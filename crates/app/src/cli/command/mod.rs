@@ -8,6 +8,7 @@ mod explain;
 mod leadership;
 mod members;
 mod pause;
+mod redis;
 mod show;
 mod through_store;
 mod version;
@@ -39,6 +40,7 @@ pub async fn run(global: &GlobalArguments, command: CliCommand) -> Result<(), Fa
         CliCommand::ShowConfig(arguments) => configuration::show(&context, arguments).await,
         CliCommand::EditConfig(arguments) => configuration::edit(&context, arguments).await,
         CliCommand::Explain(arguments) => explain::explain(&context, arguments).await,
+        CliCommand::Redis(command) => redis::run(&context, command).await,
         CliCommand::Version(arguments) => version::of_members(&context, arguments).await,
         CliCommand::Dsn(arguments) => dsn::dsn(&context, arguments).await,
     }

@@ -53,7 +53,7 @@ async fn draw(clusters: &[(Scope, Dcs)], format: Format, extended: bool) -> Resu
         for (key, why) in &cluster.unreadable {
             eprintln!("The key '{key}' of {scope} cannot be read: {why}");
         }
-        text += &render::members(&Clusters { scope, cluster: &cluster }, format, extended);
+        text += &render::scope(&Clusters { scope, cluster: &cluster }, format, extended);
     }
     Ok(text)
 }

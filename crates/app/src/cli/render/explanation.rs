@@ -24,6 +24,10 @@ pub fn explanation(answer: &Value, from: &str) -> String {
     if !here.is_empty() {
         paragraph(&mut text, &format!("On {from} now:"), &here, "");
     }
+    if let Some(redis) = answer.get("redis") {
+        text.push_str("\nRedis\n");
+        text.push_str(&explanation(redis, from));
+    }
     text
 }
 

@@ -1,5 +1,6 @@
 //! `list` and `topology`: the members of a cluster.
 
+use super::redis::redis_table;
 use super::{Align, Cell, Format, Table};
 use console::cluster_json::{ClusterView, Known, MemberView};
 use ha::cluster::Cluster;
@@ -20,6 +21,26 @@ const EXTENDED: [&str; 4] = ["Pending restart", "Pending restart reason", "Sched
 pub struct Clusters<'a> {
     pub scope: &'a Scope,
     pub cluster: &'a Cluster,
+}
+
+/// PostgreSQL and Redis of a scope: one table below the other, or for programs one list. Without Redis it is what
+/// patronictl prints.
+pub fn scope(of: &Clusters<'_>, format: Format, extended: bool) -> String {
+    let redis: Vec<Table> = of.cluster.redis.iter().map(|(name, group)| redis_table(name, group)).collect();
+    let no_postgresql = of.cluster.members.is_empty() && of.cluster.initialize.is_none();
+    match format {
+        Format::Topology => members(of, format, extended),
+        Format::Json | Format::Yaml if !redis.is_empty() => {
+            let postgresql = table(of, &ClusterView::of(of.cluster), format, extended);
+            Table::print_together(&[vec![postgresql], redis].concat(), format)
+        }
+        Format::Pretty | Format::Tsv | Format::Json | Format::Yaml => {
+            let first = if no_postgresql && !redis.is_empty() { None } else { Some(members(of, format, extended)) };
+            let gap = if format == Format::Tsv { "\n" } else { "" };
+            let tables: Vec<String> = first.into_iter().chain(redis.iter().map(|table| table.print(format))).collect();
+            tables.join(gap)
+        }
+    }
 }
 
 /// The table, and below it, for people, what else is to be known.

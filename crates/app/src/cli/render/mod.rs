@@ -3,13 +3,15 @@
 mod explanation;
 mod history;
 mod members;
+mod redis;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use explanation::{explanation, explanation_from_store};
 pub use history::history;
-pub use members::{Clusters, members};
+pub use members::{Clusters, members, scope};
+pub use redis::redis_members;
 pub use table::{Align, Cell, Table};
 
 use clap::ValueEnum;

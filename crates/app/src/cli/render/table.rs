@@ -70,6 +70,7 @@ fn flow(value: &Value) -> String {
     }
 }
 
+#[derive(Clone)]
 pub struct Table {
     /// Stands in the upper line, with its spaces; only in the formats for people.
     pub title: String,
@@ -89,6 +90,17 @@ impl Table {
             Format::Tsv => self.tsv(),
             Format::Json => format!("{}\n", console::json_text(&self.objects())),
             Format::Yaml => config::yaml_from_json(&serde_json::to_value(self.objects()).unwrap_or_default()),
+        }
+    }
+
+    /// The rows of several tables as one list of objects; only for programs.
+    pub fn print_together(tables: &[Self], format: Format) -> String {
+        let objects: Vec<Object<'_>> = tables.iter().flat_map(Self::objects).collect();
+        match format {
+            Format::Yaml => config::yaml_from_json(&serde_json::to_value(objects).unwrap_or_default()),
+            Format::Json | Format::Pretty | Format::Tsv | Format::Topology => {
+                format!("{}\n", console::json_text(&objects))
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! The tables, against what patronictl 4.1.4 prints for the same keys (golden/keys.txt): character by character.
 
 use super::{Clusters, Format, explanation, explanation_from_store, history, members};
-use ha::cluster::{Cluster, Keys};
+use ha::cluster::redis::{RedisMember, RedisMemberData};
+use ha::cluster::{Cluster, Keys, RedisGroup};
 use kv::KeyValue;
 use serde_json::json;
 use types::{Revision, Scope};
@@ -28,7 +29,7 @@ fn cluster(scope: &str) -> Cluster {
 }
 
 fn shown(scope: &str, format: Format, extended: bool) -> String {
-    members(&Clusters { scope: &Scope::from(scope), cluster: &cluster(scope) }, format, extended)
+    super::scope(&Clusters { scope: &Scope::from(scope), cluster: &cluster(scope) }, format, extended)
 }
 
 #[test]
@@ -62,6 +63,30 @@ fn the_history_is_printed_as_patronictl_prints_it() {
     ] {
         assert_eq!(history(&lines, format), expected);
     }
+}
+
+#[test]
+fn redis_stands_below_postgresql_and_behind_it_in_json() {
+    let with_redis = |name: &str| {
+        let mut cluster = cluster(name);
+        let data = RedisMemberData { address: "10.0.0.1:6379".to_owned(), ..RedisMemberData::default() };
+        let member = RedisMember { data, revision: Revision(1), lease: None };
+        let group = RedisGroup { members: [("pg1".into(), member)].into(), ..RedisGroup::default() };
+        cluster.redis.insert("db1".to_owned(), group);
+        cluster
+    };
+    let show = |name: &str, format| {
+        super::scope(&Clusters { scope: &Scope::from(name), cluster: &with_redis(name) }, format, false)
+    };
+    let pretty = show("demo", Format::Pretty);
+    assert!(pretty.starts_with(include_str!("golden/demo-list.txt")) && pretty.contains("+ Redis: db1 "), "{pretty}");
+    let alone = show("none", Format::Pretty);
+    assert!(alone.starts_with("+ Redis: db1 "), "a scope for Redis alone has one table: {alone}");
+    let json: serde_json::Value = serde_json::from_str(&show("demo", Format::Json)).unwrap();
+    let rows = json.as_array().unwrap();
+    assert!(rows[0].get("Cluster").is_some() && rows.last().unwrap()["Redis"] == "db1", "{json}");
+    assert!(show("demo", Format::Tsv).starts_with(include_str!("golden/demo-list.tsv")));
+    assert_eq!(show("demo", Format::Topology), include_str!("golden/demo-topology.txt"));
 }
 
 #[test]

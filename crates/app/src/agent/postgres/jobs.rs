@@ -1,9 +1,9 @@
 //! Carries out the long work that decisions begin. One at a time; each ends with done or with why not.
 
-use super::guard_link::GuardLink;
+use crate::agent::guard_link::GuardLink;
 use super::instance::{Instance, Upstream, member_address, tool_options};
 use ha::cluster::Cluster;
-use ha::guard::{StopMode, ToGuard};
+use ha::guard::{ServerKind, StopMode, ToGuard};
 use ha::postgres::{Job, names_at_start};
 use platform::boot_clock;
 use postgres::bootstrap::{InitDb, initdb, post_bootstrap};
@@ -89,17 +89,17 @@ impl Jobs {
         }
         let before = self.guard.state().sequence;
         let command = self.instance.start_command(&written);
-        if !self.guard.send(&ToGuard::Start { command, fence }) {
+        if !self.guard.send(&ToGuard::Start { server: ServerKind::Postgres, command, fence }) {
             return Err("the guard takes no messages".to_owned());
         }
         let answer = self.guard.wait_for(|state| {
             state.sequence > before
-                && (state.postmaster.is_some() || state.start_failed.is_some() || state.exited.is_some())
+                && (state.pid.is_some() || state.start_failed.is_some() || state.exited.is_some())
         });
         // However long it takes: a frozen guard that comes back carries out what it was sent, and until then nobody may
         // take PostgreSQL for stopped.
         let state = answer.await.map_err(|_| "the guard is gone".to_owned())?;
-        match (state.start_failed, state.postmaster) {
+        match (state.start_failed, state.pid) {
             (Some(why), None) => Err(why),
             (_, Some(_)) => Ok(()),
             (None, None) => Err(format!("PostgreSQL ended at once ({})", state.exited.unwrap_or_default())),
@@ -108,19 +108,19 @@ impl Jobs {
 
     /// Ends when every process is gone. An orderly stop that takes too long becomes an immediate one.
     async fn stop(&self, mode: StopMode) -> Result<(), String> {
-        if self.guard.state().postmaster.is_none() {
+        if self.guard.state().pid.is_none() {
             return Ok(());
         }
         self.instance.sql.disconnect();
         self.instance.slow_sql.disconnect();
-        self.guard.send(&ToGuard::Stop { mode });
-        let gone = || self.guard.wait_for(|state| state.postmaster.is_none());
+        self.guard.send(&ToGuard::Stop { server: ServerKind::Postgres, mode });
+        let gone = || self.guard.wait_for(|state| state.pid.is_none());
         let limit: Duration = self.instance.settings.pg_ctl_timeout.into();
         let ended = if let Ok(ended) = tokio::time::timeout(limit, gone()).await {
             ended
         } else {
             tracing::warn!("PostgreSQL has not stopped in time; it is stopped immediately");
-            self.guard.send(&ToGuard::Stop { mode: StopMode::Kill });
+            self.guard.send(&ToGuard::Stop { server: ServerKind::Postgres, mode: StopMode::Kill });
             gone().await
         };
         ended.map(drop).map_err(|_| "the guard is gone".to_owned())
@@ -149,7 +149,7 @@ impl Jobs {
                 _ => tokio::time::sleep(PROMOTION_POLL).await,
             }
         }
-        if self.guard.state().postmaster.is_none() {
+        if self.guard.state().pid.is_none() {
             return Err("PostgreSQL ended during its promotion".to_owned());
         }
         self.after_promotion();

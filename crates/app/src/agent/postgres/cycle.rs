@@ -4,18 +4,19 @@
 //! never late because of PostgreSQL, the store or a disk.
 
 use super::configurator::{Finished, Work};
-use super::guard_link::GuardLink;
+use crate::agent::guard_link::GuardLink;
 use super::instance::{Instance, Upstream};
 use super::jobs::Jobs;
-use super::keeper::KeeperState;
+use crate::agent::keeper::KeeperState;
 use super::observer::Observation;
 use super::publish;
-use super::writer::{self, BatchOutcome};
+use crate::agent::End;
+use crate::agent::writer::{self, BatchOutcome, Write, Writes};
 use config::MemberConfig;
 use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
 use dcs::{Dcs, DcsView as StoreView};
 use ha::cluster::{Cluster, MemberData, Role, StoreWrite};
-use ha::guard::FromGuard;
+use ha::guard::{FromGuard, ServerKind};
 use ha::postgres::{
     Action, DataDirectory, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, PostgresView, Request, Server,
     View, decide,
@@ -29,10 +30,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use types::{Millis, Revision};
 
-/// How long the view may take to show a write before decisions go on without it.
-const VIEW_WAIT_MAX: Millis = Millis(300);
-/// The same after a refusal, which comes from a change that is on its way already.
-const REFUSED_WAIT_MAX: Millis = Millis(40);
 /// This many questions in a row without an answer make a running PostgreSQL an unresponsive one.
 const SILENCES_MAX: u32 = 2;
 /// How long a switchover waits for a look at PostgreSQL that shows a replica ready to take over.
@@ -66,19 +63,6 @@ pub struct Outputs {
     pub snapshots: watch::Sender<Arc<Snapshot>>,
     pub routes: watch::Sender<Routes>,
     pub reload: Arc<Notify>,
-}
-
-enum Writes {
-    Idle,
-    /// Decided on the view of this revision.
-    UnderWay {
-        decided_on: Revision,
-    },
-    /// Until the view has this revision, or until it took too long.
-    Settling {
-        revision: Revision,
-        until: Millis,
-    },
 }
 
 pub struct Cycle {
@@ -153,16 +137,6 @@ impl State {
     }
 }
 
-/// How the cycle ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// In order; PostgreSQL is stopped.
-    Finished,
-    GuardGone,
-    /// PostgreSQL was not started and never would be: why, and what to do about it.
-    Refused(String),
-}
-
 impl Cycle {
     pub async fn run(mut self, mut inputs: Inputs) -> End {
         let mut lease = self.keeper.lease();
@@ -178,7 +152,7 @@ impl Cycle {
                 },
                 Some(observation) = inputs.observations.recv() => decide_now = self.observed(observation).await,
                 Some(finished) = inputs.finished.recv() => self.configured(&finished),
-                Some(outcome) = inputs.batches.recv() => self.written(outcome),
+                Some(outcome) = inputs.batches.recv() => self.written(&outcome),
                 Some((job, result)) = inputs.jobs.recv() => self.job_ended(job, result),
                 Some(data) = inputs.data.recv() => self.state.data = data,
                 Some(request) = inputs.commands.recv() => self.command(request),
@@ -198,7 +172,7 @@ impl Cycle {
             let decision = decide(&self.state.memory, &view);
             self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
             self.set_going(&decision, &view);
-            self.keeper.decided(decision.arming);
+            self.keeper.decided(ServerKind::Postgres, decision.arming);
             if decision.finished {
                 return End::Finished;
             }
@@ -224,10 +198,7 @@ impl Cycle {
     fn next_wake(&self) -> Millis {
         let moments = [self.state.wake_at, self.state.look_first_until, self.state.say_nothing_until];
         let decision = moments.into_iter().flatten().min().unwrap_or(Millis::MAX);
-        match self.state.writes {
-            Writes::Settling { until, .. } => decision.min(until),
-            Writes::Idle | Writes::UnderWay { .. } => decision,
-        }
+        decision.min(self.state.writes.wake_at())
     }
 
     fn take_view(&mut self, view: &StoreView) {
@@ -243,15 +214,10 @@ impl Cycle {
         let not_over = |until: &Millis| boot_clock() < *until;
         self.state.look_first_until = self.state.look_first_until.filter(not_over);
         self.state.say_nothing_until = self.state.say_nothing_until.filter(not_over);
-        if let Writes::Settling { revision, until } = self.state.writes
-            && (self.state.cluster.revision >= revision || boot_clock() >= until)
-        {
-            self.state.writes = Writes::Idle;
-        }
-        if let Some(config) =
-            self.state.cluster.config.as_ref().filter(|_| !self.state.cluster.is_leader(&self.member.name))
-        {
-            self.keeper.set_ttl(config.value.ttl);
+        self.state.writes = self.state.writes.seen(self.state.cluster.revision);
+        if let Some(config) = &self.state.cluster.config {
+            let ttl = Some(config.value.ttl).filter(|_| !self.state.cluster.is_leader(&self.member.name));
+            self.keeper.set_ttl(ServerKind::Postgres, ttl);
         }
         let revision = self.state.cluster.config.as_ref().map(|config| config.revision);
         if revision.is_some()
@@ -294,7 +260,7 @@ impl Cycle {
                 data: self.state.data.clone(),
                 // The guard's word may be ahead of its message.
                 server: match &self.state.server {
-                    Server::Down if guard.postmaster.is_some() => Server::Starting,
+                    Server::Down if guard.pid.is_some() => Server::Starting,
                     server => server.clone(),
                 },
                 following: self.state.following.clone(),
@@ -316,11 +282,11 @@ impl Cycle {
             }
             self.state.reasons.clone_from(&decision.reasons);
         }
-        let mut batch: Vec<StoreWrite> = Vec::new();
+        let mut batch: Vec<Write> = Vec::new();
         for action in &decision.actions {
             match action {
                 Action::Write(StoreWrite::PutMember { .. }) if self.state.say_nothing_until.is_some() => {}
-                Action::Write(write) => batch.push(write.clone()),
+                Action::Write(write) => batch.push(Write::Postgres(write.clone())),
                 Action::Begin(job) => self.begin(job.clone(), view.now),
                 Action::Probe => self.outputs.probe.notify_one(),
                 Action::Follow { leader } => {
@@ -334,11 +300,6 @@ impl Cycle {
             }
         }
         if !batch.is_empty() && matches!(self.state.writes, Writes::Idle) {
-            for write in &batch {
-                if matches!(write, StoreWrite::TakeLeader { .. } | StoreWrite::ReleaseLeader { .. }) {
-                    tracing::info!("to the store: {}", writer::name(write));
-                }
-            }
             self.state.writes = Writes::UnderWay { decided_on: self.state.cluster.revision };
             writer::start(self.dcs.clone(), batch, self.outputs.batches.clone());
         }
@@ -376,11 +337,12 @@ impl Cycle {
     /// The guard said something.
     fn heard(&mut self, message: FromGuard) {
         match message {
-            FromGuard::Hello { postmaster, .. } => {
+            FromGuard::Hello { servers, .. } => {
+                let postmaster = servers.postgres.pid;
                 self.state.server = if postmaster.is_some() { Server::Starting } else { Server::Down };
                 self.state.say_nothing_until = postmaster.map(|_| boot_clock() + TAKE_UP_MAX);
             }
-            FromGuard::Started { pid } => {
+            FromGuard::Started { server: ServerKind::Postgres, pid } => {
                 tracing::info!(pid, "the postmaster runs");
                 self.state.server = Server::Starting;
                 self.state.silences = 0;
@@ -388,8 +350,8 @@ impl Cycle {
                 let ours = self.state.job.as_ref().is_some_and(|job| matches!(job.job, Job::Start { .. }));
                 self.state.adopted = ours || self.state.started;
             }
-            FromGuard::StartFailed { why } => tracing::warn!(why, "PostgreSQL was not started"),
-            FromGuard::Exited { status } => {
+            FromGuard::StartFailed { server: ServerKind::Postgres, why } => tracing::warn!(why, "PostgreSQL was not started"),
+            FromGuard::Exited { server: ServerKind::Postgres, status } => {
                 tracing::warn!(status, "PostgreSQL ended");
                 self.state.server = Server::Down;
                 self.state.say_nothing_until = None;
@@ -398,19 +360,26 @@ impl Cycle {
                 self.state.following = None;
                 self.look_at_data();
             }
-            FromGuard::Fenced { .. } => tracing::error!("the lease ran out; the guard stopped PostgreSQL"),
+            FromGuard::Fenced { server: ServerKind::Postgres, .. } => {
+                tracing::error!("the lease ran out; the guard stopped PostgreSQL");
+            }
             FromGuard::Terminate => {
                 tracing::info!("asked to stop");
                 self.state.stopping = true;
             }
             FromGuard::Reload => self.outputs.reload.notify_one(),
-            FromGuard::Armed { .. } | FromGuard::Alive { .. } => {}
+            FromGuard::Started { server: ServerKind::Redis, .. }
+            | FromGuard::StartFailed { server: ServerKind::Redis, .. }
+            | FromGuard::Exited { server: ServerKind::Redis, .. }
+            | FromGuard::Fenced { server: ServerKind::Redis, .. }
+            | FromGuard::Armed { .. }
+            | FromGuard::Alive { .. } => {}
         }
     }
 
     /// `false`: nothing new.
     async fn observed(&mut self, observation: Observation) -> bool {
-        if self.guard.state().postmaster.is_none() {
+        if self.guard.state().pid.is_none() {
             return false;
         }
         match observation {
@@ -418,7 +387,7 @@ impl Cycle {
                 let (status, running) = *answer;
                 // Of a postmaster that is gone; or from before its promotion, which no server takes back.
                 let promoted = self.state.promoted == Some(pid);
-                if self.guard.state().postmaster != Some(pid) || running.in_recovery && promoted {
+                if self.guard.state().pid != Some(pid) || running.in_recovery && promoted {
                     self.outputs.probe.notify_one();
                     return false;
                 }
@@ -481,23 +450,8 @@ impl Cycle {
         self.outputs.probe.notify_one();
     }
 
-    fn written(&mut self, outcome: BatchOutcome) {
-        let now = boot_clock();
-        let decided_on = match self.state.writes {
-            Writes::UnderWay { decided_on } => decided_on,
-            Writes::Idle | Writes::Settling { .. } => self.state.cluster.revision,
-        };
-        self.state.writes = match outcome {
-            BatchOutcome::Done { revision } => Writes::Settling { revision, until: now + VIEW_WAIT_MAX },
-            // What made the store refuse is newer than the view that was decided on.
-            BatchOutcome::Refused => {
-                Writes::Settling { revision: Revision(decided_on.0 + 1), until: now + REFUSED_WAIT_MAX }
-            }
-            BatchOutcome::Failed { why } => {
-                tracing::warn!(why, "a write to the store failed");
-                Writes::Settling { revision: Revision(i64::MAX), until: now + VIEW_WAIT_MAX }
-            }
-        };
+    fn written(&mut self, outcome: &BatchOutcome) {
+        self.state.writes = self.state.writes.after(outcome, self.state.cluster.revision);
     }
 
     fn job_ended(&mut self, job: Job, result: Result<(), String>) {
@@ -525,7 +479,7 @@ impl Cycle {
                 running.write = running.receive.max(running.replay).unwrap_or_default();
                 running.timeline.0 += 1;
                 running.standbys.clear();
-                self.state.promoted = self.guard.state().postmaster;
+                self.state.promoted = self.guard.state().pid;
             }
         }
         let state = match result {

@@ -1,7 +1,7 @@
 //! Asks the local PostgreSQL how it is, when somebody wants to know and once in a while, and turns its answers into
 //! what decisions look at.
 
-use super::guard_link::GuardLink;
+use crate::agent::guard_link::GuardLink;
 use super::instance::Instance;
 use ha::postgres::{Running, Standby};
 use platform::boot_clock;
@@ -46,11 +46,11 @@ impl Observer {
         let mut names = NamesInForce::default();
         let mut newest = (0, Timeline::default());
         loop {
-            let Some(pid) = self.guard.state().postmaster else {
+            let Some(pid) = self.guard.state().pid else {
                 self.instance.sql.disconnect();
                 answered = false;
                 count = 0;
-                if self.guard.wait_for(|state| state.postmaster.is_some()).await.is_err() {
+                if self.guard.wait_for(|state| state.pid.is_some()).await.is_err() {
                     return;
                 }
                 names = NamesInForce { from_the_start: true, ..NamesInForce::default() };
@@ -59,7 +59,7 @@ impl Observer {
             if !answered {
                 // A connection that is refused costs PostgreSQL a process; its pid file says the same for nothing.
                 let open = postmaster::wait(&self.instance.settings.data_dir, pid, Until::Ready, INTERVAL);
-                let ended = self.guard.wait_for(|state| state.postmaster != Some(pid));
+                let ended = self.guard.wait_for(|state| state.pid != Some(pid));
                 tokio::select! {
                     _ = open => {}
                     _ = ended => continue,
@@ -97,7 +97,7 @@ impl Observer {
                 (false, _) => (INTERVAL_MIN, INTERVAL_STARTING),
             };
             tokio::time::sleep(least).await;
-            let ended = self.guard.wait_for(|state| state.postmaster.is_none());
+            let ended = self.guard.wait_for(|state| state.pid.is_none());
             tokio::select! {
                 () = tokio::time::sleep(pause.saturating_sub(least)) => {}
                 () = self.wanted.notified() => {}

@@ -1,0 +1,135 @@
+//! The PostgreSQL of this member: what is decided about it, and what carries the decisions out.
+
+mod configurator;
+mod cycle;
+mod instance;
+mod jobs;
+mod observer;
+mod publish;
+
+use super::{EVENTS_MAX, End, Fatal, World, rest};
+use config::{MemberConfig, PostgresqlConfig};
+use console::{CommandRequest, PATRONI_VERSION, Snapshot};
+use cycle::{Cycle, Inputs, Outputs, State};
+use ha::cluster::MemberData;
+use ha::guard::FromGuard;
+use instance::Instance;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+
+/// What others have of it.
+pub struct PostgresRole {
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub commands: mpsc::Sender<CommandRequest>,
+    pub routes: watch::Receiver<proxy::Routes>,
+}
+
+pub async fn start(
+    world: &World,
+    postgresql: PostgresqlConfig,
+    messages: mpsc::Receiver<FromGuard>,
+    cycles: &mut JoinSet<End>,
+) -> anyhow::Result<PostgresRole> {
+    let World { member, dcs, guard, keeper, .. } = world;
+    let instance = Instance::open(member.clone(), postgresql).await.map_err(|error| Fatal(with_hint(&error)))?;
+    let instance = Arc::new(instance);
+    let settings = Arc::new(rest::settings(member));
+    let (snapshots, snapshot) =
+        watch::channel(Arc::new(Snapshot::starting(member.name.clone(), member.scope.clone(), settings.clone())));
+    let (routes, route) = watch::channel(proxy::Routes::default());
+    let (commands, commands_in) = mpsc::channel(EVENTS_MAX);
+    let (observations, observations_in) = mpsc::channel(EVENTS_MAX);
+    let (finished, finished_in) = mpsc::channel(EVENTS_MAX);
+    let (batches, batches_in) = mpsc::channel(EVENTS_MAX);
+    let (job_results, jobs_in) = mpsc::channel(EVENTS_MAX);
+    let (data, data_in) = mpsc::channel(EVENTS_MAX);
+    let probe = Arc::new(Notify::new());
+    let reload = Arc::new(Notify::new());
+
+    let observer = observer::Observer {
+        instance: instance.clone(),
+        guard: guard.clone(),
+        wanted: probe.clone(),
+        results: observations,
+    };
+    tokio::spawn(observer.run());
+    let work = configurator::start(instance.clone(), finished);
+    tokio::spawn(reload_on_request(
+        world.config_path.clone(),
+        instance.clone(),
+        dcs.watch(),
+        work.clone(),
+        reload.clone(),
+    ));
+    let cycle = Cycle {
+        identity: identity(member),
+        jobs: Arc::new(jobs::Jobs { instance: instance.clone(), guard: guard.clone() }),
+        instance,
+        dcs: dcs.clone(),
+        guard: guard.clone(),
+        keeper: keeper.clone(),
+        settings,
+        outputs: Outputs { batches, jobs: job_results, data, work, probe, snapshots, routes, reload },
+        state: State::new(),
+        member: member.clone(),
+    };
+    let inputs = Inputs {
+        store: dcs.watch(),
+        guard: messages,
+        observations: observations_in,
+        finished: finished_in,
+        batches: batches_in,
+        jobs: jobs_in,
+        data: data_in,
+        commands: commands_in,
+    };
+    let keeper = keeper.clone();
+    cycles.spawn(async move {
+        let end = cycle.run(inputs).await;
+        keeper.retire(ha::guard::ServerKind::Postgres);
+        end
+    });
+    Ok(PostgresRole { snapshots: snapshot, commands, routes: route })
+}
+
+fn identity(member: &MemberConfig) -> MemberData {
+    MemberData {
+        conn_url: member.conn_url(),
+        api_url: member.api_url(),
+        // Patroni's tools read this as a version of Patroni.
+        version: PATRONI_VERSION.to_owned(),
+        ..MemberData::default()
+    }
+}
+
+/// The service manager or an operator asks to read the configuration file again: PostgreSQL's part of it applies.
+async fn reload_on_request(
+    path: std::path::PathBuf,
+    instance: Arc<Instance>,
+    view: watch::Receiver<Arc<dcs::DcsView>>,
+    work: mpsc::Sender<configurator::Work>,
+    requested: Arc<Notify>,
+) {
+    loop {
+        requested.notified().await;
+        let env: BTreeMap<String, String> = std::env::vars().collect();
+        match config::load(&path, &env) {
+            Ok(member) => {
+                if let Some(settings) = member.postgresql {
+                    instance.reload(&settings).await;
+                    let dynamic = view.borrow().cluster.config();
+                    let _ = work.send(configurator::Work::Reload(Box::new(dynamic))).await;
+                }
+            }
+            Err(errors) => {
+                tracing::error!("the configuration was not read again; the old one stays in force:\n{errors}");
+            }
+        }
+    }
+}
+
+fn with_hint(error: &postgres::Error) -> String {
+    format!("{error}\nhint: {}", error.hint())
+}

@@ -1,0 +1,88 @@
+//! The Redis of this member: what is decided about it, and what carries the decisions out.
+
+mod cycle;
+mod executor;
+mod instance;
+mod observer;
+mod publish;
+mod state;
+
+use super::{EVENTS_MAX, End, Fatal, World};
+use config::RedisConfig;
+use console::redis::{RedisApi, RedisSnapshot};
+use cycle::{Cycle, Inputs, Outputs};
+use executor::Executor;
+use ha::guard::{FromGuard, ServerKind};
+use instance::Instance;
+use observer::Observer;
+use publish::Published;
+use state::State;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+
+/// What others have of it.
+pub struct RedisRole {
+    pub api: RedisApi,
+    pub routes: watch::Receiver<proxy::Routes>,
+}
+
+pub async fn start(
+    world: &World,
+    config: RedisConfig,
+    messages: mpsc::Receiver<FromGuard>,
+    cycles: &mut JoinSet<End>,
+) -> anyhow::Result<RedisRole> {
+    let World { member, dcs, guard, keeper, .. } = world;
+    let opened = Instance::open(member.clone(), config).await.map_err(|error| fatal(&error))?;
+    let instance = Arc::new(opened);
+    let starting = RedisSnapshot::starting(member.name.clone(), instance.config.name.clone());
+    let (snapshots, snapshot) = watch::channel(Arc::new(starting));
+    let (routes, route) = watch::channel(proxy::Routes::default());
+    let (observations, observations_in) = mpsc::channel(EVENTS_MAX);
+    let (batches, batches_in) = mpsc::channel(EVENTS_MAX);
+    let (ends, jobs_in) = mpsc::channel(EVENTS_MAX);
+    let (overwrite, overwrite_in) = mpsc::channel(1);
+    let probe = Arc::new(Notify::new());
+
+    let connection = || instance.local().map_err(|error| fatal(&error));
+    let observer = Observer {
+        instance: instance.clone(),
+        guard: guard.clone(),
+        wanted: probe.clone(),
+        results: observations,
+    };
+    tokio::spawn(observer.run(connection()?));
+    let executor = Executor { instance: instance.clone(), guard: guard.clone(), view: dcs.watch(), ends };
+    let jobs = executor.start(connection()?);
+    let published = Published { me: member.name.clone(), snapshots, routes };
+    let cycle = Cycle {
+        identity: instance.identity(),
+        dcs: dcs.clone(),
+        guard: guard.clone(),
+        keeper: keeper.clone(),
+        ttl: world.ttl,
+        outputs: Outputs { batches, jobs, probe, published },
+        state: State::new(),
+        instance,
+    };
+    let inputs = Inputs {
+        store: dcs.watch(),
+        guard: messages,
+        observations: observations_in,
+        batches: batches_in,
+        jobs: jobs_in,
+        overwrite: overwrite_in,
+    };
+    let keeper = keeper.clone();
+    cycles.spawn(async move {
+        let end = cycle.run(inputs).await;
+        keeper.retire(ServerKind::Redis);
+        end
+    });
+    Ok(RedisRole { api: RedisApi { snapshots: snapshot, overwrite }, routes: route })
+}
+
+fn fatal(error: &redis::Error) -> Fatal {
+    Fatal(format!("{error}\nhint: {}", error.hint()))
+}

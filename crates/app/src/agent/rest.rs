@@ -1,0 +1,45 @@
+//! The REST API of this member, and who else may be there under its name.
+
+use super::Fatal;
+use config::MemberConfig;
+use console::{BasicAuth, RestApiSettings};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long the first worker waits for the store before it goes on without knowing who is there.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
+/// A member that lives answers its health check within milliseconds.
+const NAMESAKE_PATIENCE: Duration = Duration::from_secs(2);
+
+pub fn settings(member: &MemberConfig) -> RestApiSettings {
+    let password =
+        |user: &config::User| user.password.as_ref().map_or(String::new(), |password| password.expose().to_owned());
+    let authentication =
+        member.restapi.authentication.as_ref().map(|user| BasicAuth::new(&user.username, &password(user)));
+    RestApiSettings { authentication, ..RestApiSettings::default() }
+}
+
+/// A member of our name may be alive somewhere else: two of them would take turns at one entry. Asked once, by the first
+/// worker, before its own API listens; an entry alone may be what a host that was lost has left behind.
+pub async fn refuse_namesake(
+    member: &MemberConfig,
+    mut view: watch::Receiver<Arc<dcs::DcsView>>,
+) -> anyhow::Result<()> {
+    let known = tokio::time::timeout(STORE_PATIENCE, view.wait_for(|view| view.generation > 0)).await;
+    let Ok(Ok(view)) = known else { return Ok(()) };
+    let Some(url) = view.cluster.members.get(&member.name).map(|entry| entry.data.api_url.clone()) else {
+        return Ok(());
+    };
+    drop(view);
+    let asked = reqwest::Client::builder().no_proxy().timeout(NAMESAKE_PATIENCE).build()?.get(&url).send();
+    // Any answer is one of somebody who is there.
+    match asked.await {
+        Err(error) if error.is_connect() || error.is_timeout() || error.is_builder() => Ok(()),
+        Ok(_) | Err(_) => Err(Fatal(format!(
+            "a member named {} is already running ({url})\nhint: give this one another name: in its configuration, or stop the other",
+            member.name
+        ))
+        .into()),
+    }
+}

@@ -1,0 +1,60 @@
+//! Members, or parts of members, without PostgreSQL: they have a vote, or Redis, and a REST API that says so.
+
+use super::store_role::StoreRole;
+use super::{EVENTS_MAX, World, rest};
+use console::{CommandRequest, Outcome, Snapshot};
+use ha::guard::FromGuard;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, watch};
+
+/// The snapshot says when the store last answered, so it is made anew also when nothing changes.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// A member with a vote and no data.
+pub async fn run(mut from_guard: mpsc::Receiver<FromGuard>, store: Option<StoreRole>) -> anyhow::Result<()> {
+    loop {
+        match from_guard.recv().await {
+            Some(FromGuard::Terminate) | None => break,
+            Some(_) => {}
+        }
+    }
+    if let Some(store) = store {
+        store.handle.shutdown().await;
+    }
+    Ok(())
+}
+
+/// What the REST API shows of a member without PostgreSQL: the cluster's keys, and nothing of its own.
+pub fn publish(world: &World) -> (watch::Receiver<Arc<Snapshot>>, mpsc::Sender<CommandRequest>) {
+    let settings = Arc::new(rest::settings(&world.member));
+    let (me, scope) = (world.member.name.clone(), world.member.scope.clone());
+    let (sender, snapshots) = watch::channel(Arc::new(Snapshot::starting(me, scope, settings)));
+    let (commands, mut requests) = mpsc::channel::<CommandRequest>(EVENTS_MAX);
+    let mut view = world.dcs.watch();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                changed = view.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(PUBLISH_EVERY) => {}
+                Some(request) = requests.recv() => {
+                    let _ = request.answer.send(Outcome::new(501, "this member has no PostgreSQL"));
+                    continue;
+                }
+                else => return,
+            }
+            let seen = view.borrow_and_update().clone();
+            let at = SystemTime::now().checked_sub(seen.last_contact.elapsed());
+            sender.send_modify(|snapshot| {
+                *snapshot = Arc::new(Snapshot {
+                    cluster: Arc::new(seen.cluster.clone()),
+                    store_reachable: seen.connected,
+                    dcs_last_seen: at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |it| it.as_secs()),
+                    last_decision_at: Instant::now(),
+                    ..Snapshot::clone(snapshot)
+                });
+            });
+        }
+    });
+    (snapshots, commands)
+}

@@ -1,0 +1,135 @@
+//! The own entry `redis/<group>/members/<me>`: when it changes, and how the claim in it is kept.
+
+use super::decide::{Action, Job};
+use super::draft::Draft;
+use super::reason::Reason;
+use super::view::{JobState, Server, ServerRole};
+use crate::cluster::redis::{RedisMemberData, RedisRole, RedisRunState, RedisWrite};
+
+/// What this member says of itself now. `claim`: Redis may be, or may become, a master.
+pub(super) fn build(draft: &Draft<'_>, claim: bool) -> RedisMemberData {
+    let view = draft.view;
+    let mut data = view.identity.clone();
+    data.state = state(draft);
+    if let Some(running) = view.server.running() {
+        data.run_id = Some(running.run_id.clone()).filter(|id| !id.is_empty());
+        data.replid = Some(running.replid.clone()).filter(|id| !id.is_empty());
+        data.replid2.clone_from(&running.replid2);
+        data.offset = running.offset;
+        data.keys = running.keys;
+        match &running.role {
+            ServerRole::Master => data.role = RedisRole::Master,
+            ServerRole::Replica { of, link_up } => {
+                data.role = RedisRole::Replica;
+                data.link_up = *link_up;
+                data.following.clone_from(of);
+            }
+        }
+    }
+    data.claim = claim;
+    data.leaderless_at = draft.group.leader.is_none().then_some(draft.revision);
+    // A server that is about to stop is routed to no longer.
+    data.writable = data.role == RedisRole::Master && draft.fence().is_some() && data.is_running();
+    data.pause = draft.is_paused();
+    data
+}
+
+/// For the transaction that gives the leadership up.
+pub(super) fn without_claim(draft: &Draft<'_>) -> RedisMemberData {
+    RedisMemberData { writable: false, leaderless_at: None, ..build(draft, false) }
+}
+
+fn stops(draft: &Draft<'_>) -> bool {
+    let is_stop = |job: &Job| matches!(job, Job::Stop { .. });
+    let runs =
+        draft.view.job.as_ref().is_some_and(|job| matches!(job.state, JobState::Running { .. }) && is_stop(&job.job));
+    runs || draft.actions.iter().any(|action| matches!(action, Action::Begin(job) if is_stop(job)))
+}
+
+fn state(draft: &Draft<'_>) -> RedisRunState {
+    match &draft.view.server {
+        Server::Running(_) | Server::Silent { .. } if stops(draft) => RedisRunState::Stopping,
+        Server::Running(_) => RedisRunState::Running,
+        Server::Silent { .. } => RedisRunState::Unresponsive,
+        Server::Starting => RedisRunState::Starting,
+        Server::Down | Server::Unknown => RedisRunState::Stopped,
+    }
+}
+
+/// Writes the entry when it says something new. Offsets alone are worth a write only once per `loop_wait`, except while
+/// there is no leader: then the election waits for them.
+pub(super) fn publish(draft: &mut Draft<'_>) {
+    let view = draft.view;
+    let Some(lease) = view.dcs.lease.filter(|lease| lease.is_valid(view.now)) else {
+        return draft.because(Reason::NoLease);
+    };
+    if draft.finished || writes_entry_already(draft) {
+        return;
+    }
+    let present = draft.group.members.get(&view.me);
+    let claimed = present.is_some_and(|member| member.data.claim);
+    // A claim is only ever dropped when Redis cannot be a master.
+    let claim = draft.fence().is_some() || view.server.is_master() || (claimed && !draft.certainly_no_master());
+    let mut data = build(draft, claim);
+    let report_is_fresh = match (view.server.running(), draft.memory.leader_missing_since) {
+        (Some(running), Some(since)) => running.observed_at >= since,
+        (Some(_) | None, _) => true,
+    };
+    if !report_is_fresh {
+        data.leaderless_at = None;
+        draft.actions.push(Action::Probe);
+    }
+    // In the pause nothing fences a master, so its claim must not end with a lease. It goes back to the lease once the guard
+    // is armed again.
+    let durable = claim && (draft.is_paused() || claim_is_durable(draft) && !draft.is_armed());
+    let bound_to = (!durable).then_some(lease.id);
+    if let Some(member) = present
+        && member.lease == bound_to
+        && !is_news(draft, &member.data, &mut data)
+    {
+        return;
+    }
+    draft.memory.entry_written_at = view.now;
+    let expected = present.map(|member| member.revision);
+    draft.write(RedisWrite::PutMember { me: view.me.clone(), lease: bound_to, member: Box::new(data), expected });
+}
+
+/// The store keeps the claim of this member even without its lease.
+pub(super) fn claim_is_durable(draft: &Draft<'_>) -> bool {
+    let mine = draft.group.members.get(&draft.view.me);
+    mine.is_some_and(|mine| mine.lease.is_none() && mine.data.claim)
+}
+
+fn writes_entry_already(draft: &Draft<'_>) -> bool {
+    draft.actions.iter().any(|action| match action {
+        Action::Write(
+            RedisWrite::TakeLeader { .. } | RedisWrite::ReleaseLeader { .. } | RedisWrite::HandOver(_),
+        ) => true,
+        Action::Write(
+            RedisWrite::PutMember { .. }
+            | RedisWrite::PutStatus { .. }
+            | RedisWrite::PutHistory { .. }
+            | RedisWrite::PutFailover { .. }
+            | RedisWrite::DeleteFailover { .. },
+        )
+        | Action::Begin(_)
+        | Action::Probe => false,
+    })
+}
+
+fn is_news(draft: &Draft<'_>, old: &RedisMemberData, new: &mut RedisMemberData) -> bool {
+    // A report about this very absence of a leader stands until the offset moves.
+    if old.leaderless_at.is_some_and(|at| at > draft.memory.last_epoch) && new.leaderless_at.is_some() {
+        new.leaderless_at = old.leaderless_at;
+    }
+    if *old == *new {
+        return false;
+    }
+    let same_place = RedisMemberData { offset: new.offset, keys: new.keys, ..old.clone() };
+    if same_place != *new {
+        return true;
+    }
+    let moved = old.offset != new.offset;
+    draft.group.leader.is_none() && moved
+        || draft.view.now.since(draft.memory.entry_written_at) >= draft.config.loop_wait
+}

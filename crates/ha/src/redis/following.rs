@@ -1,0 +1,93 @@
+//! Another member holds the leader key.
+
+use super::decide::Job;
+use super::draft::Draft;
+use super::reason::Reason;
+use super::view::{Running, Server, ServerRole};
+use crate::guard::StopMode;
+use types::{MemberName, Millis};
+
+/// A replica may be busy (a long script, a fork of a large process) for longer than a master: it costs nobody a write.
+const REPLICA_SILENCE_MAX: Millis = Millis(30_000);
+
+pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
+    let view = draft.view;
+    match &view.server {
+        Server::Running(running) if running.is_master() => {
+            draft.because(Reason::AnotherLeads { leader: leader.clone() });
+            draft.begin(Job::Follow { leader: None });
+            return;
+        }
+        Server::Silent { last, .. } if last.is_master() => {
+            draft.because(Reason::AnotherLeads { leader: leader.clone() });
+            draft.begin(Job::Stop { mode: StopMode::Kill });
+            return;
+        }
+        Server::Running(_) | Server::Silent { .. } | Server::Unknown | Server::Down | Server::Starting => {}
+    }
+    if draft.is_paused() {
+        return draft.because(Reason::Paused);
+    }
+    match &view.server {
+        Server::Running(running) => follow(draft, leader, running),
+        Server::Down => {
+            // What is on the disk is not known yet, so nothing is overwritten before it has been looked at.
+            let known = draft.memory.data_epoch.is_some() && is_ready(draft);
+            let upstream = known.then(|| leader.clone());
+            draft.because(Reason::Following { leader: leader.clone() });
+            draft.begin(Job::Start { upstream });
+        }
+        Server::Silent { since, refused, .. } => silent(draft, *since, *refused),
+        Server::Unknown | Server::Starting => draft.because(Reason::Following { leader: leader.clone() }),
+    }
+}
+
+fn is_ready(draft: &Draft<'_>) -> bool {
+    draft.group.writable_master().is_some()
+}
+
+fn follow(draft: &mut Draft<'_>, leader: &MemberName, running: &Running) {
+    let (of, link_up) = match &running.role {
+        ServerRole::Replica { of, link_up } => (of.as_ref(), *link_up),
+        ServerRole::Master => (None, false),
+    };
+    if would_be_emptied(draft, running) {
+        draft.because(Reason::WouldBeEmptied { leader: leader.clone(), keys: running.keys });
+        if of.is_some() {
+            draft.begin(Job::Follow { leader: None });
+        }
+        return;
+    }
+    if of == Some(leader) {
+        return draft.because(if link_up {
+            Reason::Following { leader: leader.clone() }
+        } else {
+            Reason::LinkDown { leader: leader.clone() }
+        });
+    }
+    if !is_ready(draft) {
+        return draft.because(Reason::LeaderNotReady { leader: leader.clone() });
+    }
+    draft.because(Reason::Following { leader: leader.clone() });
+    draft.begin(Job::Follow { leader: Some(leader.clone()) });
+}
+
+/// The present leadership began without data although the group had some, and these here are older than it.
+fn would_be_emptied(draft: &Draft<'_>, running: &Running) -> bool {
+    let Some(leader) = &draft.group.leader else { return false };
+    let lines = draft.group.history();
+    let empty = lines.iter().any(|line| line.epoch == leader.epoch && line.empty);
+    let from_it = draft.memory.data_epoch == Some(leader.epoch)
+        || lines.iter().any(|line| line.epoch == leader.epoch && line.replid == running.replid);
+    empty && !from_it && running.keys > 0 && !draft.view.may_overwrite
+}
+
+fn silent(draft: &mut Draft<'_>, since: Millis, refused: bool) {
+    draft.because(Reason::Unresponsive { since });
+    let limit = if refused { draft.view.settings.down_after } else { REPLICA_SILENCE_MAX };
+    if draft.view.now.since(since) < limit {
+        return draft.wake(since + limit);
+    }
+    draft.because(Reason::Hanging { since });
+    draft.begin(Job::Stop { mode: StopMode::Kill });
+}

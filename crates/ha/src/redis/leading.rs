@@ -1,0 +1,231 @@
+//! This member holds the leader key under its own valid lease.
+
+use super::decide::Job;
+use super::draft::Draft;
+use super::election::{data_elsewhere, has_data, in_sync_candidate, standing_obstacles};
+use super::memory::Stage;
+use super::reason::Reason;
+use super::view::{Running, Server};
+use super::{entry, switchover};
+use crate::cluster::redis::{HISTORY_LINES_MAX, RedisFence, RedisHistoryLine, RedisStatus, RedisWrite};
+use crate::guard::StopMode;
+use types::{MemberName, Millis};
+
+/// A master that hangs while nobody could take over is left this long: it may be busy with one long command.
+const ALONE_HANG_MAX: Millis = Millis(10_000);
+/// A master that comes back later than this, and could be replaced, is replaced. Longer than it takes to load what a cache
+/// of ordinary size has on its disk.
+const RESTART_WAIT: Millis = Millis(2000);
+/// A Redis that could not be started this often gives its place up.
+const START_FAILURES_MAX: u32 = 3;
+
+pub(super) fn decide(draft: &mut Draft<'_>, fence: &RedisFence) {
+    match &draft.view.server {
+        Server::Running(running) if running.is_master() => serve(draft, fence, running),
+        Server::Running(running) => promote(draft, fence, running),
+        Server::Silent { since, refused, last } => hanging(draft, *since, *refused, last.is_master()),
+        Server::Starting => starting(draft),
+        Server::Down if !draft.job_runs() => down(draft, fence),
+        Server::Down | Server::Unknown => {}
+    }
+}
+
+/// Redis is a replica: because the key was just taken or handed to us, because it was started again, or because it was
+/// demoted for a switchover.
+fn promote(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
+    if let Some(switchover) = &draft.memory.switchover {
+        match switchover.stage {
+            Stage::HandOver { since } => return switchover::hand_over(draft, fence, since),
+            Stage::Pause | Stage::WaitOffset | Stage::Demote { .. } if draft.job_runs() => return,
+            Stage::Pause | Stage::WaitOffset | Stage::Demote { .. } => {
+                switchover::abort(draft, "Redis became a replica in the middle of it");
+            }
+        }
+    }
+    if draft.job_runs() {
+        return draft.because(Reason::Promoting);
+    }
+    // Whatever the worker before this one had begun, such as handing the key over, may still arrive in the store.
+    if draft.memory.first_revision.is_some_and(|first| fence.epoch <= first) {
+        draft.because(Reason::LeadershipOfBefore);
+        if draft.certainly_no_master() {
+            return release(draft, fence);
+        }
+        draft.begin(Job::Stop { mode: StopMode::Kill });
+        return;
+    }
+    if let Some(name) = data_elsewhere(draft, running) {
+        draft.because(Reason::GivesWayToData { name });
+        if draft.certainly_no_master() {
+            return release(draft, fence);
+        }
+        // A replica under a fence is taken for one that may be promoted; said once more, it certainly is none.
+        draft.begin(Job::Follow { leader: None });
+        return;
+    }
+    draft.because(Reason::Promoting);
+    if !draft.view.guard.answering || !draft.is_armed() && !draft.is_paused() {
+        return draft.because(Reason::GuardNotArmed);
+    }
+    draft.memory.began_empty = running.keys == 0;
+    draft.begin(Job::Promote { fence: fence.clone() });
+}
+
+fn serve(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
+    draft.because(Reason::Leading { epoch: fence.epoch });
+    note_history(draft, fence, running);
+    note_status(draft, fence, running);
+    if draft.job_runs() {
+        return;
+    }
+    if draft.memory.unpause {
+        draft.begin(Job::Unpause);
+        return;
+    }
+    if draft.memory.began_empty
+        && draft.memory.switchover.is_none()
+        && let Some(name) = data_elsewhere(draft, running)
+    {
+        // Nobody has written anything here yet.
+        draft.because(Reason::GivesWayToData { name });
+        draft.begin(Job::Follow { leader: None });
+        return;
+    }
+    switchover::step(draft, fence, running);
+}
+
+fn hanging(draft: &mut Draft<'_>, since: Millis, refused: bool, was_master: bool) {
+    draft.because(Reason::Unresponsive { since });
+    if draft.is_paused() {
+        return draft.because(Reason::Paused);
+    }
+    let down_after = draft.view.settings.down_after;
+    let for_long = draft.view.now.since(since);
+    let somebody = in_sync_candidate(draft).is_some();
+    let limit = match (somebody, refused && was_master) {
+        (true, true) => Millis::ZERO,
+        (true, false) => down_after,
+        (false, _) => down_after.max(ALONE_HANG_MAX),
+    };
+    if for_long < limit {
+        return draft.wake(since + limit);
+    }
+    draft.because(Reason::Hanging { since });
+    draft.begin(Job::Stop { mode: StopMode::Kill });
+}
+
+/// Redis loads its data.
+fn starting(draft: &mut Draft<'_>) {
+    let since = not_serving_since(draft);
+    if draft.view.now.since(since) >= RESTART_WAIT && somebody_can_take_over(draft) {
+        draft.begin(Job::Stop { mode: StopMode::Kill });
+    } else {
+        draft.wake(since + RESTART_WAIT);
+    }
+}
+
+fn down(draft: &mut Draft<'_>, fence: &RedisFence) {
+    if let Some(switchover) = &draft.memory.switchover
+        && let Stage::HandOver { since } = switchover.stage
+    {
+        return switchover::hand_over(draft, fence, since);
+    }
+    if draft.is_paused() {
+        draft.because(Reason::Paused);
+        return release(draft, fence);
+    }
+    // First seen down, and a replica has all that was sent to it: at once.
+    if let Some(name) = in_sync_candidate(draft) {
+        draft.because(Reason::Exited { candidate: Some(name) });
+        return release(draft, fence);
+    }
+    let since = not_serving_since(draft);
+    let late = draft.view.now.since(since) >= RESTART_WAIT || draft.memory.failures("start") >= START_FAILURES_MAX;
+    if late && somebody_can_take_over(draft) {
+        draft.because(Reason::RestartFailed);
+        return release(draft, fence);
+    }
+    draft.because(Reason::Exited { candidate: None });
+    draft.wake(since + RESTART_WAIT);
+    draft.begin(Job::Start { upstream: None });
+}
+
+fn not_serving_since(draft: &mut Draft<'_>) -> Millis {
+    let since = *draft.memory.down_since.get_or_insert(draft.view.now);
+    draft.because(Reason::RestartingInPlace { since });
+    since
+}
+
+/// Anybody who runs and has data, however old: better than a master that does not come back.
+fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
+    let group = draft.group;
+    let mut others = group.members.iter().filter(|(name, _)| **name != draft.view.me);
+    others.any(|(name, member)| standing_obstacles(group, name).is_empty() && has_data(group, &member.data))
+}
+
+/// The leadership was given up, and the view does not show it yet.
+pub(super) fn given_up(draft: &mut Draft<'_>, fence: &RedisFence) {
+    if let Some(switchover) = &draft.memory.switchover
+        && let Stage::HandOver { since } = switchover.stage
+    {
+        return switchover::hand_over(draft, fence, since);
+    }
+    draft.because(Reason::NoLease);
+    if draft.certainly_no_master() {
+        release(draft, fence);
+    }
+}
+
+/// Gives the leadership up. Only where Redis is certainly no master.
+pub(super) fn release(draft: &mut Draft<'_>, fence: &RedisFence) {
+    let Some(lease) = draft.view.dcs.lease else { return };
+    draft.memory.given_up = Some(fence.epoch);
+    draft.memory.switchover = None;
+    let member = Box::new(entry::without_claim(draft));
+    let status = draft.view.server.running().map(|running| status(&draft.view.me, running));
+    draft.write(RedisWrite::ReleaseLeader { fence: fence.clone(), lease: lease.id, member, status });
+}
+
+pub(super) fn status(me: &MemberName, running: &Running) -> RedisStatus {
+    RedisStatus {
+        replid: running.replid.clone(),
+        offset: running.offset,
+        keys: running.keys,
+        leader: Some(me.clone()),
+    }
+}
+
+fn note_status(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
+    let now = draft.view.now;
+    let due = match draft.memory.status_written {
+        None => true,
+        Some((at, offset)) => offset != running.offset && now.since(at) >= draft.config.loop_wait,
+    };
+    if due {
+        draft.memory.status_written = Some((now, running.offset));
+        let status = status(&draft.view.me, running);
+        draft.write(RedisWrite::PutStatus { fence: fence.clone(), status });
+    }
+}
+
+/// Which replication id this leadership has: how the others recognise data that come from it.
+fn note_history(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
+    let known = draft.group.history();
+    if running.replid.is_empty()
+        || known.iter().any(|line| line.epoch == fence.epoch && line.replid == running.replid)
+    {
+        return;
+    }
+    let mut lines = known.to_vec();
+    lines.push(RedisHistoryLine {
+        epoch: fence.epoch,
+        leader: draft.view.me.clone(),
+        replid: running.replid.clone(),
+        offset: running.offset,
+        empty: draft.memory.began_empty && !known.is_empty(),
+        timestamp: Some(draft.view.wall.clone()),
+    });
+    let surplus = lines.len().saturating_sub(HISTORY_LINES_MAX);
+    lines.drain(..surplus);
+    draft.write(RedisWrite::PutHistory { fence: fence.clone(), lines });
+}

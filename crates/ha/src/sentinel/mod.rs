@@ -1,0 +1,62 @@
+//! Redis Sentinel's state machine: what a Sentinel knows, decides and says. `Sentinel::handle` takes one event at a time and
+//! returns what is to be done.
+//!
+//! Deliberately no sockets, files, clock or chance of its own; and no code of Redis or Valkey, only their protocol (facts from
+//! redis 7.2 and Valkey's `src/sentinel.c`). The invariants: a vote, and the epoch of an own candidacy, is on the disk
+//! before anybody hears of it; nothing is decided in TILT; the same events give the same effects.
+//!
+//! The map. Types: `event`, `effect`, `request`, `configuration` (with `directives`), `settings`, `master`, `node`, `peer`,
+//! `flags`, `address`. For readers: `read`. Rules, a file each: `link`, `periodic`, `down`, `ask`, `vote`, `election`, `select`,
+//! `failover`, `promotion`, `reconf`, `native`, `supervised`, `info`, `roles`, `hello`, `switch`, `tilt`, `scripts`, `admin`.
+//! Machinery: `sentinel` (the dispatcher), `core` (what all masters share), `timers`, `saves`, `random`, `publish`.
+//!
+//! Where it differs from Sentinel, on purpose:
+//! - `+switch-master` is published, and the promoted replica becomes the master here, as soon as its INFO says that it is one;
+//!   Sentinel's leader waits until the other replicas are reconfigured, and is often the last to tell. From that moment
+//!   GET-MASTER-ADDR-BY-NAME answers the same as Sentinel's; SENTINEL MASTER shows the new address without `o_down`.
+//! - The old master, if it is reachable, is told to follow at once, not after eight seconds.
+//! - News is acted on when it arrives, not at the next of ten ticks a second.
+//! - A vote that could not be saved is not given.
+//! - TILT looks at how late a timer is on a clock that does not jump.
+
+pub mod address;
+pub mod configuration;
+pub mod directives;
+pub mod effect;
+pub mod event;
+pub mod flags;
+pub mod master;
+pub mod node;
+pub mod peer;
+pub mod read;
+pub mod request;
+pub mod secret;
+pub mod settings;
+
+mod core;
+mod glob;
+mod names;
+mod publish;
+mod random;
+mod saves;
+mod scripts;
+mod sentinel;
+mod tilt;
+mod timers;
+
+pub use address::Address;
+pub use configuration::{Configuration, MasterConfiguration};
+pub use directives::{Directive, DirectiveError};
+pub use effect::{Command, Effect, Level, LinkKind, Manner};
+pub use event::{Event, LinkEnd, LinkId, MasterId, Reply, ScriptEnd, ScriptId, Tag};
+pub use flags::Flags;
+pub use master::{FailoverState, Master, Mode};
+pub use node::{Node, Role};
+pub use peer::Peer;
+pub use request::{Answer, Request, Token};
+pub use secret::Secret;
+pub use sentinel::{Local, Sentinel};
+pub use settings::{GlobalSettings, MasterSettings, Periods};
+
+/// Where hello messages go.
+pub const HELLO_CHANNEL: &str = "__sentinel__:hello";
