@@ -47,8 +47,10 @@ pub struct ClusterOptions {
     pub members: usize,
     pub store: StoreKind,
     pub synchronous: bool,
-    /// Redis and a sentinel on every member, too.
+    /// A redis-server on every member, too.
     pub redis: bool,
+    /// And a sentinel.
+    pub sentinel: bool,
     /// Where PostgreSQL's programs are, when the agent should not look itself.
     pub postgres_bin: Option<PathBuf>,
     /// Merged into every member's configuration; null removes a key.
@@ -67,6 +69,7 @@ impl ClusterOptions {
             store: StoreKind::Embedded,
             synchronous: false,
             redis: false,
+            sentinel: false,
             postgres_bin: None,
             overrides: json!({}),
         }

@@ -72,6 +72,8 @@ pub(crate) fn member_config(
             "data_dir": directory.join("redis"),
             "authentication": { "password": password },
         });
+    }
+    if options.sentinel {
         // Without a password: everybody on this machine may ask where the master is.
         config["sentinel"] = json!({ "listen": format!("{address}:{}", ports::SENTINEL) });
     }
@@ -105,7 +107,7 @@ mod tests {
     fn the_file_is_yaml_that_means_what_was_meant() {
         let mut options = ClusterOptions::new("quorate", "somewhere");
         options.synchronous = true;
-        options.redis = true;
+        (options.redis, options.sentinel) = (true, true);
         options.overrides = json!({
             "postgresql": { "parameters": { "archive_mode": "on" }, "pg_hba": null },
             "bootstrap": { "dcs": { "ttl": 5 } },
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!(again["redis"]["listen"], "127.0.0.12:6379");
         assert_eq!(again["sentinel"]["listen"], "127.0.0.12:26379");
 
-        options.redis = false;
+        (options.redis, options.sentinel) = (false, false);
         options.store = StoreKind::Etcd;
         let config = member_config(&options, "0123", &members, 0, &PathBuf::from("/data/pg1"));
         assert_eq!((config.get("store"), config.get("redis"), config.get("sentinel")), (None, None, None));

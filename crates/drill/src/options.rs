@@ -242,7 +242,7 @@ async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo { place, drill, output } => {
             let mut cluster = place.cluster_options()?;
-            cluster.redis = true;
+            (cluster.redis, cluster.sentinel) = (true, true);
             demo::run(cluster, drill, output, stop).await
         }
         Command::Bench { what } => {
@@ -255,7 +255,7 @@ async fn run(command: Command) -> Result<ExitCode> {
                     }
                     Bench::Redis { place, n, scenarios, incumbents, incumbent_runs, swapped_in, output } => {
                         let mut cluster = place.cluster_options()?;
-                        cluster.redis = true;
+                        (cluster.redis, cluster.sentinel) = (true, true);
                         let incumbent_runs = if incumbents { incumbent_runs.unwrap_or(n) } else { 0 };
                         let faults = scenarios;
                         let plan = bench_redis::Plan { cluster, runs: n, faults, incumbent_runs, swapped_in, output };

@@ -1,9 +1,8 @@
 //! Redis on the members of a [`Cluster`]: where it is, whether it is whole, and how it is broken.
 
-use super::MASTER;
 use super::client::{Login, field};
-use super::scenario::{Fault, Way, ask_for_failover};
-use super::sentinel::{master_address, why_not_whole};
+use super::scenario::{Fault, Way};
+use super::sentinel::why_not_whole;
 use super::server::why_not_whole_master;
 use super::writer::Endpoint;
 use crate::cluster::Cluster;
@@ -11,6 +10,7 @@ use crate::member::{Member, Part, ports};
 use crate::writer::Clock;
 use anyhow::{Context, Result, bail};
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const POLL_PAUSE: Duration = Duration::from_millis(50);
@@ -61,38 +61,48 @@ impl Cluster {
     }
 
     async fn redis_whole_master(&self) -> Result<Result<SocketAddr, String>> {
-        let first = self.members().first().context("the cluster has no members")?;
-        let master = master_address(&Self::sentinel_login(first), MASTER).await?;
-        let replicas = self.members().len() - 1;
+        let mut states = Vec::new();
         for member in self.members() {
-            let address = Self::redis_address(member);
-            let login = self.redis_login(member, ports::REDIS);
-            let info = login.ask_text(&["INFO", "replication"]).await?;
-            let missing = if address == master {
-                why_not_whole_master(&info, replicas)
-            } else {
-                why_not_following(&info, master)
-            };
-            if let Some(missing) = missing {
+            states.push(self.redis_login(member, ports::REDIS).ask_text(&["INFO", "replication"]).await?);
+        }
+        let states = || self.members().iter().zip(&states);
+        let mut masters = states().filter(|(_, info)| field(info, "role") == Some("master"));
+        let (Some((master, info)), None) = (masters.next(), masters.next()) else {
+            return Ok(Err("there is not exactly one master".to_owned()));
+        };
+        let (address, replicas) = (Self::redis_address(master), self.members().len() - 1);
+        if let Some(missing) = why_not_whole_master(info, replicas) {
+            return Ok(Err(format!("{}: {missing}", master.name)));
+        }
+        for (member, info) in states().filter(|(member, _)| member.name != master.name) {
+            if let Some(missing) = why_not_following(info, address) {
                 return Ok(Err(format!("{}: {missing}", member.name)));
             }
-            if let Some(missing) = why_not_whole(&Self::sentinel_login(member), master, replicas).await? {
+        }
+        for member in self.members() {
+            if self.options().sentinel
+                && let Some(missing) = why_not_whole(&Self::sentinel_login(member), address, replicas).await?
+            {
                 return Ok(Err(missing));
             }
+            // The new master's proxy may know it later than the others.
+            let proxied = self.redis_login(member, ports::PROXY_REDIS).ask_text(&["CLIENT", "INFO"]).await?;
+            if field(&proxied, "laddr") != Some(&address.to_string()) {
+                return Ok(Err(format!("the proxy of {} does not lead to the master", member.name)));
+            }
         }
-        Ok(Ok(master))
+        Ok(Ok(address))
     }
 
     pub(crate) fn redis_ways(&self, master: SocketAddr) -> Vec<(Way, Endpoint)> {
         let other = self.members().iter().find(|member| Self::redis_address(member) != master);
         let proxy = other.map(|member| SocketAddr::from((member.address, ports::PROXY_REDIS)));
         let proxy = proxy.map(|address| (Way::Proxy, Endpoint::Fixed(address)));
-        proxy.into_iter().chain([(Way::Sentinel, Endpoint::Sentinels(self.sentinels()))]).collect()
+        let sentinels = self.options().sentinel.then(|| (Way::Sentinel, Endpoint::Sentinels(self.sentinels())));
+        proxy.into_iter().chain(sentinels).collect()
     }
 
     pub(crate) async fn inject_redis(&mut self, fault: Fault, master: SocketAddr, clock: Clock) -> Result<u64> {
-        let other = self.members().iter().find(|member| Self::redis_address(member) != master);
-        let other = Self::sentinel_login(other.context("there is only one member")?);
         let name = self.redis_member(master)?.name.clone();
         let member = self.member_mut(&name)?;
         let before_us = clock.now_us();
@@ -100,9 +110,21 @@ impl Cluster {
             Fault::KillMaster => member.kill_redis()?,
             Fault::KillHost => drop(member.kill()?),
             Fault::FreezeHost => member.freeze(Part::Everything)?,
-            Fault::Switchover => return ask_for_failover(&other, clock).await,
+            Fault::Switchover => self.redis_switchover(&name).await?,
         }
         Ok(before_us)
+    }
+
+    /// A planned switchover by the command line, which says in the end whether another master takes writes.
+    pub async fn redis_switchover(&self, asked: &str) -> Result<()> {
+        let mut command = tokio::process::Command::new(&self.options().quorate);
+        command.arg("-c").arg(&self.member(asked)?.config_file).args(["redis", "switchover", "--force"]);
+        let done = command.stdin(Stdio::null()).kill_on_drop(true).output().await?;
+        if !done.status.success() {
+            let said = String::from_utf8_lossy(&done.stderr).into_owned();
+            bail!("the switchover failed ({}): {said}", done.status);
+        }
+        Ok(())
     }
 
     /// A member that was killed starts again.

@@ -34,7 +34,7 @@ pub enum Fault {
     KillMaster,
     /// SIGSTOP to everything on the master's host; it goes on after the failover.
     FreezeHost,
-    /// A planned switchover, by SENTINEL FAILOVER.
+    /// A planned switchover, by `quorate redis switchover` or SENTINEL FAILOVER.
     Switchover,
     /// SIGKILL to everything on the master's host at once.
     KillHost,
@@ -208,7 +208,7 @@ fn outcomes(fault: Fault, written: &[Written], old_node: &str, fault_us: u64) ->
 }
 
 /// `SENTINEL FAILOVER`, asked again while the sentinel has reasons to refuse. Returns the moment before the accepted one.
-pub(crate) async fn ask_for_failover(sentinel: &Login, clock: Clock) -> Result<u64> {
+async fn ask_for_failover(sentinel: &Login, clock: Clock) -> Result<u64> {
     let deadline = Instant::now() + RECOVERY_TIME_MAX;
     loop {
         let before_us = clock.now_us();

@@ -39,7 +39,7 @@ impl RedisWorld {
     }
 
     async fn started(mut options: ClusterOptions) -> Self {
-        options.redis = true;
+        (options.redis, options.sentinel) = (true, true);
         let mut world = Self(World::whole(options).await);
         world.wait_redis_whole(BOOTSTRAP_TIME_MAX).await.unwrap();
         world
@@ -69,7 +69,7 @@ impl RedisWorld {
     pub async fn planned_switchover(&mut self) -> SocketAddr {
         let old = self.redis_master().await;
         let member = self.redis_member(old).unwrap().name.clone();
-        self.quorate(&member, &["redis", "switchover", "--force"]).ok();
+        self.redis_switchover(&member).await.unwrap();
         let new = self.redis_master().await;
         assert_ne!(old, new);
         new
