@@ -3,6 +3,7 @@
 mod agent;
 mod cli;
 mod guard;
+mod sentinel_program;
 mod startup;
 
 use clap::{Parser, Subcommand};
@@ -29,15 +30,27 @@ enum Command {
     /// The agent's worker; started by the guard
     #[command(hide = true)]
     Worker { config: PathBuf },
+    /// Run a Redis Sentinel alone, from its own configuration file; takes the options of redis-sentinel after it
+    Sentinel {
+        /// sentinel.conf, which is also where the state is kept
+        config: PathBuf,
+        /// As `--port 5000` or `--sentinel monitor NAME IP PORT QUORUM`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     #[command(flatten)]
     Client(cli::CliCommand),
 }
 
 fn main() {
+    if sentinel_program::is_its_name() {
+        std::process::exit(sentinel_program::run_as_program());
+    }
     let arguments = Arguments::parse();
     let code = match arguments.command {
         Command::Agent { config } => startup::agent(&config),
         Command::Worker { config } => worker(&config),
+        Command::Sentinel { config, options } => sentinel_program::run(&config, &options),
         Command::Client(command) => client(arguments.global, command),
     };
     std::process::exit(code);

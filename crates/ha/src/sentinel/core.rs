@@ -3,6 +3,7 @@
 //! Deliberately separate from the masters themselves, so that a rule can hold one master and this at the same time.
 
 use super::address::Address;
+use super::dispatcher::Local;
 use super::effect::{Command, Effect, LinkKind, REQUESTS_PENDING_MAX};
 use super::event::{LinkId, MasterId, Tag};
 use super::names::Names;
@@ -11,7 +12,6 @@ use super::peer::{PeerLink, PeerLinkId};
 use super::random::Random;
 use super::saves::Saves;
 use super::scripts::Scripts;
-use super::sentinel::Local;
 use super::settings::{GlobalSettings, Periods};
 use super::tilt::Tilt;
 use super::timers::Timers;
@@ -114,6 +114,18 @@ impl Core {
         let Some(id) = link.command else { return false };
         link.pending += 1;
         self.effects.push(Effect::Send { link: id, tag, command });
+        true
+    }
+
+    /// The same to a peer.
+    pub fn send_peer(&mut self, id: PeerLinkId, tag: Tag, command: Command) -> bool {
+        let Some(shared) = self.peer_links.get_mut(&id) else { return false };
+        let Some(link) = shared.link.command else { return false };
+        if Self::is_clogged(&shared.link, shared.users) {
+            return false;
+        }
+        shared.link.pending += 1;
+        self.effects.push(Effect::Send { link, tag, command });
         true
     }
 

@@ -57,6 +57,12 @@ impl Flags {
         self.0 & which.0 != 0
     }
 
+    /// Those of them that are in `which`.
+    #[must_use]
+    pub const fn only(self, which: Flags) -> Flags {
+        Flags(self.0 & which.0)
+    }
+
     pub fn set(&mut self, which: Flags) {
         self.0 |= which.0;
     }

@@ -7,6 +7,7 @@ use super::event::MasterId;
 use super::flags::Flags;
 use super::node::{Node, NodeId};
 use super::peer::Peer;
+use super::request::Token;
 use super::settings::MasterSettings;
 use types::Millis;
 
@@ -56,11 +57,16 @@ pub struct Failover {
     /// When the last attempt began, ours or the one we voted for, with up to a second added by chance. No attempt of our
     /// own within twice the failover timeout after it. `None`: at any time.
     pub started_at: Option<Millis>,
+    /// An election of our own begins then: a moment after the master is found down, so that sentinels that found out at the
+    /// same time do not split the votes.
+    pub start_at: Option<Millis>,
     /// For which start the delay was logged.
     pub delay_logged: Option<Millis>,
     pub promoted: Option<NodeId>,
     /// The epoch is ours: claimed in the store (native).
     pub claimed: bool,
+    /// The client that asked for it and has no answer yet (native: it depends on the store).
+    pub asked_by: Option<Token>,
     /// The save that makes the epoch durable. Nothing is acted on before that.
     pub save: u64,
 }
@@ -110,9 +116,11 @@ impl Master {
                 changed_at: Millis::ZERO,
                 epoch: 0,
                 started_at: None,
+                start_at: None,
                 delay_logged: None,
                 promoted: None,
                 claimed: false,
+                asked_by: None,
                 save: 0,
             },
             due: Millis::ZERO,
@@ -143,5 +151,40 @@ impl Master {
 
     pub fn peer_mut(&mut self, run_id: &str) -> Option<&mut Peer> {
         self.peers.iter_mut().find(|peer| &*peer.run_id == run_id)
+    }
+}
+
+/// Which server of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    Master,
+    Replica(usize),
+}
+
+impl Master {
+    /// The master first, then its replicas.
+    pub(super) fn everywhere(&self) -> impl Iterator<Item = At> + use<> {
+        std::iter::once(At::Master).chain((0..self.replicas.len()).map(At::Replica))
+    }
+
+    pub(super) fn at(&self, at: At) -> &Node {
+        match at {
+            At::Master => &self.node,
+            At::Replica(index) => &self.replicas[index],
+        }
+    }
+
+    pub(super) fn at_mut(&mut self, at: At) -> &mut Node {
+        match at {
+            At::Master => &mut self.node,
+            At::Replica(index) => &mut self.replicas[index],
+        }
+    }
+
+    pub(super) fn find(&self, id: NodeId) -> Option<At> {
+        if self.node.id == id {
+            return Some(At::Master);
+        }
+        self.replicas.iter().position(|replica| replica.id == id).map(At::Replica)
     }
 }

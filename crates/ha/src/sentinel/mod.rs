@@ -7,8 +7,10 @@
 //!
 //! The map. Types: `event`, `effect`, `request`, `configuration` (with `directives`), `settings`, `master`, `node`, `peer`,
 //! `flags`, `address`. For readers: `read`. Rules, a file each: `link`, `periodic`, `down`, `ask`, `vote`, `election`, `select`,
-//! `failover`, `promotion`, `reconf`, `native`, `supervised`, `info`, `roles`, `hello`, `switch`, `tilt`, `scripts`, `admin`.
-//! Machinery: `sentinel` (the dispatcher), `core` (what all masters share), `timers`, `saves`, `random`, `publish`.
+//! `failover`, `promotion`, `reconf`, `transaction`, `native`, `supervised`, `info`, `roles`, `hello`, `switch`, `tilt`, `scripts`,
+//! `admin`, `set`, `config_set`.
+//! Machinery: `dispatcher`, `check` (one look at one master), `core` (what all masters share), `timers`, `saves`,
+//! `names`, `random`, `publish`, `glob`.
 //!
 //! Where it differs from Sentinel, on purpose:
 //! - `+switch-master` is published, and the promoted replica becomes the master here, as soon as its INFO says that it is one;
@@ -25,6 +27,7 @@ pub mod directives;
 pub mod effect;
 pub mod event;
 pub mod flags;
+pub mod glob;
 pub mod master;
 pub mod node;
 pub mod peer;
@@ -33,20 +36,42 @@ pub mod request;
 pub mod secret;
 pub mod settings;
 
+mod admin;
+mod ask;
+mod check;
+mod config_set;
 mod core;
-mod glob;
+mod dispatcher;
+mod down;
+mod election;
+mod failover;
+mod hello;
+mod info;
+mod link;
 mod names;
+mod native;
+mod periodic;
+mod promotion;
 mod publish;
 mod random;
+mod reconf;
+mod roles;
 mod saves;
 mod scripts;
-mod sentinel;
+mod select;
+
+mod set;
+mod supervised;
+mod switch;
 mod tilt;
 mod timers;
+mod transaction;
+mod vote;
 
 pub use address::Address;
 pub use configuration::{Configuration, MasterConfiguration};
 pub use directives::{Directive, DirectiveError};
+pub use dispatcher::{Local, Sentinel};
 pub use effect::{Command, Effect, Level, LinkKind, Manner};
 pub use event::{Event, LinkEnd, LinkId, MasterId, Reply, ScriptEnd, ScriptId, Tag};
 pub use flags::Flags;
@@ -55,8 +80,10 @@ pub use node::{Node, Role};
 pub use peer::Peer;
 pub use request::{Answer, Request, Token};
 pub use secret::Secret;
-pub use sentinel::{Local, Sentinel};
 pub use settings::{GlobalSettings, MasterSettings, Periods};
 
 /// Where hello messages go.
 pub const HELLO_CHANNEL: &str = "__sentinel__:hello";
+
+#[cfg(test)]
+mod tests;

@@ -31,13 +31,6 @@ impl Names {
         address
     }
 
-    /// Asks again, because what was known may be old.
-    pub fn refresh(address: &Address, effects: &mut Vec<Effect>) {
-        if !address.is_literal() {
-            effects.push(Effect::Resolve { name: address.host.to_string() });
-        }
-    }
-
     pub fn learn(&mut self, name: &str, ip: Option<IpAddr>) {
         if let Some(known) = self.0.get_mut(name) {
             *known = ip.or(*known);

@@ -3,13 +3,13 @@
 //! Deliberately no protocol: the server makes RESP of it. Nothing here changes anything.
 
 use super::core::Core;
+use super::dispatcher::Sentinel;
 use super::flags::Flags;
 use super::glob;
 use super::master::Master;
 use super::node::{Link, Node, Role};
 use super::peer::Peer;
 use super::scripts::{ScriptJob, ScriptState};
-use super::sentinel::Sentinel;
 use std::fmt::Write;
 use types::Millis;
 

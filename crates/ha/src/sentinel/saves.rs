@@ -43,11 +43,6 @@ impl Saves {
         self.wanted
     }
 
-    /// The version that contains all changes so far.
-    pub fn latest(&self) -> u64 {
-        self.wanted
-    }
-
     pub fn is_done(&self, version: u64) -> bool {
         version <= self.done
     }

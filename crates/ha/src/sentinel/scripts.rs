@@ -125,8 +125,8 @@ pub(super) fn run(core: &mut Core) {
 
 pub(super) fn ended(core: &mut Core, script: ScriptId, end: &ScriptEnd) {
     let Some(at) = core.scripts.queue.iter().position(|job| job.id == script) else { return };
-    let (again, failed, signal, code) = match end {
-        ScriptEnd::Exited(code) => (*code == EXIT_RETRY, *code != 0, 0, *code),
+    let (again, failed, signal, status) = match end {
+        ScriptEnd::Exited(status) => (*status == EXIT_RETRY, *status != 0, 0, *status),
         ScriptEnd::Signalled(signal) => (true, true, *signal, EXIT_KILLED),
         ScriptEnd::NotStarted => (true, true, SIGNAL_NOT_STARTED, EXIT_KILLED),
     };
@@ -143,6 +143,6 @@ pub(super) fn ended(core: &mut Core, script: ScriptId, end: &ScriptEnd) {
         core.scripts.queue.remove(at);
     }
     if failed {
-        core.publish(Level::Warning, "-script-error", format!("{program} {signal} {code}"), None);
+        core.publish(Level::Warning, "-script-error", format!("{program} {signal} {status}"), None);
     }
 }

@@ -1,7 +1,10 @@
 //! Linux.
 
 pub mod children;
+pub mod files;
+pub mod process_end;
 pub mod processes_in;
+pub mod service;
 pub mod user;
 
 use rustix::time::{ClockId, clock_gettime};

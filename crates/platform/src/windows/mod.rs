@@ -1,7 +1,10 @@
 //! Windows.
 
 pub mod children;
+pub mod files;
+pub mod process_end;
 pub mod processes_in;
+pub mod service;
 pub mod user;
 
 use types::Millis;

@@ -1,0 +1,50 @@
+//! Signals, limits and the service manager.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io;
+use std::os::unix::net::UnixDatagram;
+
+pub fn on_termination(then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            then();
+        }
+    })?;
+    Ok(())
+}
+
+pub fn allow_open_files(wanted: u64) -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current.unwrap_or(u64::MAX);
+    if current >= wanted {
+        return Ok(current);
+    }
+    let possible = limit.maximum.unwrap_or(u64::MAX).min(wanted);
+    // More than the hard limit is granted to root only.
+    for new in [Rlimit { current: Some(wanted), maximum: Some(wanted) }, Rlimit { current: Some(possible), ..limit }] {
+        if setrlimit(Resource::Nofile, new).is_ok() {
+            return Ok(new.current.unwrap_or(possible));
+        }
+    }
+    Ok(current)
+}
+
+pub fn notify_service_manager(state: &str) -> io::Result<()> {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
+    let socket = UnixDatagram::unbound()?;
+    match path.to_str().and_then(|path| path.strip_prefix('@')) {
+        #[cfg(target_os = "linux")]
+        Some(name) => {
+            use std::os::linux::net::SocketAddrExt;
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            socket.send_to_addr(state.as_bytes(), &address)?;
+        }
+        _ => {
+            socket.send_to(state.as_bytes(), &path)?;
+        }
+    }
+    Ok(())
+}

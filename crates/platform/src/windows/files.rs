@@ -1,0 +1,11 @@
+//! As far as attributes tell.
+
+use std::path::Path;
+
+pub fn is_executable(path: &Path) -> bool {
+    path.is_file()
+}
+
+pub fn is_writable(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| !file.permissions().readonly())
+}

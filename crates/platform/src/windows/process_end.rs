@@ -1,0 +1,14 @@
+//! How processes end, and what they cost.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Windows has no signals.
+pub fn ended_by_signal(_status: ExitStatus) -> Option<i32> {
+    None
+}
+
+/// Not read on Windows yet.
+pub fn cpu_times() -> Option<(Duration, Duration)> {
+    None
+}

@@ -1,0 +1,17 @@
+//! Limits and the service manager: Windows has neither in this form.
+
+use std::io;
+
+/// Nothing asks a Windows program to end by a signal; its console is the caller's business.
+pub fn on_termination(_then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    Ok(())
+}
+
+/// Windows does not limit sockets by a number per process.
+pub fn allow_open_files(wanted: u64) -> io::Result<u64> {
+    Ok(wanted)
+}
+
+pub fn notify_service_manager(_state: &str) -> io::Result<()> {
+    Ok(())
+}

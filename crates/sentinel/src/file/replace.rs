@@ -1,0 +1,62 @@
+//! Writes a file so that after a crash at any moment, or on a full disk, there is the old one or the new one.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Replaces the file with this text. When it returns without an error, the text is on the disk under this name.
+pub fn replace(path: &Path, text: &str) -> io::Result<()> {
+    // The file that a link leads to is replaced, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let name = path.file_name().ok_or_else(|| io::Error::other("not the name of a file"))?;
+    let mut temporary_name = name.to_owned();
+    // The process id, so that two programs that are told to use one file do not write into each other's text.
+    temporary_name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = directory.join(temporary_name);
+    let result = write_and_rename(&temporary, &path, text);
+    if result.is_err() {
+        // What was written so far takes room on a disk that may be full. That it cannot be removed changes nothing.
+        let _ = fs::remove_file(&temporary);
+        return result;
+    }
+    // Windows has no such thing; NTFS journals its names by itself.
+    if cfg!(windows) { Ok(()) } else { fs::File::open(directory)?.sync_all() }
+}
+
+fn write_and_rename(temporary: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::File::create(temporary)?;
+    if let Ok(existing) = fs::metadata(path) {
+        file.set_permissions(existing.permissions())?;
+    }
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("sentinel.conf");
+        fs::write(&path, "old").expect("written");
+        replace(&path, "new").expect("replaced");
+        assert_eq!(fs::read_to_string(&path).expect("there"), "new");
+        assert_eq!(fs::read_dir(directory.path()).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("sentinel.conf");
+        fs::write(&path, "old").expect("written");
+        // The temporary file's name is taken by a directory, as a stand-in for every reason why it cannot be written.
+        fs::create_dir(directory.path().join(format!("sentinel.conf.{}.tmp", std::process::id()))).expect("made");
+        assert!(replace(&path, "new").is_err());
+        assert_eq!(fs::read_to_string(&path).expect("there"), "old");
+    }
+}
