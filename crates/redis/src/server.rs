@@ -177,12 +177,12 @@ impl Server {
         let fresh = self.connection.is_none();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.open(action).await?,
+            None => open(&self.target, action).await?,
         };
         let replies = match connection.pipeline(commands, patience).await {
             // Each of our commands may be carried out twice: they say how things are to be.
             Err(ClientError::Closed) if !fresh => {
-                connection = self.open(action).await?;
+                connection = open(&self.target, action).await?;
                 connection.pipeline(commands, patience).await
             }
             other => other,
@@ -192,13 +192,17 @@ impl Server {
         Ok(replies)
     }
 
-    async fn open(&self, action: &'static str) -> Result<Connection> {
-        Connection::open(&self.target).await.map_err(|source| self.failed(action, source))
-    }
-
     fn failed(&self, action: &'static str, source: ClientError) -> Error {
-        Error::Client { address: self.target.address.to_string(), action, source }
+        failed(&self.target, action, source)
     }
+}
+
+async fn open(target: &Target, action: &'static str) -> Result<Connection> {
+    Connection::open(target).await.map_err(|source| failed(target, action, source))
+}
+
+fn failed(target: &Target, action: &'static str, source: ClientError) -> Error {
+    Error::Client { address: target.address.to_string(), action, source }
 }
 
 /// How far the replica at this address is, as its master knows it: at most a second old.

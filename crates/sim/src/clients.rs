@@ -1,9 +1,10 @@
-//! Clients: writers that go where a proxy sends them, and stubborn ones that write to the PostgreSQL of their own host
-//! whenever it is a primary. The stubborn ones are what makes a second primary visible.
+//! Clients: writers that go where a proxy sends them, and stubborn ones that write to the PostgreSQL (or Redis) of their own
+//! host whenever it is a primary. The stubborn ones are what makes a second primary visible.
 
 use crate::clock::{MS, Time};
 use crate::network::Plane;
 use crate::postgres::PostgresEvent;
+use crate::redis::RedisEvent;
 use crate::world::{Happening, World};
 
 const WRITERS: usize = 2;
@@ -17,6 +18,11 @@ pub enum ClientEvent {
     Stubborn {
         host: usize,
     },
+    /// The same two for Redis.
+    RedisWriter,
+    RedisStubborn {
+        host: usize,
+    },
 }
 
 impl World {
@@ -26,6 +32,12 @@ impl World {
         }
         for host in 0..self.hosts.len() {
             self.client_soon(ClientEvent::Stubborn { host });
+        }
+        if self.setup.redis {
+            self.client_soon(ClientEvent::RedisWriter);
+            for host in 0..self.hosts.len() {
+                self.client_soon(ClientEvent::RedisStubborn { host });
+            }
         }
     }
 
@@ -50,6 +62,16 @@ impl World {
                 let run = self.hosts[host].postgres.run;
                 self.postgres_soon(host, run, 20, PostgresEvent::Write { number });
             }
+            ClientEvent::RedisWriter => {
+                let proxy = self.random.below(self.hosts.len());
+                let target = self.redis_route(proxy);
+                if let Some(target) = target.filter(|target| self.reaches(proxy, *target)) {
+                    let after = self.network.delay(&mut self.random, proxy, target);
+                    self.oracle.redis.through_proxy(number);
+                    self.redis_soon(target, after, RedisEvent::Write { number });
+                }
+            }
+            ClientEvent::RedisStubborn { host } => self.redis_soon(host, 20, RedisEvent::Write { number }),
         }
         self.client_soon(event.clone());
     }
@@ -59,6 +81,10 @@ impl World {
         let worker = self.hosts[proxy].worker.as_ref().filter(|worker| worker.frozen == 0)?;
         let (leader, member) = worker.cluster.as_ref()?.leader_member()?;
         let target = self.host_named(leader).filter(|_| member.data.is_writable())?;
-        (self.hosts[target].up && self.network.connects(Plane::Clients, proxy, target)).then_some(target)
+        self.reaches(proxy, target).then_some(target)
+    }
+
+    fn reaches(&self, proxy: usize, target: usize) -> bool {
+        self.hosts[target].up && self.network.connects(Plane::Clients, proxy, target)
     }
 }

@@ -75,6 +75,6 @@ impl World {
         if self.now - self.oracle.proxied_acknowledged_at > 2 * SECOND {
             return Some("no write went through a proxy lately".to_owned());
         }
-        None
+        self.redis_is_missing()
     }
 }

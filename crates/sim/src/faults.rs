@@ -8,6 +8,7 @@ use crate::network::{PLANES, Plane};
 use crate::note;
 use crate::operator::Order;
 use crate::random::Random;
+use crate::redis::faults::RedisOrder;
 use crate::setup::Setup;
 use crate::world::{Happening, World};
 
@@ -63,6 +64,20 @@ pub enum Fault {
         seconds: i64,
     },
     Order(Order),
+    KillRedis,
+    FreezeRedis,
+    /// It dies, and its disk comes back with nothing.
+    LoseRedisData,
+    RedisOrder(RedisOrder),
+}
+
+/// At whom a fault is aimed when it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    Anybody,
+    /// Whoever leads then.
+    Leader,
+    RedisLeader,
 }
 
 #[derive(Clone, Debug)]
@@ -70,14 +85,18 @@ pub struct Planned {
     pub at: Time,
     pub fault: Fault,
     pub lasts: Time,
-    /// At whoever leads then; otherwise at anybody.
-    pub at_leader: bool,
+    pub aim: Aim,
 }
 
 impl Planned {
     /// At the leader; times in milliseconds.
     pub fn at_leader(at: Time, fault: Fault, lasts: Time) -> Self {
-        Self { at: at * MS, fault, lasts: lasts * MS, at_leader: true }
+        Self { at: at * MS, fault, lasts: lasts * MS, aim: Aim::Leader }
+    }
+
+    /// At the leader of Redis; times in milliseconds.
+    pub fn at_redis(at: Time, fault: Fault, lasts: Time) -> Self {
+        Self { at: at * MS, fault, lasts: lasts * MS, aim: Aim::RedisLeader }
     }
 }
 
@@ -89,6 +108,7 @@ enum End {
     ThawWorker { host: usize, run: u64 },
     ThawGuard { host: usize, run: u64 },
     ThawPostgres { host: usize },
+    ThawRedis { host: usize },
     ClockGoesOn { host: usize },
     FreezeWorkerNow { host: usize, lasts: Time },
     PowerOn { host: usize },
@@ -127,9 +147,12 @@ impl Faults {
             if random.percent(12) {
                 at = sequence(&mut random, at, &mut planned);
             } else {
-                let at_leader = random.percent(60);
-                planned.push(Planned { at, fault: draw(&mut random), lasts, at_leader });
+                let aim = if random.percent(60) { Aim::Leader } else { Aim::Anybody };
+                planned.push(Planned { at, fault: draw(&mut random), lasts, aim });
             }
+        }
+        if setup.redis {
+            at = crate::redis::faults::draw_more(setup.seed, CALM, at, &mut planned);
         }
         let ends_at = at + random.between(2 * SECOND, 10 * SECOND);
         Self { planned, ends_at, ..Self::default() }
@@ -141,7 +164,7 @@ fn sequence(random: &mut Random, from: Time, planned: &mut Vec<Planned>) -> Time
     let mut at = from;
     let mut then = |after: Time, fault: Fault, lasts: Time| {
         at += after;
-        planned.push(Planned { at, fault, lasts, at_leader: true });
+        planned.push(Planned { at, fault, lasts, aim: Aim::Leader });
     };
     let isolate = |plane| Fault::Isolate { plane, inward: true, outward: true };
     let short = random.between(20 * MS, 900 * MS);
@@ -187,7 +210,7 @@ fn sequence(random: &mut Random, from: Time, planned: &mut Vec<Planned>) -> Time
     at
 }
 
-fn draw(random: &mut Random) -> Fault {
+pub(crate) fn draw(random: &mut Random) -> Fault {
     let plane = |random: &mut Random| PLANES[random.below(PLANES.len())];
     match random.below(40) {
         0..=3 => Fault::Isolate { plane: None, inward: true, outward: true },
@@ -244,9 +267,14 @@ impl World {
     }
 
     pub(crate) fn fault_happens(&mut self, at: usize) {
-        let Planned { fault, lasts, at_leader, .. } = self.faults.planned[at].clone();
+        let Planned { fault, lasts, aim, .. } = self.faults.planned[at].clone();
         let any = self.random.below(self.hosts.len());
-        let host = self.leader_host().filter(|_| at_leader).unwrap_or(any);
+        let host = match aim {
+            Aim::Anybody => None,
+            Aim::Leader => self.leader_host(),
+            Aim::RedisLeader => self.redis_leader_host(),
+        };
+        let host = host.unwrap_or(any);
         note!(self, "FAULT {fault:?} at m{} for {} ms", host + 1, lasts / MS);
         match fault {
             Fault::Isolate { plane, inward, outward } => {
@@ -297,6 +325,10 @@ impl World {
                 }
                 self.freeze_postgres(host);
                 self.fault_ends(lasts, End::ThawPostgres { host });
+                if self.setup.redis {
+                    self.freeze_redis(host);
+                    self.fault_ends(lasts, End::ThawRedis { host });
+                }
                 self.stop_worker(host, lasts);
                 self.stop_guard(host, lasts);
             }
@@ -304,6 +336,13 @@ impl World {
                 self.freeze_postgres(host);
                 self.fault_ends(lasts, End::ThawPostgres { host });
             }
+            Fault::KillRedis => self.redis_ends(host, "killed"),
+            Fault::FreezeRedis => {
+                self.freeze_redis(host);
+                self.fault_ends(lasts, End::ThawRedis { host });
+            }
+            Fault::LoseRedisData => self.redis_loses_data(host),
+            Fault::RedisOrder(order) => self.give_redis_order(order),
             Fault::SlowStoreDisk { times } => {
                 self.hosts[host].disk_slow = times;
                 self.fault_ends(lasts, End::StoreDisk { host });
@@ -382,6 +421,7 @@ impl World {
             End::ThawWorker { host, run } => self.thaw_worker(host, run),
             End::ThawGuard { host, run } => self.thaw_guard(host, run),
             End::ThawPostgres { host } => self.thaw_postgres(host),
+            End::ThawRedis { host } => self.thaw_redis(host),
             End::ClockGoesOn { host } => {
                 let now = self.now;
                 self.hosts[host].clock.go_on(now);
@@ -407,6 +447,9 @@ impl World {
     pub(crate) fn heal(&mut self) {
         note!(self, "everything is healed");
         self.oracle.healed_at = Some(self.now);
+        for host in &mut self.hosts {
+            host.redis.may_overwrite = true;
+        }
         while let Some((number, _)) = self.faults.active.first() {
             let number = *number;
             self.undo(number);

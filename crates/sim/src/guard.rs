@@ -91,7 +91,11 @@ impl World {
                 let run = self.hosts[host].postgres.run;
                 self.plan(after, Happening::KillTree { host, run });
             }
-            GuardEffect::KillTree { server: ServerKind::Redis } => {}
+            GuardEffect::KillTree { server: ServerKind::Redis } => {
+                let after = self.random.between(100, 4 * MS);
+                let run = self.hosts[host].redis.run;
+                self.plan(after, Happening::KillRedis { host, run });
+            }
             GuardEffect::Send(message) => {
                 if let FromGuard::Fenced { server, .. } = &message {
                     say!(self, host, "guard: the fence of {server} falls");
@@ -118,23 +122,30 @@ impl World {
     }
 
     /// Its pid, or `None`: there is nothing it could work on.
-    fn spawn_server(&mut self, host: usize, server: ServerKind, _command: &StartCommand) -> Option<u32> {
+    fn spawn_server(&mut self, host: usize, server: ServerKind, command: &StartCommand) -> Option<u32> {
         match server {
             ServerKind::Postgres => self.spawn_postmaster(host).then(|| self.hosts[host].postgres.run as u32),
-            ServerKind::Redis => None,
+            ServerKind::Redis => {
+                let upstream = command.arguments.first().map_or("", String::as_str);
+                Some(self.spawn_redis(host, upstream))
+            }
         }
     }
 
     fn signal_server(&mut self, host: usize, server: ServerKind, mode: StopMode) {
         match server {
             ServerKind::Postgres => self.signal_postmaster(host, mode),
-            ServerKind::Redis => {}
+            ServerKind::Redis => self.signal_redis(host, mode),
         }
     }
 
     /// From a worker to its guard.
     pub(crate) fn tell_guard(&mut self, host: usize, message: ToGuard) {
-        let message = if self.setup.mutant == Some(Mutant::SkipFence) { without_fence(message) } else { message };
+        let message = match self.setup.mutant {
+            Some(Mutant::SkipFence) => without_fence(message, ServerKind::Postgres),
+            Some(Mutant::RedisSkipFence) => without_fence(message, ServerKind::Redis),
+            _ => message,
+        };
         if let Some(worker) = &mut self.hosts[host].worker {
             worker.backstop.sending(&message);
         }
@@ -149,14 +160,16 @@ impl World {
 }
 
 /// The mutant's guard hears of a fence that never falls.
-fn without_fence(message: ToGuard) -> ToGuard {
+fn without_fence(message: ToGuard, of: ServerKind) -> ToGuard {
     const NEVER: Millis = Millis(1 << 40);
     match message {
-        ToGuard::Arm { server, .. } => ToGuard::Arm { server, until: NEVER },
-        ToGuard::Start { server, command, fence } => {
+        ToGuard::Arm { server, .. } if server == of => ToGuard::Arm { server, until: NEVER },
+        ToGuard::Start { server, command, fence } if server == of => {
             ToGuard::Start { server, command, fence: fence.map(|_| NEVER) }
         }
-        other @ (ToGuard::Stop { .. }
+        other @ (ToGuard::Arm { .. }
+        | ToGuard::Start { .. }
+        | ToGuard::Stop { .. }
         | ToGuard::Disarm { .. }
         | ToGuard::Heartbeat { .. }
         | ToGuard::Memo { .. }

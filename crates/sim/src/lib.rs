@@ -1,10 +1,10 @@
 //! A whole cluster in one thread: real decisions, guard, leases, store and log, in a simulated world of clocks, networks,
-//! disks, processes and PostgreSQL, under faults and under the eyes of an oracle.
+//! disks, processes, PostgreSQL and Redis, under faults and under the eyes of an oracle.
 //!
 //! Deliberately no rule of the product: what is right is decided in `ha` and `store`, what is wrong is seen in `oracle`.
 //! The invariant: one seed sets everything, so every run can be replayed, event by event.
 //!
-//! The map: `world` (the agenda), `clock`, `network`, `disk`, `postgres` (the model), `store` (the real one, driven),
+//! The map: `world` (the agenda), `clock`, `network`, `disk`, `postgres` and `redis` (the models), `store` (the real one, driven),
 //! `guard` and `worker` (the processes around the real decisions), `service` (processes come and go), `clients`, `faults`,
 //! `operator`, `oracle` and `convergence` (what must hold), `mutant` (rules broken on purpose), `run` (seed after seed).
 
@@ -20,6 +20,7 @@ pub mod operator;
 pub mod oracle;
 pub mod postgres;
 pub mod random;
+pub mod redis;
 pub mod run;
 mod service;
 pub mod setup;

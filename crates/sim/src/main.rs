@@ -9,7 +9,7 @@ use std::process::ExitCode;
 /// The end of a failing run's trace that is printed without `--trace`.
 const TAIL_LINES: usize = 60;
 const USAGE: &str =
-    "usage: quorate-sim [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--mutant NAME]";
+    "usage: quorate-sim [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis] [--mutant NAME]";
 
 #[derive(Default)]
 struct Options {
@@ -19,6 +19,7 @@ struct Options {
     trace: bool,
     keep_going: bool,
     mutant: Option<Mutant>,
+    redis: bool,
 }
 
 fn options() -> Result<Options, String> {
@@ -34,6 +35,7 @@ fn options() -> Result<Options, String> {
             "--start" => options.start = number()?,
             "--seed" => options.seed = Some(number()?),
             "--trace" => options.trace = true,
+            "--redis" => options.redis = true,
             "--keep-going" => options.keep_going = true,
             "--mutant" => {
                 let name = arguments.next().unwrap_or_default();
@@ -55,7 +57,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, ..Setup::new(seed) };
+    let redis = options.redis || options.mutant.is_some_and(Mutant::is_of_redis);
+    let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, redis, ..Setup::new(seed) };
     if let Some(seed) = options.seed {
         let outcome = run(setup(seed));
         for line in &outcome.trace {
@@ -73,12 +76,18 @@ fn main() -> ExitCode {
     }
     let mut failures = 0u64;
     let (mut events, mut seconds, mut acknowledged, mut leaderships) = (0, 0, 0, 0);
+    let mut of_redis = sim::run::RedisOutcome::default();
     for seed in options.start..options.start + options.seeds {
         let outcome = run(setup(seed));
         events += outcome.events;
         seconds += outcome.simulated_seconds;
         acknowledged += outcome.acknowledged;
         leaderships += outcome.leaderships;
+        if let Some(redis) = outcome.redis {
+            of_redis.acknowledged += redis.acknowledged;
+            of_redis.leaderships += redis.leaderships;
+            of_redis.switchovers += redis.switchovers;
+        }
         if let Some(violation) = &outcome.violation {
             failures += 1;
             if options.keep_going {
@@ -93,5 +102,11 @@ fn main() -> ExitCode {
         "{} seeds, {failures} failed: {seconds} s simulated, {events} events, {acknowledged} writes acknowledged, {leaderships} leaderships",
         options.seeds
     );
+    if redis {
+        println!(
+            "Redis: {} writes acknowledged, {} leaderships, {} planned switchovers",
+            of_redis.acknowledged, of_redis.leaderships, of_redis.switchovers
+        );
+    }
     if failures > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

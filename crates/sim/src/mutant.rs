@@ -15,20 +15,40 @@ pub enum Mutant {
     SyncTooEarly,
     /// Claims of others are not seen.
     DropClaim,
+    /// The guard's fence over Redis never falls.
+    RedisSkipFence,
+    /// Redis is promoted when the leader key is asked for, not when it is held.
+    RedisPromoteEarly,
+    /// A switchover of Redis does not wait for the candidate.
+    RedisHandOverEarly,
+    /// Claims of other members' Redis are not seen.
+    RedisDropClaim,
+    /// A Redis without data takes itself for the best.
+    RedisEmptyLeads,
 }
 
-pub const MUTANTS: [(&str, Mutant); 6] = [
+pub const MUTANTS: [(&str, Mutant); 11] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
     ("forget-fsync", Mutant::ForgetFsync),
     ("sync-too-early", Mutant::SyncTooEarly),
     ("drop-claim", Mutant::DropClaim),
+    ("redis-skip-fence", Mutant::RedisSkipFence),
+    ("redis-promote-early", Mutant::RedisPromoteEarly),
+    ("redis-hand-over-early", Mutant::RedisHandOverEarly),
+    ("redis-drop-claim", Mutant::RedisDropClaim),
+    ("redis-empty-leads", Mutant::RedisEmptyLeads),
 ];
 
 impl Mutant {
     pub fn named(name: &str) -> Option<Self> {
         MUTANTS.iter().find(|(known, _)| *known == name).map(|(_, mutant)| *mutant)
+    }
+
+    /// It is about Redis, so the world must have one.
+    pub fn is_of_redis(self) -> bool {
+        self.name().starts_with("redis-")
     }
 
     pub fn name(self) -> &'static str {

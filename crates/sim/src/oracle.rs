@@ -42,6 +42,7 @@ pub struct Oracle {
     protected: BTreeMap<u32, u64>,
     writes: u64,
     proxied: BTreeSet<u64>,
+    pub redis: crate::redis::RedisOracle,
     pub acknowledged: u64,
     pub proxied_acknowledged_at: Time,
     pub last_acknowledged_at: Time,
@@ -157,6 +158,9 @@ impl World {
         if was_synchronous != is_synchronous {
             note!(self, "synchronous mode is {}", if is_synchronous { "on" } else { "off" });
             self.oracle.protected.clear();
+        }
+        if self.setup.redis {
+            self.redis_group_changed(&before.redis_group(crate::redis::GROUP));
         }
         let leader = self.oracle.truth.leader.clone();
         if leader != before.leader {
@@ -287,6 +291,9 @@ impl World {
             if count > DECISIONS_MAX {
                 self.violation(format!("m{} decides without a pause: {count} times in half a second", host + 1));
             }
+        }
+        if let Some((host, count)) = self.oracle.redis.restless() {
+            self.violation(format!("m{} decides about Redis without a pause: {count} times in half a second", host + 1));
         }
         let primary = self.hosts.iter().any(|host| host.postgres.phase() == Some(Phase::Primary));
         if !primary && let Some((host, _)) = self.oracle.reasonless.first_key_value() {

@@ -15,11 +15,22 @@ pub struct Outcome {
     pub events: u64,
     pub acknowledged: u64,
     pub leaderships: u64,
+    pub redis: Option<RedisOutcome>,
     pub trace: Vec<String>,
+}
+
+/// What Redis did meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RedisOutcome {
+    pub acknowledged: u64,
+    pub leaderships: u64,
+    /// Planned ones that came true.
+    pub switchovers: u64,
 }
 
 pub fn run(setup: Setup) -> Outcome {
     let seed = setup.seed;
+    let redis = setup.redis;
     let mut world = World::new(setup);
     world.run();
     Outcome {
@@ -29,13 +40,24 @@ pub fn run(setup: Setup) -> Outcome {
         events: world.events,
         acknowledged: world.oracle.acknowledged,
         leaderships: world.oracle.leaderships,
+        redis: redis.then(|| RedisOutcome {
+            acknowledged: world.oracle.redis.writes,
+            leaderships: world.oracle.redis.leaderships,
+            switchovers: world.oracle.redis.switchovers,
+        }),
         trace: world.trace.lines().map(str::to_owned).collect(),
     }
 }
 
 /// The first of these seeds that violates anything.
 pub fn first_failure(seeds: Range<u64>, mutant: Option<Mutant>) -> Option<Outcome> {
-    seeds.map(|seed| run(Setup { mutant, ..Setup::new(seed) })).find(|outcome| outcome.violation.is_some())
+    let redis = mutant.is_some_and(Mutant::is_of_redis);
+    first_failure_of(seeds.map(|seed| Setup { mutant, redis, ..Setup::new(seed) }))
+}
+
+/// The first of these worlds that violates anything.
+pub fn first_failure_of(setups: impl Iterator<Item = Setup>) -> Option<Outcome> {
+    setups.map(run).find(|outcome| outcome.violation.is_some())
 }
 
 /// What a person needs to see of a failure: what, how to see it again, and how it came to that.

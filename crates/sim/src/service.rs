@@ -22,6 +22,9 @@ impl World {
         if self.hosts[host].postgres.server.is_some() {
             self.postgres_ends(host, "killed with its service");
         }
+        if self.hosts[host].redis.server.is_some() {
+            self.redis_ends(host, "killed with its service");
+        }
         let now = self.hosts[host].clock.read(self.now);
         let state = &mut self.hosts[host];
         state.guard_run += 1;
@@ -80,6 +83,7 @@ impl World {
         say!(self, host, "guard: is gone");
         // The kernel ends the postmaster with its parent; the worker sees its pipe close.
         self.postmaster_dies(host, "its guard died", false);
+        self.redis_ends(host, "its guard died");
         let run = self.hosts[host].worker_run;
         let after = self.random.between(100, 5 * MS);
         self.plan(after, Happening::WorkerSeesNoGuard { host, run });
@@ -96,6 +100,9 @@ impl World {
         self.tear_disk(host, true);
         let run = self.hosts[host].postgres.run;
         self.close_connections(host, run);
+        if self.setup.redis {
+            self.redis_loses_power(host);
+        }
         let state = &mut self.hosts[host];
         state.worker = None;
         state.worker_gone_at = self.now;
@@ -180,7 +187,7 @@ impl World {
         }
     }
 
-    fn replay(&mut self, backlog: Vec<Happening>) {
+    pub(crate) fn replay(&mut self, backlog: Vec<Happening>) {
         for (at, happening) in backlog.into_iter().enumerate() {
             self.plan(at as Time, happening);
         }

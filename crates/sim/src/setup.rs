@@ -10,6 +10,8 @@ pub struct Setup {
     pub members: usize,
     pub mutant: Option<Mutant>,
     pub trace: bool,
+    /// Every member has a Redis beside its PostgreSQL.
+    pub redis: bool,
     /// JSON, as a new cluster gets it.
     pub bootstrap_config: String,
     /// These faults, and no others; `None`: as the seed draws them.
@@ -30,12 +32,18 @@ impl Setup {
         let bootstrap_config = format!(
             r#"{{"ttl":{ttl},"loop_wait":{loop_wait},"primary_start_timeout":{start_timeout},"synchronous_mode":{synchronous},"synchronous_mode_strict":{strict},"synchronous_node_count":{count}}}"#
         );
-        Self { seed, members, mutant: None, trace: false, bootstrap_config, script: None }
+        Self { seed, members, mutant: None, trace: false, redis: false, bootstrap_config, script: None }
+    }
+
+    /// The same, with a Redis on every member.
+    pub fn with_redis(seed: u64) -> Self {
+        Self { redis: true, ..Self::new(seed) }
     }
 
     /// The command that runs this again.
     pub fn replay(&self) -> String {
+        let redis = if self.redis { " --redis" } else { "" };
         let mutant = self.mutant.map(|mutant| format!(" --mutant {}", mutant.name())).unwrap_or_default();
-        format!("cargo run -p sim --bin quorate-sim -- --seed {}{mutant} --trace", self.seed)
+        format!("cargo run -p sim --bin quorate-sim -- --seed {}{redis}{mutant} --trace", self.seed)
     }
 }

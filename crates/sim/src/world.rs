@@ -13,6 +13,7 @@ use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::postgres::{Postgres, PostgresEvent};
 use crate::random::Random;
+use crate::redis::{Redis, RedisEvent};
 use crate::setup::Setup;
 use crate::store::Inbound;
 use crate::trace::Trace;
@@ -45,6 +46,7 @@ pub struct Host {
     pub disk: SimulatedDisk,
     pub disk_slow: u64,
     pub postgres: Postgres,
+    pub redis: Redis,
     /// Guard and worker had both been stopped a moment ago.
     pub excused_until: Time,
 }
@@ -54,8 +56,10 @@ pub enum Happening {
     Worker { host: usize, run: u64, event: WorkerEvent },
     Guard { host: usize, run: u64, input: GuardInput },
     Postgres { host: usize, run: u64, event: PostgresEvent },
+    Redis { host: usize, run: u64, event: RedisEvent },
     Inbound { from: usize, from_run: u64, to: usize, body: Inbound },
     KillTree { host: usize, run: u64 },
+    KillRedis { host: usize, run: u64 },
     WorkerStarts { host: usize, run: u64 },
     WorkerSeesNoGuard { host: usize, run: u64 },
     ServiceStarts { host: usize },
@@ -201,6 +205,16 @@ impl World {
                 }
                 self.postgres_event(host, event);
             }
+            Happening::Redis { host, run, event } => {
+                let redis = &mut self.hosts[host].redis;
+                if redis.run != run || redis.server.is_none() {
+                    return;
+                }
+                if redis.frozen > 0 {
+                    return redis.backlog.push(Happening::Redis { host, run, event });
+                }
+                self.redis_event(host, event);
+            }
             Happening::Inbound { from, from_run, to, body } => {
                 if let Some(worker) = &mut self.hosts[to].worker
                     && worker.frozen > 0
@@ -213,6 +227,11 @@ impl World {
                 let postgres = &self.hosts[host].postgres;
                 if postgres.run == run || postgres.server.is_none() {
                     self.kill_postgres(host);
+                }
+            }
+            Happening::KillRedis { host, run } => {
+                if self.hosts[host].redis.run == run {
+                    self.redis_ends(host, "killed");
                 }
             }
             Happening::WorkerStarts { host, run } => {
@@ -290,6 +309,7 @@ impl Host {
             disk: SimulatedDisk::default(),
             disk_slow: 1,
             postgres: Postgres::new(),
+            redis: Redis::default(),
             excused_until: 0,
         }
     }

@@ -32,6 +32,8 @@ mod reason;
 mod remember;
 mod stopping;
 mod switchover;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use decide::{Action, Arming, Decision, Job, decide};

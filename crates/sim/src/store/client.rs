@@ -31,6 +31,7 @@ pub enum Purpose {
         sent_at: Time,
     },
     Write,
+    RedisWrite,
     /// Nobody waits for it.
     Operator,
 }
@@ -149,6 +150,7 @@ impl World {
             Purpose::Grant { id, ttl, sent, sent_at } => self.granted(host, id, ttl, sent, sent_at, &answer),
             Purpose::Renew { id, ttl, sent, sent_at } => self.renewed(host, id, ttl, sent, sent_at, &answer),
             Purpose::Write => self.written(host, &answer),
+            Purpose::RedisWrite => self.redis_written(host, &answer),
             Purpose::Operator => {}
         }
     }

@@ -32,6 +32,10 @@ impl World {
         }
         self.settled(host);
         self.decide_soon(host);
+        if self.setup.redis {
+            self.redis_settled(host);
+            self.redis_decide_soon(host);
+        }
     }
 
     fn view(&self, host: usize) -> Option<View> {
@@ -108,12 +112,22 @@ impl World {
         if arming_changed {
             self.arm(host);
         }
-        if decision.finished {
-            self.worker_finishes(host, view.dcs.cluster.as_ref().is_some_and(ha::cluster::Cluster::is_paused));
+        if let Some(worker) = &mut self.hosts[host].worker {
+            worker.finished = decision.finished;
         }
+        self.finish_if_all_have(host);
         if let Some(wake_at) = decision.wake_at {
             let at = self.hosts[host].clock.when(wake_at, self.now).max(self.now + MS);
             self.decide_at(host, at);
+        }
+    }
+
+    /// The agent ends when no server is left that it looks after.
+    pub(crate) fn finish_if_all_have(&mut self, host: usize) {
+        let Some(worker) = &self.hosts[host].worker else { return };
+        if worker.finished && (worker.redis.finished || !self.setup.redis) {
+            let paused = worker.cluster.as_ref().is_some_and(ha::cluster::Cluster::is_paused);
+            self.worker_finishes(host, paused);
         }
     }
 

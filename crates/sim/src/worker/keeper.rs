@@ -64,7 +64,8 @@ impl World {
                 Command::LeaseGrant { id: Some(id), ttl },
             );
         };
-        match may_renew(sent, worker.guard_answered_at, worker.decided_at) {
+        let decided_at = worker.redis.decided_at.map_or(worker.decided_at, |at| at.min(worker.decided_at));
+        match may_renew(sent, worker.guard_answered_at, decided_at) {
             Err(why) if !blindly => {
                 say!(self, host, "keeper: the lease is not renewed: {why:?}");
                 self.worker_soon(host, renew_interval(lease.ttl).0 * MS, WorkerEvent::Keep);
@@ -155,12 +156,18 @@ impl World {
     pub(crate) fn arm(&mut self, host: usize) {
         let Some(worker) = &self.hosts[host].worker else { return };
         let Some(lease) = worker.lease else { return };
-        match worker.arming {
-            Arming::Arm if worker.armed.is_none_or(|until| until < lease.fence()) => {
-                self.tell_guard(host, ToGuard::Arm { server: ServerKind::Postgres, until: lease.fence() });
+        let servers = [
+            (ServerKind::Postgres, worker.arming, worker.armed),
+            (ServerKind::Redis, worker.redis.arming, worker.redis.armed),
+        ];
+        for (server, arming, armed) in servers {
+            match arming {
+                Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
+                    self.tell_guard(host, ToGuard::Arm { server, until: lease.fence() });
+                }
+                Arming::Disarm if armed.is_some() => self.tell_guard(host, ToGuard::Disarm { server }),
+                Arming::Arm | Arming::Disarm | Arming::Leave => {}
             }
-            Arming::Disarm if worker.armed.is_some() => self.tell_guard(host, ToGuard::Disarm { server: ServerKind::Postgres }),
-            Arming::Arm | Arming::Disarm | Arming::Leave => {}
         }
     }
 
@@ -170,9 +177,13 @@ impl World {
         let ignored = matches!(self.setup.mutant, Some(Mutant::SkipFence | Mutant::RenewBlindly));
         let Some(worker) = &mut self.hosts[host].worker else { return };
         worker.look_at = None;
-        if worker.backstop.look(now).contains(&ServerKind::Postgres) && !ignored && self.hosts[host].postgres.server.is_some() {
+        let due = worker.backstop.look(now);
+        if due.contains(&ServerKind::Postgres) && !ignored && self.hosts[host].postgres.server.is_some() {
             say!(self, host, "worker: the fence has passed and the guard did nothing; PostgreSQL is killed");
             self.kill_postgres(host);
+        }
+        if due.contains(&ServerKind::Redis) {
+            self.redis_ends(host, "killed by the worker, whose guard did nothing");
         }
         self.plan_backstop(host);
     }

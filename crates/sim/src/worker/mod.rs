@@ -16,6 +16,7 @@ use crate::store::client::Call;
 use crate::store::node::StoreNode;
 use crate::store::watch::Watch;
 use crate::world::{Happening, World};
+use crate::redis::{RedisWorker, RedisWorkerEvent};
 use ha::backstop::Backstop;
 use ha::cluster::Cluster;
 use ha::guard::FromGuard;
@@ -79,6 +80,9 @@ pub struct Worker {
     pub probe_at: Option<Time>,
     pub work: Vec<Work>,
     pub work_until: Time,
+    /// PostgreSQL is stopped, and the agent may end as far as that goes.
+    pub finished: bool,
+    pub redis: RedisWorker,
 }
 
 /// What happens to a worker.
@@ -109,6 +113,7 @@ pub enum WorkerEvent {
     WorkDone { work: Work },
     DataLookedAt,
     Job { number: u64, step: JobStep },
+    Redis(RedisWorkerEvent),
 }
 
 impl Worker {
@@ -155,6 +160,8 @@ impl Worker {
             probe_at: None,
             work: Vec::new(),
             work_until: 0,
+            finished: false,
+            redis: RedisWorker::default(),
         }
     }
 }
@@ -200,6 +207,7 @@ impl World {
             WorkerEvent::WorkDone { work } => self.work_done(host, work),
             WorkerEvent::DataLookedAt => self.data_looked_at(host),
             WorkerEvent::Job { number, step } => self.job_step(host, number, step),
+            WorkerEvent::Redis(event) => self.redis_worker_event(host, event),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::postgres::{Phase, Server as Processes};
 use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::cluster::HistoryLine;
-use ha::guard::{FromGuard, ServerState};
+use ha::guard::{FromGuard, ServerKind, ServerState};
 use ha::postgres::{DataDirectory, NOT_IN_FORCE, Running, Server, Standby};
 use types::{Lsn, MemberName, Timeline};
 
@@ -212,6 +212,12 @@ impl World {
         worker.guard_answered_at = now;
         worker.backstop.heard(&message);
         self.plan_backstop(host);
+        if self.setup.redis {
+            self.hear_of_redis(host, &message);
+        }
+        if concerns(&message) == Some(ServerKind::Redis) {
+            return;
+        }
         let Some(worker) = &mut self.hosts[host].worker else { return };
         match message {
             FromGuard::Hello { servers, memo } => {
@@ -251,6 +257,12 @@ impl World {
         self.decide_soon(host);
     }
 
+    fn hear_of_redis(&mut self, host: usize, message: &FromGuard) {
+        if concerns(message) != Some(ServerKind::Postgres) {
+            self.guard_said_of_redis(host, message);
+        }
+    }
+
     pub(crate) fn begin_work(&mut self, host: usize, work: Work) {
         let Some(worker) = &mut self.hosts[host].worker else { return };
         if worker.work.contains(&work) {
@@ -286,5 +298,17 @@ impl World {
             }
         }
         self.probe_soon(host);
+    }
+}
+
+/// The one server that a message is about; `None`: both, or neither.
+fn concerns(message: &FromGuard) -> Option<ServerKind> {
+    match message {
+        FromGuard::Started { server, .. }
+        | FromGuard::StartFailed { server, .. }
+        | FromGuard::Exited { server, .. }
+        | FromGuard::Fenced { server, .. }
+        | FromGuard::Armed { server, .. } => Some(*server),
+        FromGuard::Hello { .. } | FromGuard::Alive { .. } | FromGuard::Terminate | FromGuard::Reload => None,
     }
 }

@@ -1,0 +1,171 @@
+//! A planned switchover, step by step, and everything that can go wrong in it.
+
+use super::*;
+use crate::cluster::Versioned;
+use crate::cluster::redis::RedisFailoverRequest;
+
+const REQUEST: Revision = Revision(70);
+
+/// `a` leads and was asked to hand over to `b`.
+fn asked(force: bool) -> View {
+    let entries = [("a", master_entry(9)), ("b", entry(9)), ("c", entry(9))];
+    let mut view = view("a", Some("a"), master(9, &["b", "c"]), &entries);
+    view.guard.armed = Some(FENCE);
+    let value = RedisFailoverRequest { leader: Some(name("a")), candidate: Some(name("b")), force };
+    group(&mut view).failover = Some(Versioned { value, revision: REQUEST });
+    view
+}
+
+fn refuses(decision: &Decision) -> bool {
+    writes(decision).contains(&&RedisWrite::DeleteFailover { expected: REQUEST })
+}
+
+/// The job that was begun is over.
+fn after(decision: &Decision, view: &View, offset: Option<u64>) -> (Memory, View) {
+    let job = job(decision).cloned().unwrap();
+    (decision.next.clone(), View { job: done(job, offset), ..view.clone() })
+}
+
+fn failed(decision: &Decision, view: &View) -> (Memory, View) {
+    let job = job(decision).cloned().unwrap();
+    let state = JobState::Failed { why: "no answer".into() };
+    (decision.next.clone(), View { job: Some(JobView { job, state }), ..view.clone() })
+}
+
+#[test]
+fn writes_wait_the_candidate_catches_up_the_master_steps_down_and_the_key_passes() {
+    let view = asked(false);
+    let pause = decide(&memory(), &view);
+    assert!(matches!(job(&pause), Some(Job::Pause { lasts, .. }) if *lasts == PAUSE_MAX_DEFAULT));
+    let (memory, view) = after(&pause, &view, None);
+    let wait = decide(&memory, &view);
+    let until = NOW + PAUSE_MAX_DEFAULT - Millis(150);
+    assert_eq!(job(&wait), Some(&Job::WaitOffset { candidate: name("b"), until }));
+    let (memory, view) = after(&wait, &view, Some(9));
+    let demote = decide(&memory, &view);
+    assert!(
+        matches!(job(&demote), Some(Job::DemoteTo { candidate, until: Some(until), .. }) if *candidate == name("b") && *until == NOW + PAUSE_MAX_DEFAULT)
+    );
+    assert!(writes(&demote).iter().all(|write| !matches!(write, RedisWrite::HandOver(_))));
+    let (memory, mut view) = after(&demote, &view, Some(9));
+    view.server = replica(Some("b"), 9);
+    let hand_over = decide(&memory, &view);
+    let [RedisWrite::HandOver(write)] = writes(&hand_over)[..] else { panic!("{:?}", hand_over.actions) };
+    assert_eq!((&write.candidate, write.candidate_lease), (&name("b"), LeaseId(98)));
+    assert!(write.candidate_member.claim && !write.member.claim && !write.member.writable);
+    assert_eq!((write.failover, write.candidate_at), (Some(REQUEST), Revision(10)));
+    assert_eq!(hand_over.next.given_up, Some(EPOCH));
+    // Also after that, until the view shows it, and whatever becomes of it: never a promotion.
+    view.job = None;
+    assert_eq!(job(&decide(&hand_over.next, &view)), None);
+    // The other leads: no fence any more, and Redis follows it already.
+    group(&mut view).leader = Some(RedisLeader { name: name("b"), epoch: Revision(80), lease: Some(LeaseId(98)) });
+    let follows = decide(&hand_over.next, &view);
+    assert_eq!((job(&follows), follows.arming), (None, Arming::Disarm));
+}
+
+#[test]
+fn whatever_fails_before_the_demotion_leaves_the_master_and_lets_writes_go_on() {
+    let view = asked(false);
+    let pause = decide(&memory(), &view);
+    for step in 0..2 {
+        let (memory, view) = after(&pause, &view, None);
+        let wait = decide(&memory, &view);
+        let (memory, view) = match step {
+            0 => failed(&wait, &view),
+            _ => {
+                let (memory, view) = after(&wait, &view, Some(9));
+                failed(&decide(&memory, &view), &view)
+            }
+        };
+        let decision = decide(&memory, &view);
+        assert!(refuses(&decision), "{step}: {:?}", decision.reasons);
+        assert_eq!(job(&decision), Some(&Job::Unpause), "{step}");
+        assert!(decision.reasons.iter().any(|reason| matches!(reason, Reason::SwitchoverAborted { .. })));
+    }
+}
+
+#[test]
+fn a_write_that_slipped_through_before_the_demotion_makes_the_old_master_go_on() {
+    let view = asked(false);
+    let (memory, view) = after(&decide(&memory(), &view), &view, None);
+    let (memory, view) = after(&decide(&memory, &view), &view, Some(9));
+    for (at, passes) in [(Some(9), true), (Some(10), false), (None, false)] {
+        let (memory, mut view) = after(&decide(&memory, &view), &view, at);
+        view.server = replica(Some("b"), at.unwrap_or(9));
+        let decision = decide(&memory, &view);
+        let hands_over = writes(&decision).iter().any(|write| matches!(write, RedisWrite::HandOver(_)));
+        assert_eq!(hands_over, passes, "{at:?}");
+        if !passes {
+            assert!(matches!(job(&decision), Some(Job::Promote { .. })), "{:?}", decision.reasons);
+            assert!(refuses(&decision));
+        }
+    }
+}
+
+#[test]
+fn a_candidate_that_cannot_take_over_is_refused_with_why() {
+    let cases: [(&str, fn(&mut View), Obstacle); 4] = [
+        ("b", |view| drop(group(view).members.remove(&name("b"))), Obstacle::NotAMember),
+        ("b", |view| entry_of(view, "b").failover_priority = 0, Obstacle::NoFailover),
+        ("b", |view| view.server = master(9, &["c"]), Obstacle::NotInSync),
+        ("a", |_| {}, Obstacle::IsLeader),
+    ];
+    for (candidate, change, expected) in cases {
+        let mut view = asked(false);
+        change(&mut view);
+        group(&mut view).failover.as_mut().unwrap().value.candidate = Some(name(candidate));
+        let decision = decide(&memory(), &view);
+        assert!(refuses(&decision) && job(&decision).is_none(), "{expected:?}");
+        let why = vec![expected];
+        let impossible = Reason::SwitchoverImpossible { candidate: Some(name(candidate)), why };
+        assert!(decision.reasons.contains(&impossible), "{:?}", decision.reasons);
+    }
+}
+
+fn entry_of<'a>(view: &'a mut View, at: &str) -> &'a mut RedisMemberData {
+    &mut group(view).members.get_mut(&name(at)).unwrap().data
+}
+
+#[test]
+fn without_a_name_the_operators_priority_decides_and_then_the_offset() {
+    let mut view = asked(false);
+    group(&mut view).failover.as_mut().unwrap().value.candidate = None;
+    entry_of(&mut view, "c").failover_priority = 2;
+    let decision = decide(&memory(), &view);
+    assert_eq!(decision.next.switchover.map(|switchover| switchover.candidate), Some(name("c")));
+}
+
+#[test]
+fn a_forced_one_waits_for_nobody() {
+    let mut view = asked(true);
+    view.server = master(9, &[]);
+    let decision = decide(&memory(), &view);
+    assert!(matches!(job(&decision), Some(Job::DemoteTo { until: None, .. })), "{:?}", decision.reasons);
+    let (memory, mut view) = after(&decision, &view, Some(12));
+    view.server = replica(Some("b"), 12);
+    let decision = decide(&memory, &view);
+    assert!(writes(&decision).iter().any(|write| matches!(write, RedisWrite::HandOver(_))));
+}
+
+#[test]
+fn a_store_that_does_not_take_the_hand_over_is_asked_to_release_the_key() {
+    let mut view = asked(false);
+    view.server = replica(Some("b"), 9);
+    let switchover = |since| Switchover {
+        candidate: name("b"),
+        request: Some(REQUEST),
+        forced: false,
+        began: NOW,
+        paused_until: None,
+        stage: Stage::HandOver { since },
+    };
+    for (waited, expected) in [(1_999, false), (2_000, true)] {
+        let stage = Some(switchover(NOW - Millis(waited)));
+        let memory = Memory { switchover: stage, demoted: true, given_up: Some(EPOCH), ..memory() };
+        assert_eq!(releases(&decide(&memory, &view)), expected, "{waited}");
+    }
+    group(&mut view).members.remove(&name("b"));
+    let memory = Memory { switchover: Some(switchover(NOW)), demoted: true, ..memory() };
+    assert!(releases(&decide(&memory, &view)), "the candidate is gone");
+}
