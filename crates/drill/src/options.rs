@@ -94,6 +94,9 @@ enum Bench {
         /// Runs of each fault and setting for redis-sentinel [default: as many as ours]
         #[arg(long, value_name = "N", requires = "incumbents", value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
         incumbent_runs: Option<u32>,
+        /// No sentinels on the members; their clients use the proxy only.
+        #[arg(long)]
+        proxy_only: bool,
         /// And our own sentinel in its place, with the same settings and servers that nobody supervises.
         #[arg(long, requires = "incumbents")]
         swapped_in: bool,
@@ -253,9 +256,9 @@ async fn run(command: Command) -> Result<ExitCode> {
                         let cluster = place.cluster_options()?;
                         bench::run(bench::Plan { cluster, runs: n, scenarios, incumbents, output }).await
                     }
-                    Bench::Redis { place, n, scenarios, incumbents, incumbent_runs, swapped_in, output } => {
+                    Bench::Redis { place, n, scenarios, incumbents, incumbent_runs, proxy_only, swapped_in, output } => {
                         let mut cluster = place.cluster_options()?;
-                        (cluster.redis, cluster.sentinel) = (true, true);
+                        (cluster.redis, cluster.sentinel) = (true, !proxy_only);
                         let incumbent_runs = if incumbents { incumbent_runs.unwrap_or(n) } else { 0 };
                         let faults = scenarios;
                         let plan = bench_redis::Plan { cluster, runs: n, faults, incumbent_runs, swapped_in, output };
