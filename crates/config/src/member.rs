@@ -219,8 +219,19 @@ pub struct SentinelConfig {
     pub config_file: PathBuf,
 }
 
+/// Who decides about a master.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SentinelMode {
+    #[default]
+    Native,
+    Mixed,
+    Supervised,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentinelMaster {
+    pub mode: SentinelMode,
+    /// Empty when the mode is `Supervised`.
     pub host: String,
     pub port: u16,
     pub quorum: u32,

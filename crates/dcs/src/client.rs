@@ -10,7 +10,7 @@ use crate::{
 };
 use etcd_api::etcdserverpb::ResponseHeader;
 use ha::cluster::redis::RedisWrite;
-use ha::cluster::{Cluster, StoreWrite};
+use ha::cluster::{Cluster, EpochClaim, StoreWrite};
 use kv::RangeRequest;
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -99,6 +99,11 @@ impl Dcs {
     /// The same for the keys of a Redis group.
     pub async fn write_redis(&self, group: &str, write: &RedisWrite) -> Result<Written, DcsError> {
         self.commit(write.to_txn(&self.inner.config.keys, group)).await
+    }
+
+    /// Claims an epoch of a master for a sentinel.
+    pub async fn claim_epoch(&self, claim: &EpochClaim) -> Result<Written, DcsError> {
+        self.commit(claim.to_txn(&self.inner.config.keys)).await
     }
 
     async fn commit(&self, txn: kv::TxnRequest) -> Result<Written, DcsError> {

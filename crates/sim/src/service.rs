@@ -188,8 +188,9 @@ impl World {
     }
 
     pub(crate) fn replay(&mut self, backlog: Vec<Happening>) {
-        for (at, happening) in backlog.into_iter().enumerate() {
-            self.plan(at as Time, happening);
+        // All of it before anything that arrives from now on: a connection keeps its order.
+        for happening in backlog {
+            self.plan(0, happening);
         }
     }
 
@@ -213,7 +214,9 @@ impl World {
         if self.both_stopped(host) {
             let ttl = self.oracle.truth.config().ttl.0.max(1_500) * MS;
             // After a stop of the machine's own clock the lease seems valid for as long as it was then.
-            self.hosts[host].excused_until = self.now + ttl;
+            let until = self.now + ttl;
+            let state = &mut self.hosts[host];
+            state.excused_until = state.excused_until.max(until);
         }
     }
 

@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 /// A port that the previous worker held may be free only a moment later.
-const BIND_PATIENCE: Duration = Duration::from_secs(5);
-const BIND_PAUSE: Duration = Duration::from_millis(50);
+pub const BIND_PATIENCE: Duration = Duration::from_secs(5);
+pub const BIND_PAUSE: Duration = Duration::from_millis(50);
 
 pub async fn bind(address: &str) -> anyhow::Result<TcpListener> {
     patiently(async || TcpListener::bind(address).await)

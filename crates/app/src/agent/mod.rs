@@ -12,6 +12,7 @@ mod postgres;
 mod proxies;
 mod redis;
 mod rest;
+mod sentinel;
 mod store_role;
 mod switchboard;
 mod witness;
@@ -131,6 +132,7 @@ async fn start_roles(
         ..DcsConfig::new(member.etcd_endpoints(), member.keys())
     });
     let _following = dcs.start();
+    sentinel::start(member.clone(), dcs.clone(), stop.clone());
     if member.postgresql.is_none() && member.redis.is_none() {
         return witness::run(from_guard, store).await;
     }

@@ -3,7 +3,7 @@
 use super::Builder;
 use crate::address::is_wildcard;
 use crate::error::Code;
-use crate::member::{RedisConfig, RedisTls, SentinelConfig, SentinelMaster, StoreConfig, User};
+use crate::member::{RedisConfig, RedisTls, SentinelConfig, SentinelMaster, SentinelMode, StoreConfig, User};
 use crate::tree::Node;
 use crate::{Address, parts};
 use std::collections::BTreeMap;
@@ -130,15 +130,22 @@ impl Builder<'_> {
                 let error = self.at(Code::Conflict, path, "is the master that the section redis supervises; leave it out here");
                 self.report.error(error);
             }
-            let Some(host) = self.text(&at("host")) else {
+            let mode = match self.text(&at("mode")).unwrap_or_default().to_lowercase().as_str() {
+                "mixed" => SentinelMode::Mixed,
+                "supervised" => SentinelMode::Supervised,
+                _ => SentinelMode::Native,
+            };
+            let host = self.text(&at("host")).unwrap_or_default();
+            if host.is_empty() && mode != SentinelMode::Supervised {
                 self.missing(&at("host"), "the master's host name or IP address");
                 continue;
-            };
+            }
             if host.chars().any(|letter| letter.is_whitespace() || letter.is_control()) {
                 let error = self.at(Code::Range, &at("host"), "must not contain blanks");
                 self.report.error(error);
             }
             let master = SentinelMaster {
+                mode,
                 host,
                 port: self.port(&at("port"), REDIS_PORT),
                 quorum: self.count(&at("quorum"), 2),

@@ -1,6 +1,6 @@
 //! `redis:` and `sentinel:`.
 
-use super::{Field, Kind, flag, integer, path, secret, section, text};
+use super::{Field, Kind, choice, flag, integer, path, secret, section, text};
 
 /// What the agent writes into redis.conf itself, and why.
 pub const DIRECTIVES_RESERVED: &[(&str, &str)] = &[
@@ -134,6 +134,12 @@ const SENTINEL_USER: &[Field] = &[
 /// What may stand at one master.
 pub const SENTINEL_MASTER: &[Field] = &[
     text("host", "", "The master's host name or IP address at the start; later the sentinel follows it."),
+    choice(
+        "mode",
+        &["native", "mixed", "supervised"],
+        "native",
+        "native: all its sentinels are Quorate's, and the store says who may fail over; mixed: some are real ones, so they vote; supervised: other members run its servers (needs no host).",
+    ),
     Field::new("port", Kind::Integer { min: 1, max: 65535 }, "6379", "The master's port."),
     integer("quorum", 1, 1000, "2", "So many sentinels must find the master down."),
     Field::new(

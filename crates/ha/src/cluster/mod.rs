@@ -10,6 +10,7 @@ mod keys;
 mod member;
 pub mod redis;
 mod sync;
+mod sentinel;
 mod write;
 
 pub use failover::FailoverRequest;
@@ -18,6 +19,7 @@ pub use keys::Keys;
 pub use member::{MemberData, Quorate, Role, RunState, Tags};
 pub use redis::RedisGroup;
 pub use sync::SyncState;
+pub use sentinel::EpochClaim;
 pub use write::{Fence, StoreWrite};
 
 use crate::config::DynamicConfig;
@@ -79,6 +81,8 @@ pub struct Cluster {
     pub sync: Option<Versioned<SyncState>>,
     /// The Redis groups of the scope, by name.
     pub redis: BTreeMap<String, RedisGroup>,
+    /// The newest epoch of each master that our sentinels watch without running its servers.
+    pub sentinel_epochs: BTreeMap<String, Versioned<u64>>,
     /// Keys whose values could not be read, with why.
     pub unreadable: BTreeMap<String, String>,
 }
@@ -160,7 +164,12 @@ impl Cluster {
                 (None, Some((group, name))) => {
                     self.redis.entry(group.to_owned()).or_default().put(name, &text, kv)
                 }
-                (None, None) => Ok(()),
+                (None, None) => match sentinel::master_of(name) {
+                    Some(master) => read(&text).map(|value| {
+                        self.sentinel_epochs.insert(master.to_owned(), Versioned { value, revision });
+                    }),
+                    None => Ok(()),
+                },
             },
         };
         if let Err(why) = result {
@@ -188,6 +197,8 @@ impl Cluster {
                     if keys.is_empty() {
                         self.redis.remove(group);
                     }
+                } else if let Some(master) = sentinel::master_of(name) {
+                    self.sentinel_epochs.remove(master);
                 }
             }
         }

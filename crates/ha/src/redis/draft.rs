@@ -42,6 +42,11 @@ impl Draft<'_> {
         }
     }
 
+    /// As far as this view of the store knows, clients are still led here.
+    pub fn is_shown_as_writable(&self) -> bool {
+        self.group.members.get(&self.view.me).is_some_and(|mine| mine.data.is_writable())
+    }
+
     /// Begins a job unless one runs or it failed lately.
     pub fn begin(&mut self, job: Job) -> bool {
         if self.job_runs() || self.actions.iter().any(|action| matches!(action, Action::Begin(_))) {

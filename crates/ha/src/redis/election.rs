@@ -73,16 +73,26 @@ fn somebody_with_data(group: &RedisGroup, except: &MemberName) -> Option<MemberN
     others.find(|(_, member)| has_data(group, &member.data)).map(|(name, _)| name.clone())
 }
 
-/// This Redis has no data, and a live member has some. (Data of a known leadership may be none at all, after a flush.)
-pub(super) fn data_elsewhere(draft: &Draft<'_>, running: &Running) -> Option<MemberName> {
+/// No data, and none of a known leadership either (those may be none at all, after a flush).
+fn is_empty(draft: &Draft<'_>, running: &Running) -> bool {
     let mine = RedisMemberData {
         keys: running.keys,
         replid: Some(running.replid.clone()),
         replid2: running.replid2.clone(),
         ..RedisMemberData::default()
     };
-    let known = draft.group.generation(&mine) > Revision(0) && !draft.memory.began_empty;
-    if running.keys > 0 || known || draft.memory.overrule_data {
+    !has_data(draft.group, &mine) || running.keys == 0 && draft.memory.began_empty
+}
+
+/// The group had data when this member took the key, and so had this member.
+pub(super) fn lost_its_data(draft: &Draft<'_>, running: &Running) -> bool {
+    let had = draft.group.status.as_ref().is_some_and(|status| status.value.keys > 0);
+    had && is_empty(draft, running) && !draft.memory.took_without_data
+}
+
+/// This Redis has no data, and a live member has some.
+pub(super) fn data_elsewhere(draft: &Draft<'_>, running: &Running) -> Option<MemberName> {
+    if !is_empty(draft, running) || draft.memory.overrule_data {
         return None;
     }
     let mut others = draft.group.members.iter().filter(|(name, _)| **name != draft.view.me);
@@ -119,11 +129,13 @@ type Rank<'a> = (bool, Revision, u64, bool, u64, i64, Reverse<&'a MemberName>);
 
 fn rank<'a>(group: &RedisGroup, name: &'a MemberName, member: &RedisMember) -> Rank<'a> {
     let data = &member.data;
-    let generation = group.generation(data);
-    let comparable = if generation > Revision(0) { data.offset } else { 0 };
+    let lineage = group.lineage(name, data);
+    // Offsets of a stream that began anew with a restart say nothing.
+    let is_known = lineage > Revision(0) && group.generation(data) == lineage;
+    let comparable = if is_known { data.offset } else { 0 };
     let led_last = group.status.as_ref().is_some_and(|status| status.value.leader.as_ref() == Some(name));
-    let led_last = led_last && generation == Revision(0);
-    (has_data(group, data), generation, comparable, led_last, data.keys, data.failover_priority, Reverse(name))
+    let led_last = led_last && !is_known;
+    (has_data(group, data), lineage, comparable, led_last, data.keys, data.failover_priority, Reverse(name))
 }
 
 /// May this member take the leader key now? `Ok`: yes, and why; `Err`: no, and why.

@@ -2,6 +2,7 @@
 
 use super::decide::{Action, Job};
 use super::draft::Draft;
+use super::memory::Stage;
 use super::reason::Reason;
 use super::view::{JobState, Server, ServerRole};
 use crate::cluster::redis::{RedisMemberData, RedisRole, RedisRunState, RedisWrite};
@@ -29,9 +30,18 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> RedisMemberData {
     data.claim = claim;
     data.leaderless_at = draft.group.leader.is_none().then_some(draft.revision);
     // A server that is about to stop is routed to no longer.
-    data.writable = data.role == RedisRole::Master && draft.fence().is_some() && data.is_running();
+    data.writable =
+        data.role == RedisRole::Master && draft.fence().is_some() && data.is_running() && !writes_wait(draft);
     data.pause = draft.is_paused();
     data
+}
+
+/// In a switchover: nobody is led here any more, or a client that comes back after it was cut would meet a replica.
+fn writes_wait(draft: &Draft<'_>) -> bool {
+    draft.memory.switchover.as_ref().is_some_and(|switchover| match switchover.stage {
+        Stage::Pause => false,
+        Stage::WaitOffset | Stage::Demote { .. } | Stage::HandOver { .. } => true,
+    })
 }
 
 /// For the transaction that gives the leadership up.
@@ -94,6 +104,17 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
     draft.write(RedisWrite::PutMember { me: view.me.clone(), lease: bound_to, member: Box::new(data), expected });
 }
 
+/// What this member has comes from the present leadership: noted once, so that it is known also after everything was down.
+pub(super) fn note_data(draft: &mut Draft<'_>) {
+    let Some(leader) = &draft.group.leader else { return };
+    let noted = draft.group.data.get(&draft.view.me);
+    if draft.memory.data_epoch != Some(leader.epoch) || noted.is_some_and(|noted| noted.value >= leader.epoch) {
+        return;
+    }
+    let (me, epoch, expected) = (draft.view.me.clone(), leader.epoch, noted.map(|noted| noted.revision));
+    draft.write(RedisWrite::PutData { me, epoch, expected });
+}
+
 /// The store keeps the claim of this member even without its lease.
 pub(super) fn claim_is_durable(draft: &Draft<'_>) -> bool {
     let mine = draft.group.members.get(&draft.view.me);
@@ -107,6 +128,7 @@ fn writes_entry_already(draft: &Draft<'_>) -> bool {
         ) => true,
         Action::Write(
             RedisWrite::PutMember { .. }
+            | RedisWrite::PutData { .. }
             | RedisWrite::PutStatus { .. }
             | RedisWrite::PutHistory { .. }
             | RedisWrite::PutFailover { .. }

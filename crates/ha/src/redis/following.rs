@@ -2,8 +2,10 @@
 
 use super::decide::Job;
 use super::draft::Draft;
+use super::entry;
 use super::reason::Reason;
 use super::view::{Running, Server, ServerRole};
+use crate::cluster::redis::RedisMemberData;
 use crate::guard::StopMode;
 use types::{MemberName, Millis};
 
@@ -59,6 +61,7 @@ fn follow(draft: &mut Draft<'_>, leader: &MemberName, running: &Running) {
         return;
     }
     if of == Some(leader) {
+        entry::note_data(draft);
         return draft.because(if link_up {
             Reason::Following { leader: leader.clone() }
         } else {
@@ -72,14 +75,19 @@ fn follow(draft: &mut Draft<'_>, leader: &MemberName, running: &Running) {
     draft.begin(Job::Follow { leader: Some(leader.clone()) });
 }
 
-/// The present leadership began without data although the group had some, and these here are older than it.
+/// Some leadership up to the present one began without data although the group had some, and what is here is older.
 fn would_be_emptied(draft: &Draft<'_>, running: &Running) -> bool {
-    let Some(leader) = &draft.group.leader else { return false };
-    let lines = draft.group.history();
-    let empty = lines.iter().any(|line| line.epoch == leader.epoch && line.empty);
-    let from_it = draft.memory.data_epoch == Some(leader.epoch)
-        || lines.iter().any(|line| line.epoch == leader.epoch && line.replid == running.replid);
-    empty && !from_it && running.keys > 0 && !draft.view.may_overwrite
+    if running.keys == 0 || draft.view.may_overwrite {
+        return false;
+    }
+    let mine = RedisMemberData {
+        keys: running.keys,
+        replid: Some(running.replid.clone()),
+        replid2: running.replid2.clone(),
+        ..RedisMemberData::default()
+    };
+    let from = draft.group.lineage(&draft.view.me, &mine).max(draft.memory.data_epoch.unwrap_or_default());
+    draft.group.history().iter().any(|line| line.empty && line.epoch > from)
 }
 
 fn silent(draft: &mut Draft<'_>, since: Millis, refused: bool) {

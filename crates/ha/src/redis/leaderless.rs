@@ -58,6 +58,8 @@ fn stand_for_election(draft: &mut Draft<'_>) {
     }
     match election::verdict(draft) {
         Ok(reason) => {
+            let mine = draft.group.members.get(&draft.view.me);
+            draft.memory.took_without_data = !mine.is_some_and(|mine| election::has_data(draft.group, &mine.data));
             draft.memory.overrule_data = draft.group.failover.as_ref().is_some_and(|request| request.value.force);
             take(draft, reason);
         }

@@ -2,7 +2,7 @@
 
 use super::decide::Job;
 use super::draft::Draft;
-use super::election::{data_elsewhere, has_data, in_sync_candidate, standing_obstacles};
+use super::election::{data_elsewhere, has_data, in_sync_candidate, lost_its_data, standing_obstacles};
 use super::memory::Stage;
 use super::reason::Reason;
 use super::view::{Running, Server};
@@ -54,14 +54,12 @@ fn promote(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
         draft.begin(Job::Stop { mode: StopMode::Kill });
         return;
     }
-    if let Some(name) = data_elsewhere(draft, running) {
-        draft.because(Reason::GivesWayToData { name });
-        if draft.certainly_no_master() {
-            return release(draft, fence);
-        }
-        // A replica under a fence is taken for one that may be promoted; said once more, it certainly is none.
-        draft.begin(Job::Follow { leader: None });
-        return;
+    if let Some(reason) = data_elsewhere(draft, running)
+        .map(|name| Reason::GivesWayToData { name })
+        .or_else(|| lost_its_data(draft, running).then_some(Reason::LostItsData))
+    {
+        draft.because(reason);
+        return release_for_certain(draft, fence);
     }
     draft.because(Reason::Promoting);
     if !draft.view.guard.answering || !draft.is_armed() && !draft.is_paused() {
@@ -75,6 +73,7 @@ fn serve(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
     draft.because(Reason::Leading { epoch: fence.epoch });
     note_history(draft, fence, running);
     note_status(draft, fence, running);
+    entry::note_data(draft);
     if draft.job_runs() {
         return;
     }
@@ -165,14 +164,30 @@ fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
 
 /// The leadership was given up, and the view does not show it yet.
 pub(super) fn given_up(draft: &mut Draft<'_>, fence: &RedisFence) {
+    if let Server::Silent { since, .. } = &draft.view.server {
+        // Neither a replica for certain nor gone; then it had better be gone.
+        let since = *since;
+        draft.because(Reason::Unresponsive { since });
+        if draft.view.now.since(since) >= draft.view.settings.down_after {
+            draft.begin(Job::Stop { mode: StopMode::Kill });
+        }
+        return draft.wake(since + draft.view.settings.down_after);
+    }
     if let Some(switchover) = &draft.memory.switchover
         && let Stage::HandOver { since } = switchover.stage
     {
         return switchover::hand_over(draft, fence, since);
     }
-    draft.because(Reason::NoLease);
+    draft.because(Reason::GivenUp);
+    release_for_certain(draft, fence);
+}
+
+/// A replica under a fence is taken for one that may be promoted; said once more, it certainly is none.
+fn release_for_certain(draft: &mut Draft<'_>, fence: &RedisFence) {
     if draft.certainly_no_master() {
         release(draft, fence);
+    } else if matches!(&draft.view.server, Server::Running(running) if !running.is_master()) {
+        draft.begin(Job::Follow { leader: None });
     }
 }
 

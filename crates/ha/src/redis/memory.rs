@@ -31,6 +31,9 @@ pub struct Memory {
     pub unpause: bool,
     /// The promotion that was begun last was of a Redis without data.
     pub began_empty: bool,
+    /// The key was taken without data, after nobody who had some came (or because an operator said so). Otherwise a leader
+    /// that finds itself without data has lost them.
+    pub took_without_data: bool,
     /// An operator forced this member to lead, although it has no data and others have.
     pub overrule_data: bool,
     /// The leadership from which this member's data certainly come: it led then, or its link to that leader was up.

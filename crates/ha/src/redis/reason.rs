@@ -41,10 +41,14 @@ pub enum Reason {
     Hanging { since: Millis },
     /// It has no data, and a live member has: the leadership is left to that one.
     GivesWayToData { name: MemberName },
+    /// It had the leader key and has lost its data (a restart without persistence, another disk).
+    LostItsData,
     SwitchoverUnderway { candidate: MemberName, step: &'static str },
     SwitchoverImpossible { candidate: Option<MemberName>, why: Vec<Obstacle> },
     SwitchoverAborted { candidate: MemberName, why: String },
     HandedOver { candidate: MemberName },
+    /// The leadership was given up, and the store does not show it yet.
+    GivenUp,
     // Following.
     AnotherLeads { leader: MemberName },
     LeaderNotReady { leader: MemberName },
@@ -102,10 +106,12 @@ impl Reason {
             Self::Unresponsive { .. } => "unresponsive",
             Self::Hanging { .. } => "hanging",
             Self::GivesWayToData { .. } => "gives_way_to_data",
+            Self::LostItsData => "lost_its_data",
             Self::SwitchoverUnderway { .. } => "switchover_underway",
             Self::SwitchoverImpossible { .. } => "switchover_impossible",
             Self::SwitchoverAborted { .. } => "switchover_aborted",
             Self::HandedOver { .. } => "handed_over",
+            Self::GivenUp => "given_up",
             Self::AnotherLeads { .. } => "another_leads",
             Self::LeaderNotReady { .. } => "leader_not_ready",
             Self::LinkDown { .. } => "link_down",

@@ -67,7 +67,9 @@ pub(super) fn remember(draft: &mut Draft<'_>) {
     match &draft.group.leader {
         Some(leader) => {
             draft.memory.last_epoch = draft.memory.last_epoch.max(leader.epoch);
-            draft.memory.overrule_data &= leader.name == draft.view.me;
+            let mine = leader.name == draft.view.me;
+            draft.memory.overrule_data &= mine;
+            draft.memory.took_without_data &= mine;
             draft.memory.leader_missing_since = None;
         }
         None => draft.memory.leader_missing_since = draft.memory.leader_missing_since.or(Some(now)),
@@ -114,7 +116,7 @@ pub(super) fn arm(draft: &mut Draft<'_>) {
     let free = draft.certainly_no_master();
     draft.arming = if draft.is_paused() && (free || entry::claim_is_durable(draft)) {
         Arming::Disarm
-    } else if draft.fence().is_some() || may_take_the_key_again(draft) {
+    } else if draft.fence().is_some_and(|fence| draft.memory.given_up != Some(fence.epoch)) || may_take_the_key_again(draft) {
         Arming::Arm
     } else if free {
         Arming::Disarm

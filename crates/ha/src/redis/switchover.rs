@@ -21,6 +21,9 @@ use types::{MemberName, Millis};
 
 /// The part of the pause that is kept for the demotion.
 const DEMOTION_RESERVE: Millis = Millis(150);
+/// A client that is cut comes back at once, and must not be led to the replica that the old master is by then: so long the
+/// store may take to show that, from the beginning of the switchover. Then it goes on without.
+const ROUTES_MAX: Millis = Millis(300);
 /// A store that does not take the hand-over for so long: the key is released, and whoever is best takes it.
 const HAND_OVER_MAX: Millis = Millis(2000);
 
@@ -60,6 +63,10 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running)
             say(draft, "writes wait until the candidate has everything");
             let until = switchover.paused_until.unwrap_or(now) - DEMOTION_RESERVE;
             draft.begin(Job::WaitOffset { candidate: switchover.candidate.clone(), until });
+        }
+        Stage::Demote { .. } if draft.is_shown_as_writable() && !switchover.forced && now < switchover.began + ROUTES_MAX => {
+            say(draft, "the proxies are told to lead nobody to the old master");
+            draft.wake(switchover.began + ROUTES_MAX);
         }
         Stage::Demote { .. } => {
             say(draft, "the master becomes a replica");
@@ -102,10 +109,11 @@ pub(super) fn abort(draft: &mut Draft<'_>, why: &str) {
 /// Redis is certainly no master any more (demoted, or gone): the key passes.
 pub(super) fn hand_over(draft: &mut Draft<'_>, fence: &RedisFence, since: Millis) {
     let Some(switchover) = draft.memory.switchover.clone() else { return };
+    let candidate = switchover.candidate;
+    draft.because(Reason::HandedOver { candidate: candidate.clone() });
     if !draft.certainly_no_master() {
         return;
     }
-    let candidate = switchover.candidate;
     let lease = draft.view.dcs.lease;
     let target = draft.group.members.get(&candidate).filter(|member| member.data.is_running());
     let (Some(lease), Some(member)) = (lease, target) else {
@@ -114,7 +122,6 @@ pub(super) fn hand_over(draft: &mut Draft<'_>, fence: &RedisFence, since: Millis
     let (Some(candidate_lease), false) = (member.lease, draft.view.now.since(since) >= HAND_OVER_MAX) else {
         return leading::release(draft, fence);
     };
-    draft.because(Reason::HandedOver { candidate: candidate.clone() });
     draft.wake(since + HAND_OVER_MAX);
     draft.memory.given_up = Some(fence.epoch);
     let mut candidate_member = member.data.clone();

@@ -54,6 +54,9 @@ impl fmt::Display for Reason {
             Self::GivesWayToData { name } => {
                 write!(f, "there is no data here, and {name} has some; the leadership is left to it")
             }
+            Self::LostItsData => {
+                f.write_str("Redis came back without its data; the leadership is left to whoever has them")
+            }
             Self::SwitchoverUnderway { candidate, step } => {
                 write!(f, "a switchover to {candidate} is under way: {step}")
             }
@@ -65,6 +68,7 @@ impl fmt::Display for Reason {
                 write!(f, "the switchover to {candidate} was given up, and nothing was lost: {why}")
             }
             Self::HandedOver { candidate } => write!(f, "the leadership passes to {candidate}"),
+            Self::GivenUp => f.write_str("the leadership was given up"),
             Self::AnotherLeads { leader } => {
                 write!(f, "{leader} holds the leader key; Redis must not be a master here")
             }

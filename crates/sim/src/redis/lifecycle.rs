@@ -88,6 +88,7 @@ impl World {
         self.hosts[host].redis.disk = stream;
         say!(self, host, "redis: promoted with {end} writes (branch {branch})");
         self.drop_replicas(host);
+        self.redis_master_begins(host);
     }
 
     /// `REPLICAOF`; of `None`: of nobody. Clients are cut.

@@ -4,7 +4,7 @@
 //!    worker *and* guard of the old one were stopped.)
 //! 2. The leader key passes on while another Redis could still acknowledge. (The same exception.)
 //! 3. A planned switchover loses an acknowledged write.
-//! 4. A member with data is overwritten by data that began without any. (Exception: an operator allowed it.)
+//! 4. A member with data is overwritten by later ones that began with nothing. (Exception: an operator allowed it.)
 //! 5. After healing there is no single master with everybody else in sync, in time: see `convergence`.
 
 use super::GROUP;
@@ -30,6 +30,8 @@ pub struct RedisOracle {
     pub proxied_acknowledged_at: Time,
     pub leaderships: u64,
     pub switchovers: u64,
+    /// The key was handed over: to whom, and what the old master had acknowledged on its branch.
+    handed_over: Option<(usize, u32, u64)>,
     decisions: BTreeMap<usize, u32>,
 }
 
@@ -74,7 +76,11 @@ impl World {
         if group.leader == before.leader {
             return;
         }
-        let Some(leader) = &group.leader else { return note!(self, "NO REDIS LEADER") };
+        self.oracle.redis.handed_over = None;
+        let Some(leader) = &group.leader else {
+            note!(self, "NO REDIS LEADER");
+            return;
+        };
         note!(self, "REDIS LEADER {} from revision {}", leader.name, leader.epoch);
         self.oracle.redis.leaderships += 1;
         let Some(to) = self.host_named(&leader.name) else { return };
@@ -83,7 +89,10 @@ impl World {
         let forced = before.failover.as_ref().is_some_and(|request| request.value.force);
         if from != to && !forced {
             self.oracle.redis.switchovers += 1;
-            self.redis_switchover_keeps_everything(from, to);
+            let old = &self.hosts[from].redis;
+            let branch = old.server.as_ref().map_or(&old.disk, |server| &server.stream).branch();
+            let acknowledged = self.oracle.redis.acknowledged.get(&branch).copied();
+            self.oracle.redis.handed_over = acknowledged.map(|end| (to, branch, end));
         }
     }
 
@@ -107,18 +116,15 @@ impl World {
         }
     }
 
-    fn redis_switchover_keeps_everything(&mut self, from: usize, to: usize) {
-        let redis = &self.hosts[to].redis;
-        let stream = redis.server.as_ref().map_or(&redis.disk, |server| &server.stream);
-        let old = &self.hosts[from].redis;
-        let branch = old.server.as_ref().map_or(&old.disk, |server| &server.stream).branch();
-        let Some(end) = self.oracle.redis.acknowledged.get(&branch).copied() else { return };
-        if !stream.contains(branch, end) {
-            let has = stream.end();
+    /// A Redis is promoted. If the key was handed to it, it has everything that was acknowledged before.
+    pub(crate) fn redis_master_begins(&mut self, host: usize) {
+        let Some((_, branch, end)) = self.oracle.redis.handed_over.take_if(|(to, _, _)| *to == host) else { return };
+        let Some(server) = &self.hosts[host].redis.server else { return };
+        if !server.stream.contains(branch, end) {
+            let has = server.stream.end();
             self.violation(format!(
-                "the switchover of Redis from m{} to m{} loses writes: acknowledged up to {end} on branch {branch}, there are {has}",
-                from + 1,
-                to + 1
+                "the switchover of Redis to m{} loses writes: acknowledged up to {end} on branch {branch}, there are {has}",
+                host + 1
             ));
         }
     }
@@ -128,7 +134,7 @@ impl World {
         let redis = &self.hosts[host].redis;
         let Some(server) = &redis.server else { return };
         let mine = &server.stream;
-        if mine.end() > 0 && mine.root() != by.root() && !redis.may_overwrite {
+        if mine.end() > 0 && mine.root() < by.root() && !redis.may_overwrite {
             let (had, gets) = (mine.end(), by.end());
             self.violation(format!(
                 "Redis of m{} had {had} writes and is overwritten with the {gets} of m{}, which began without data",

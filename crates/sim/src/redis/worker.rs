@@ -100,17 +100,13 @@ impl World {
             }
         }
         if self.setup.mutant == Some(Mutant::RedisEmptyLeads)
+            && host.redis.server.as_ref().is_some_and(|server| server.stream.end() == 0)
             && let Server::Running(running) = &mut server
+            && let Some(last) = worker.cluster.as_ref().and_then(|cluster| cluster.redis.get(GROUP)?.history().last())
         {
-            // It believes that it has data, and more than anybody.
-            (running.keys, running.offset) = (running.keys.max(1), running.offset.max(1));
-            if let Some(cluster) = &mut cluster
-                && let Some(group) = cluster.redis.get_mut(GROUP)
-            {
-                group.history = None;
-                group.status = None;
-                group.members.retain(|name, _| *name == host.name);
-            }
+            // It believes that it has the newest data, and more than anybody.
+            (running.keys, running.offset) = (1, u64::from(u32::MAX));
+            running.replid.clone_from(&last.replid);
         }
         Some(View {
             now,

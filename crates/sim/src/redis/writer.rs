@@ -112,6 +112,7 @@ fn describe(write: &RedisWrite) -> String {
             member.leaderless_at,
             member.link_up
         ),
+        RedisWrite::PutData { epoch, .. } => format!("Redis: the own data are from {epoch}"),
         RedisWrite::PutStatus { status, .. } => format!("Redis: status {}", status.offset),
         RedisWrite::PutHistory { lines, .. } => format!("Redis: history of {} lines", lines.len()),
         RedisWrite::PutFailover { request, .. } => format!("Redis: failover {request:?}"),

@@ -28,6 +28,10 @@ impl RedisKeys {
         self.key(&format!("members/{name}"))
     }
 
+    pub fn data(&self, name: &MemberName) -> Key {
+        self.key(&format!("data/{name}"))
+    }
+
     /// Group and name of a key below the scope's prefix; `None`: it is not Redis's.
     pub(in crate::cluster) fn split(name: &str) -> Option<(&str, &str)> {
         name.strip_prefix("redis/")?.split_once('/').filter(|(group, _)| !group.is_empty())

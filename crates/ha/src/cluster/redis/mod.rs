@@ -84,6 +84,12 @@ pub struct RedisHistoryLine {
     pub timestamp: Option<String>,
 }
 
+/// `data/<member>`: the leadership from which its data come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedisDataNote {
+    pub epoch: Revision,
+}
+
 /// Everything the store says about one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedisGroup {
@@ -92,6 +98,9 @@ pub struct RedisGroup {
     pub status: Option<Versioned<RedisStatus>>,
     pub history: Option<Versioned<Vec<RedisHistoryLine>>>,
     pub failover: Option<Versioned<RedisFailoverRequest>>,
+    /// The leadership from which each member's data certainly come. Not bound to a lease: it is needed after everything was
+    /// down, when a restart has forgotten the replication id.
+    pub data: BTreeMap<MemberName, Versioned<Revision>>,
 }
 
 impl RedisGroup {
@@ -126,13 +135,19 @@ impl RedisGroup {
         of(&data.replid).or_else(|| of(&data.replid2)).unwrap_or(Revision(0))
     }
 
+    /// The same, and what the member has noted of itself.
+    pub fn lineage(&self, name: &MemberName, data: &RedisMemberData) -> Revision {
+        let noted = self.data.get(name).filter(|_| data.keys > 0).map_or(Revision(0), |noted| noted.value);
+        self.generation(data).max(noted)
+    }
+
     /// Takes up `redis/<group>/<name>`; an error says why the value could not be read.
     pub(super) fn put(&mut self, name: &str, text: &str, kv: &KeyValue) -> Result<(), String> {
         let revision = kv.mod_revision;
         match name {
             "leader" => {
                 self.leader =
-                    Some(RedisLeader { name: MemberName::new(text.to_owned()), epoch: revision, lease: kv.lease });
+                    Some(RedisLeader { name: MemberName::new(text), epoch: revision, lease: kv.lease });
                 Ok(())
             }
             "status" => read(text).map(|value| self.status = Some(Versioned { value, revision })),
@@ -141,12 +156,14 @@ impl RedisGroup {
                 let asked = value != RedisFailoverRequest::default();
                 self.failover = asked.then_some(Versioned { value, revision });
             }),
-            _ => match name.strip_prefix("members/") {
-                Some(member) => read(text).map(|data| {
-                    let member = MemberName::new(member.to_owned());
-                    self.members.insert(member, RedisMember { data, revision, lease: kv.lease });
+            _ => match (name.strip_prefix("members/"), name.strip_prefix("data/")) {
+                (Some(member), _) => read(text).map(|data| {
+                    self.members.insert(MemberName::new(member), RedisMember { data, revision, lease: kv.lease });
                 }),
-                None => Ok(()),
+                (None, Some(member)) => read(text).map(|value: RedisDataNote| {
+                    self.data.insert(MemberName::new(member), Versioned { value: value.epoch, revision });
+                }),
+                (None, None) => Ok(()),
             },
         }
     }
@@ -159,7 +176,9 @@ impl RedisGroup {
             "failover" => self.failover = None,
             _ => {
                 if let Some(member) = name.strip_prefix("members/") {
-                    self.members.remove(&MemberName::new(member.to_owned()));
+                    self.members.remove(&MemberName::new(member));
+                } else if let Some(member) = name.strip_prefix("data/") {
+                    self.data.remove(&MemberName::new(member));
                 }
             }
         }

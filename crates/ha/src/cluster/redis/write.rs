@@ -1,6 +1,6 @@
 //! Every change an agent makes to a Redis group's keys, as one closed list. Each is a compare-and-swap.
 
-use super::{RedisFailoverRequest, RedisHistoryLine, RedisKeys, RedisMemberData, RedisStatus};
+use super::{RedisDataNote, RedisFailoverRequest, RedisHistoryLine, RedisKeys, RedisMemberData, RedisStatus};
 use crate::cluster::Keys;
 use crate::cluster::write::{absent, delete, equal, put, unchanged};
 use kv::{Compare, CompareTarget, TxnOperation, TxnRequest};
@@ -53,6 +53,12 @@ pub enum RedisWrite {
         me: MemberName,
         lease: Option<LeaseId>,
         member: Box<RedisMemberData>,
+        expected: Option<Revision>,
+    },
+    /// From which leadership the own data come.
+    PutData {
+        me: MemberName,
+        epoch: Revision,
         expected: Option<Revision>,
     },
     PutStatus {
@@ -117,6 +123,11 @@ impl RedisWrite {
             Self::PutMember { me, lease, member, expected } => {
                 let key = keys.member(me);
                 (vec![unchanged(&key, *expected)], vec![put(key, json(member), *lease)])
+            }
+            Self::PutData { me, epoch, expected } => {
+                let key = keys.data(me);
+                let note = RedisDataNote { epoch: *epoch };
+                (vec![unchanged(&key, *expected)], vec![put(key, json(&note), None)])
             }
             Self::PutStatus { fence, status } => {
                 (fence.compare(keys), vec![put(keys.key("status"), json(status), None)])

@@ -105,6 +105,7 @@ fn the_key_and_the_claim_are_given_up_only_where_redis_is_certainly_no_master() 
                 RedisWrite::TakeLeader { member, .. } => !member.claim,
                 RedisWrite::PutStatus { .. }
                 | RedisWrite::PutHistory { .. }
+                | RedisWrite::PutData { .. }
                 | RedisWrite::PutFailover { .. }
                 | RedisWrite::DeleteFailover { .. } => false,
             };
@@ -154,6 +155,12 @@ fn a_member_with_data_does_not_follow_a_leader_that_began_without() {
     let follow = Job::Follow { leader: Some(name("b")) };
     let from_it = Memory { data_epoch: Some(EPOCH), ..memory() };
     assert_eq!(job(&decide(&from_it, &view)), Some(&follow), "what it has is that leader's");
+    let noted = |group: &mut RedisGroup, epoch| {
+        group.data.insert(name("a"), Versioned { value: epoch, revision: Revision(60) });
+    };
+    noted(group(&mut view), EPOCH);
+    assert_eq!(job(&decide(&memory(), &view)), Some(&follow), "it had noted that");
+    noted(group(&mut view), Revision(20));
     view.may_overwrite = true;
     assert_eq!(job(&decide(&memory(), &view)), Some(&follow));
     view.may_overwrite = false;

@@ -20,16 +20,26 @@ fn refuses(decision: &Decision) -> bool {
     writes(decision).contains(&&RedisWrite::DeleteFailover { expected: REQUEST })
 }
 
-/// The job that was begun is over.
+/// The job that was begun is over, and the store shows what was written.
 fn after(decision: &Decision, view: &View, offset: Option<u64>) -> (Memory, View) {
     let job = job(decision).cloned().unwrap();
-    (decision.next.clone(), View { job: done(job, offset), ..view.clone() })
+    (decision.next.clone(), View { job: done(job, offset), ..shown(decision, view) })
 }
 
 fn failed(decision: &Decision, view: &View) -> (Memory, View) {
     let job = job(decision).cloned().unwrap();
     let state = JobState::Failed { why: "no answer".into() };
-    (decision.next.clone(), View { job: Some(JobView { job, state }), ..view.clone() })
+    (decision.next.clone(), View { job: Some(JobView { job, state }), ..shown(decision, view) })
+}
+
+fn shown(decision: &Decision, view: &View) -> View {
+    let mut view = view.clone();
+    for write in writes(decision) {
+        if let RedisWrite::PutMember { me, member, .. } = write {
+            *entry_of(&mut view, me.as_str()) = RedisMemberData::clone(member);
+        }
+    }
+    view
 }
 
 #[test]
@@ -62,6 +72,27 @@ fn writes_wait_the_candidate_catches_up_the_master_steps_down_and_the_key_passes
     group(&mut view).leader = Some(RedisLeader { name: name("b"), epoch: Revision(80), lease: Some(LeaseId(98)) });
     let follows = decide(&hand_over.next, &view);
     assert_eq!((job(&follows), follows.arming), (None, Arming::Disarm));
+}
+
+#[test]
+fn nobody_is_led_to_the_old_master_any_more_when_it_steps_down() {
+    let view = asked(false);
+    let (memory, view) = after(&decide(&memory(), &view), &view, None);
+    let wait = decide(&memory, &view);
+    let not_writable = |write: &&RedisWrite| matches!(write, RedisWrite::PutMember { member, .. } if !member.writable);
+    assert_eq!(writes(&wait).iter().filter(|write| not_writable(write)).count(), 1);
+    // The store is slower than the candidate.
+    let job = job(&wait).cloned().unwrap();
+    let mut slow = View { job: done(job, Some(9)), ..view.clone() };
+    let waits = decide(&wait.next, &slow);
+    assert_eq!(super::job(&waits), None, "{:?}", waits.reasons);
+    slow.job = None;
+    let shown = shown(&wait, &slow);
+    assert!(matches!(super::job(&decide(&waits.next, &shown)), Some(Job::DemoteTo { .. })));
+    // It is not waited for for long: a switchover must not depend on it.
+    slow.now = waits.wake_at.unwrap();
+    slow.dcs.lease = slow.dcs.lease.map(|lease| Lease { renewed_at: slow.now, ..lease });
+    assert!(matches!(super::job(&decide(&waits.next, &slow)), Some(Job::DemoteTo { .. })));
 }
 
 #[test]
