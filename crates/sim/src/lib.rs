@@ -6,7 +6,8 @@
 //!
 //! The map: `world` (the agenda), `clock`, `network`, `disk`, `postgres` and `redis` (the models), `store` (the real one, driven),
 //! `guard` and `worker` (the processes around the real decisions), `service` (processes come and go), `clients`, `faults`,
-//! `operator`, `oracle` and `convergence` (what must hold), `mutant` (rules broken on purpose), `run` (seed after seed).
+//! `operator`, `oracle` and `convergence` (what must hold), `mutant` (rules broken on purpose), `run` (seed after seed). Sentinels have a
+//! world of their own, `sentinel`.
 
 pub mod clients;
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod postgres;
 pub mod random;
 pub mod redis;
 pub mod run;
+pub mod sentinel;
 mod service;
 pub mod setup;
 pub mod store;

@@ -1,4 +1,4 @@
-//! `quorate-sim --seeds 1000 [--start N] [--seed N --trace] [--mutant NAME]`: runs seeds, prints what failed and how to
+//! `quorate-sim [--world sentinel] --seeds 1000 [--start N] [--seed N --trace] [--mutant NAME]`: runs seeds, prints what failed and how to
 //! see it again. Exit code 1: something failed; 2: it was asked for something that it does not know.
 
 use sim::mutant::{MUTANTS, Mutant};
@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 /// The end of a failing run's trace that is printed without `--trace`.
 const TAIL_LINES: usize = 60;
-const USAGE: &str =
-    "usage: quorate-sim [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis] [--mutant NAME]";
+const USAGE: &str = "usage: quorate-sim [--world sentinel] [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis] \
+     [--mutant NAME]";
 
 #[derive(Default)]
 struct Options {
@@ -20,6 +20,9 @@ struct Options {
     keep_going: bool,
     mutant: Option<Mutant>,
     redis: bool,
+    /// The world of sentinels, and a rule broken there.
+    sentinel: bool,
+    sentinel_mutant: Option<sim::sentinel::mutant::Mutant>,
 }
 
 fn options() -> Result<Options, String> {
@@ -37,6 +40,17 @@ fn options() -> Result<Options, String> {
             "--trace" => options.trace = true,
             "--redis" => options.redis = true,
             "--keep-going" => options.keep_going = true,
+            "--world" => match arguments.next().as_deref() {
+                Some("sentinel") => options.sentinel = true,
+                other => return Err(format!("no world '{}'; there is sentinel", other.unwrap_or_default())),
+            },
+            "--mutant" if options.sentinel => {
+                let name = arguments.next().unwrap_or_default();
+                let known: Vec<&str> = sim::sentinel::mutant::MUTANTS.iter().map(|(name, _)| *name).collect();
+                let mutant = sim::sentinel::mutant::Mutant::named(&name);
+                options.sentinel_mutant =
+                    Some(mutant.ok_or(format!("no mutant '{name}'; there are {}", known.join(", ")))?);
+            }
             "--mutant" => {
                 let name = arguments.next().unwrap_or_default();
                 let known: Vec<&str> = MUTANTS.iter().map(|(name, _)| *name).collect();
@@ -57,6 +71,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.sentinel {
+        let Options { seed, start, seeds, sentinel_mutant, trace, keep_going, .. } = options;
+        let good = sim::sentinel::run::command(seed, start..start + seeds, sentinel_mutant, trace, keep_going);
+        return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let redis = options.redis || options.mutant.is_some_and(Mutant::is_of_redis);
     let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, redis, ..Setup::new(seed) };
     if let Some(seed) = options.seed {

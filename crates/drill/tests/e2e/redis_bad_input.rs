@@ -17,7 +17,6 @@ const GROWTH_MB_MAX: f64 = 16.0;
 const FRAMES: &[&[u8]] = &[
     b"*1\r\n$1073741824\r\n",
     b"*2\r\n$4\r\nPING\r\n$-5\r\n",
-    b"*1048577\r\n",
     b"*x\r\n",
     b"*1\r\n+PING\r\n",
     b"*1\r\n$x\r\n",
@@ -26,6 +25,9 @@ const FRAMES: &[&[u8]] = &[
     b"SENTINEL nothing\r\nSENTINEL master\r\nSENTINEL master nobody\r\nGET x\r\nSENTINEL set m0 quorum many\r\n",
     b"\r\n\r\n\r\nPING\r\n",
 ];
+
+/// Where ours says no before the original does: it would wait for all of this to arrive.
+const FRAMES_WITHIN_THE_ORIGINALS_BOUNDS: &[&[u8]] = &[b"*1048577\r\n", b"*1\r\n$536870912\r\n"];
 
 #[test]
 fn a_sentinel_answers_bad_input_as_the_original_does_and_does_not_grow() {
@@ -46,6 +48,11 @@ fn a_sentinel_answers_bad_input_as_the_original_does_and_does_not_grow() {
         for frame in FRAMES {
             let shown = String::from_utf8_lossy(frame);
             assert_eq!(said(ours.address, frame).await, said(original.address, frame).await, "for {shown:?}");
+        }
+
+        for frame in FRAMES_WITHIN_THE_ORIGINALS_BOUNDS {
+            let answer = said(ours.address, frame).await;
+            assert!(answer.starts_with("-ERR Protocol error: invalid "), "{answer}");
         }
 
         let memory = |sentinel: &Sentinel| sentinel.program.process().unwrap().resident_mb();

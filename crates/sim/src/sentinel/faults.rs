@@ -1,0 +1,234 @@
+//! What goes wrong, and for how long.
+
+use super::redis::Life;
+use super::world::{Happening, World};
+use crate::clock::{MS, SECOND, Time};
+use ha::sentinel::{Event, Request, Tag, Token};
+
+/// Faults come within this time after the start; then everything is mended.
+pub const FAULTS_FROM: Time = 6 * SECOND;
+pub const FAULTS_UNTIL: Time = 50 * SECOND;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The server that most sentinels take for the master of this group.
+    KillMaster {
+        group: usize,
+        empty: bool,
+    },
+    FreezeMaster {
+        group: usize,
+    },
+    KillServer {
+        server: usize,
+        empty: bool,
+    },
+    FreezeServer {
+        server: usize,
+    },
+    CrashSentinel {
+        process: usize,
+    },
+    FreezeSentinel {
+        process: usize,
+    },
+    /// A host with everything on it.
+    Isolate {
+        host: usize,
+        inward: bool,
+        outward: bool,
+    },
+    CutOneWay {
+        from: usize,
+        to: usize,
+    },
+    Slow {
+        by: Time,
+    },
+    DiskFull {
+        process: usize,
+    },
+    CrashAtSave {
+        process: usize,
+    },
+    /// Everybody's next save is their last.
+    CrashAllAtSave,
+    WithoutStore {
+        process: usize,
+    },
+    /// An operator asks one sentinel, or two at the same moment, for a failover.
+    Failover {
+        group: usize,
+        at: usize,
+        also_at: Option<usize>,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Planned {
+    pub at: Time,
+    pub length: Time,
+    pub fault: Fault,
+}
+
+impl World {
+    pub fn plan_faults(&mut self) {
+        let count = self.random.between(2, 9);
+        for _ in 0..count {
+            let at = self.random.between(FAULTS_FROM, FAULTS_UNTIL - 10 * SECOND);
+            let length = if self.random.percent(70) {
+                self.random.between(200 * MS, 4 * SECOND)
+            } else {
+                self.random.between(4 * SECOND, 15 * SECOND)
+            };
+            let fault = self.draw_fault();
+            let index = self.planned.len();
+            self.planned.push(Planned { at, length: length.min(FAULTS_UNTIL - at), fault });
+            self.schedule(at, Happening::Fault { index });
+        }
+    }
+
+    fn draw_fault(&mut self) -> Fault {
+        let processes = self.processes.len();
+        let group = self.random.below(self.setup.masters);
+        let process = self.random.below(processes);
+        let server = self.random.below(self.servers.len());
+        let host = self.random.below(self.hosts);
+        let empty = self.random.percent(30);
+        match self.random.between(0, 100) {
+            0..20 => Fault::KillMaster { group, empty },
+            20..28 => Fault::FreezeMaster { group },
+            28..34 => Fault::KillServer { server, empty },
+            34..38 => Fault::FreezeServer { server },
+            38..46 => Fault::CrashSentinel { process },
+            46..52 => Fault::FreezeSentinel { process },
+            52..64 => {
+                let way = self.random.between(0, 4);
+                Fault::Isolate { host, inward: way != 0, outward: way != 1 }
+            }
+            64..72 => Fault::CutOneWay { from: host, to: self.random.below(self.hosts) },
+            72..76 => Fault::Slow { by: self.random.between(MS, 400 * MS) },
+            76..80 => Fault::DiskFull { process },
+            80..86 => Fault::CrashAtSave { process },
+            86..89 => Fault::CrashAllAtSave,
+            89..92 => Fault::WithoutStore { process },
+            _ => {
+                let other = (process + 1) % processes;
+                Fault::Failover { group, at: process, also_at: self.random.percent(60).then_some(other) }
+            }
+        }
+    }
+
+    pub fn fault(&mut self, index: usize) {
+        let Planned { length, fault, .. } = self.planned[index];
+        self.say("**", &format!("{fault:?} for {} ms", length / MS));
+        match fault {
+            Fault::KillMaster { group, empty } => {
+                let server = self.believed_master(group);
+                self.planned[index].fault = Fault::KillServer { server, empty };
+                self.kill_server(server);
+            }
+            Fault::FreezeMaster { group } => {
+                let server = self.believed_master(group);
+                self.planned[index].fault = Fault::FreezeServer { server };
+                self.freeze_server(server);
+            }
+            Fault::KillServer { server, .. } => self.kill_server(server),
+            Fault::FreezeServer { server } => self.freeze_server(server),
+            Fault::CrashSentinel { process } => self.crash_process(process),
+            Fault::FreezeSentinel { process } => {
+                self.processes[process].frozen = self.processes[process].sentinel.is_some();
+            }
+            Fault::Isolate { host, inward, outward } => self.each_way(host, inward, outward, true),
+            Fault::CutOneWay { from, to } => self.cuts.cut(from, to),
+            Fault::Slow { by } => self.slow += by,
+            Fault::DiskFull { process } => self.processes[process].troubles.disk_full = true,
+            Fault::CrashAtSave { process } => self.processes[process].troubles.crash_at_save = true,
+            Fault::CrashAllAtSave => {
+                for process in &mut self.processes {
+                    process.troubles.crash_at_save = true;
+                }
+            }
+            Fault::WithoutStore { process } => self.processes[process].troubles.without_store = true,
+            Fault::Failover { group, at, also_at } => {
+                self.order_failover(group, at);
+                if let Some(other) = also_at {
+                    self.order_failover(group, other);
+                }
+            }
+        }
+        self.schedule(length, Happening::Undo { index });
+    }
+
+    pub fn undo(&mut self, index: usize) {
+        match self.planned[index].fault {
+            Fault::KillServer { server, empty } => {
+                if self.servers[server].life == Life::Down {
+                    self.start_server(server, empty);
+                }
+            }
+            Fault::FreezeServer { server } => self.thaw_server(server),
+            Fault::CrashSentinel { process } => {
+                if self.processes[process].sentinel.is_none() {
+                    self.start_process(process);
+                }
+            }
+            Fault::FreezeSentinel { process } => self.thaw_process(process),
+            Fault::Isolate { host, inward, outward } => self.each_way(host, inward, outward, false),
+            Fault::CutOneWay { from, to } => self.cuts.mend(from, to),
+            Fault::Slow { by } => self.slow -= by,
+            Fault::DiskFull { process } => self.processes[process].troubles.disk_full = false,
+            Fault::CrashAtSave { process } => self.processes[process].troubles.crash_at_save = false,
+            Fault::CrashAllAtSave => {
+                for process in &mut self.processes {
+                    process.troubles.crash_at_save = false;
+                }
+            }
+            Fault::WithoutStore { process } => self.processes[process].troubles.without_store = false,
+            // Replaced by what they hit.
+            Fault::KillMaster { .. } | Fault::FreezeMaster { .. } | Fault::Failover { .. } => {}
+        }
+    }
+
+    fn freeze_server(&mut self, server: usize) {
+        if self.servers[server].life == Life::Up {
+            self.servers[server].life = Life::Frozen;
+        }
+    }
+
+    fn each_way(&mut self, host: usize, inward: bool, outward: bool, cut: bool) {
+        for other in (0..self.hosts).filter(|other| *other != host) {
+            for (wanted, from, to) in [(inward, other, host), (outward, host, other)] {
+                match (wanted, cut) {
+                    (true, true) => self.cuts.cut(from, to),
+                    (true, false) => self.cuts.mend(from, to),
+                    (false, _) => {}
+                }
+            }
+        }
+    }
+
+    fn order_failover(&mut self, group: usize, index: usize) {
+        // The plain form needs no votes in mixed mode, so two of them may use one epoch; that is Sentinel's.
+        let option = match (self.setup.native, self.random.percent(70)) {
+            (true, true) => None,
+            (true, false) => Some("FORCE".to_owned()),
+            (false, _) => Some("COORDINATED".to_owned()),
+        };
+        let token = Token(self.next_number());
+        let run = self.processes[index].run;
+        let pending = super::process::Pending { connection: None, tag: Tag::Ignored, group: None };
+        self.processes[index].pending.insert(token, pending);
+        let request = Request::Failover { master: super::world::master_name(group), option };
+        self.report(index, run, Event::Request { token, request });
+    }
+
+    fn believed_master(&self, group: usize) -> usize {
+        let name = super::world::master_name(group);
+        let believed = self.processes.iter().find_map(|process| {
+            let (host, port) = process.sentinel.as_ref()?.master_address(&name)?;
+            self.server_at(&host, &port.to_string())
+        });
+        believed.unwrap_or(0)
+    }
+}
