@@ -82,7 +82,7 @@ impl Sentinel {
             return;
         }
         // In native mode the plain form loses nothing while the master is alive.
-        let alive = !master.node.flags.any(Flags::S_DOWN) && !master.node.disconnected();
+        let alive = !master.node.flags.any(Flags::S_DOWN) && master.node.link.command.is_some();
         let hand_over = coordinated || master.mode == Mode::Native && alive && !forced;
         if hand_over && master.node.own_failover == OwnFailover::NotSupported {
             let text = "NOGOODPRIMARY Primary does not support FAILOVER command";

@@ -152,6 +152,7 @@ impl Sentinel {
             Event::ScriptStarted { script, pid } => self.core.scripts.started(script, pid),
             Event::ScriptEnded { script, end } => scripts::ended(&mut self.core, script, &end),
             Event::Resolved { name, ip } => self.resolved(&name, ip),
+            Event::ModeIs { master, mode } => self.set_mode(&master, mode),
             Event::EpochClaimed { master, epoch } => self.epoch_claimed(&master, epoch),
             Event::EpochRefused { master, epoch } => self.epoch_refused(&master, epoch),
             Event::StoreSays { master, quorum, address, epoch, replicas } => {
@@ -262,9 +263,6 @@ impl Sentinel {
 
     fn saved(&mut self, version: u64, ok: bool) {
         let now = self.core.now;
-        if !ok {
-            self.core.log(Level::Warning, "WARNING: Sentinel was not able to save the new configuration on disk!!!");
-        }
         for waiter in self.core.saves.finish(now, version, ok) {
             let (token, answer) = match waiter {
                 Waiter::Client(token) => (token, if ok { Answer::Ok } else { save_failed() }),

@@ -21,7 +21,7 @@ const PUBSUB_PERIODS_IDLE_MAX: u64 = 3;
 /// Is this server down, as far as this sentinel can see?
 pub(super) fn seems_down(now: Millis, periods: &Periods, master: &Master, node: &Node) -> bool {
     let down_after = master.settings.down_after;
-    let silent = silent_at(&node.link, node.disconnected(), down_after) <= now;
+    let silent = silent_at(&node.link, node.link.command.is_none(), down_after) <= now;
     let is_master = node.role == Role::Master;
     // A master that says it is a replica is of no use as a master; two INFO periods give news of a switch time to arrive.
     let patience = down_after + periods.info + periods.info;

@@ -4,6 +4,7 @@
 //! is without effect, so the driver need not take back what was already on its way.
 
 use super::address::Address;
+use super::master::Mode;
 use super::request::{Request, Token};
 use std::net::IpAddr;
 
@@ -117,6 +118,12 @@ pub enum Event {
     Resolved {
         name: String,
         ip: Option<IpAddr>,
+    },
+
+    /// Who decides about this master changed: all its sentinels are ours now, or not any more.
+    ModeIs {
+        master: String,
+        mode: Mode,
     },
 
     // What comes from the store, native masters only.

@@ -192,9 +192,9 @@ fn promote(core: &mut Core, master: &mut Master) {
     }
     let sent = if coordinated {
         let to = master.at(at).address.clone();
-        !master.node.disconnected() && transaction::failover_to(core, master, &to, patience - passed)
+        transaction::failover_to(core, master, &to, patience - passed)
     } else {
-        !master.at(at).disconnected() && transaction::replica_of(core, master, at, None)
+        transaction::replica_of(core, master, at, None)
     };
     if sent {
         transaction::look_at_result(core, master, at);

@@ -11,7 +11,7 @@ use super::dispatcher::Sentinel;
 use super::effect::{Command, Level};
 use super::event::Tag;
 use super::link::built;
-use super::master::{At, Master};
+use super::master::{At, Master, Mode};
 use super::node::Link;
 use super::peer::{Peer, PeerLink, PeerLinkId};
 use super::publish::Subject;
@@ -130,7 +130,8 @@ impl Sentinel {
             core.save();
             core.new_epoch(master);
         }
-        if hello.config_epoch > master.config_epoch {
+        // What our agents decide comes from the store only.
+        if hello.config_epoch > master.config_epoch && master.mode != Mode::Supervised {
             take_configuration(core, master, &hello, resolve);
             self.look(id);
         }

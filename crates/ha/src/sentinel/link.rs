@@ -69,19 +69,16 @@ fn greeting(
 
 /// Opens what is missing, once per period.
 pub(super) fn reconnect(core: &mut Core, id: MasterId, mode: Mode, settings: &MasterSettings, node: &mut Node) {
-    if !node.disconnected() || node.address.port == 0 {
-        return;
-    }
-    if core.now < next_connect(core, mode, node) {
+    if node.address.port == 0 {
         return;
     }
     let now = core.now;
-    node.link.last_connect = Some(now);
     let user = settings.auth_user.as_deref();
     let password = settings.auth_pass.as_ref();
-    if node.link.command.is_none() {
+    if node.link.command.is_none() && next_attempt(core, mode, node.role, node.link.last_connect) <= now {
         let greeting = greeting(core, Some(settings), LinkKind::Command, user, password);
         let owner = LinkOwner::Node { master: id, node: node.id, kind: LinkKind::Command };
+        node.link.last_connect = Some(now);
         node.link.command = Some(core.open(owner, LinkKind::Command, &node.address, greeting));
         node.link.pending = 0;
         node.link.local = None;
@@ -89,21 +86,31 @@ pub(super) fn reconnect(core: &mut Core, id: MasterId, mode: Mode, settings: &Ma
         node.info_asked_at = None;
         ping(core, command(settings, &["PING"]), &mut node.link);
     }
-    if node.link.pubsub.is_none() {
+    if node.link.pubsub.is_none() && next_attempt(core, mode, node.role, node.link.last_pubsub_connect) <= now {
         let greeting = greeting(core, Some(settings), LinkKind::PubSub, user, password);
         let owner = LinkOwner::Node { master: id, node: node.id, kind: LinkKind::PubSub };
+        node.link.last_pubsub_connect = Some(now);
         node.link.pubsub = Some(core.open(owner, LinkKind::PubSub, &node.address, greeting));
         node.link.pubsub_since = now;
     }
 }
 
-/// The earliest time for the next attempt.
-pub(super) fn next_connect(core: &Core, mode: Mode, node: &Node) -> Millis {
-    let period = match (mode, node.role) {
+fn next_attempt(core: &Core, mode: Mode, role: Role, last: Option<Millis>) -> Millis {
+    let period = match (mode, role) {
         (Mode::Native, Role::Master) => NATIVE_RECONNECT.min(core.periods.ping),
         (Mode::Native | Mode::Mixed | Mode::Supervised, _) => core.periods.ping,
     };
-    node.link.last_connect.map_or(Millis::ZERO, |at| at + period)
+    last.map_or(Millis::ZERO, |at| at + period)
+}
+
+/// The earliest time for the next attempt at what is missing.
+pub(super) fn next_connect(core: &Core, mode: Mode, node: &Node) -> Millis {
+    let attempt = |link: Option<LinkId>, last| match link {
+        None => next_attempt(core, mode, node.role, last),
+        Some(_) => Millis::MAX,
+    };
+    let command = attempt(node.link.command, node.link.last_connect);
+    command.min(attempt(node.link.pubsub, node.link.last_pubsub_connect))
 }
 
 pub(super) fn reconnect_peer(core: &mut Core, id: PeerLinkId) {

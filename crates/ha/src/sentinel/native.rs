@@ -16,6 +16,22 @@ use types::Millis;
 pub const RETRY_AFTER: Millis = Millis(2_000);
 
 impl Sentinel {
+    /// A failover that has not promoted anybody yet is given up: it was begun under other rules.
+    pub(super) fn set_mode(&mut self, name: &str, mode: Mode) {
+        let Some(id) = self.names.get(name).copied() else { return };
+        let Some(master) = self.masters.get_mut(&id) else { return };
+        if master.mode == mode {
+            return;
+        }
+        if (FailoverState::WaitStart..=FailoverState::WaitPromotion).contains(&master.failover.state) {
+            self.core.event(Level::Warning, "-failover-abort-not-elected", master, Subject::Master, "");
+            failover::abort(&mut self.core, master);
+        }
+        master.mode = mode;
+        master.failover.started_at = None;
+        self.look(id);
+    }
+
     pub(super) fn epoch_claimed(&mut self, name: &str, epoch: u64) {
         let core = &mut self.core;
         core.current_epoch = core.current_epoch.max(epoch);

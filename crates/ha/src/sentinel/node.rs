@@ -48,6 +48,9 @@ pub struct Link {
     /// The last answer of any kind to a ping.
     pub last_pong: Millis,
     pub last_connect: Option<Millis>,
+    /// The same for the pub/sub connection. Sentinel has one time for both, and after a role change, which kills both, waits
+    /// a second for one of them without sending pings meanwhile.
+    pub last_pubsub_connect: Option<Millis>,
     /// The last attempt to connect was refused: the host lives and nobody listens.
     pub refused: bool,
 }
@@ -67,6 +70,7 @@ impl Link {
             last_ping: None,
             last_pong: now,
             last_connect: None,
+            last_pubsub_connect: None,
             refused: false,
         }
     }

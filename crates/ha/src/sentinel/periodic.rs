@@ -64,7 +64,7 @@ pub(super) fn node(core: &mut Core, master: &mut Master, at: At) {
         At::Replica(index) => reconnect(core, id, mode, &master.settings, &mut master.replicas[index]),
     }
     let now = core.now;
-    if master.at(at).disconnected() || Core::is_clogged(&master.at(at).link, 1) {
+    if master.at(at).link.command.is_none() || Core::is_clogged(&master.at(at).link, 1) {
         return;
     }
     if info_due(core, master, master.at(at)) <= now {
@@ -96,16 +96,15 @@ pub(super) fn due(core: &Core, master: &Master, at: At) -> Millis {
     }
     let down_after = master.settings.down_after;
     let mut due = Millis::MAX;
-    if node.disconnected() {
-        due = due.min(next_connect(core, master.mode, node));
-    } else {
+    due = due.min(next_connect(core, master.mode, node));
+    if node.link.command.is_some() {
         due = due.min(info_due(core, master, node)).min(ping_due(core, &node.link, down_after));
         if !publish_blocked(master, node) && node.link.local.is_some() {
             due = due.min(node.publish_due + Millis(1));
         }
     }
     if !node.flags.any(Flags::S_DOWN) {
-        due = due.min(silent_at(&node.link, node.disconnected(), down_after));
+        due = due.min(silent_at(&node.link, node.link.command.is_none(), down_after));
     }
     due
 }

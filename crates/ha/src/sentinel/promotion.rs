@@ -37,7 +37,7 @@ pub(super) fn promoted(core: &mut Core, master: &mut Master, index: usize) {
 /// INFO has been a contradiction for four hello periods), and clients go on writing to it.
 fn demote_old(core: &mut Core, master: &mut Master, old: Option<At>, already_follows: bool) {
     let Some(at) = old else { return };
-    let reachable = !master.at(at).disconnected() && !master.at(at).flags.any(Flags::S_DOWN);
+    let reachable = master.at(at).link.command.is_some() && !master.at(at).flags.any(Flags::S_DOWN);
     if already_follows || !reachable {
         return;
     }

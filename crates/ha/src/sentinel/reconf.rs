@@ -32,7 +32,7 @@ pub(super) fn next(core: &mut Core, master: &mut Master) {
             replica.flags.set(Flags::RECONF_DONE);
             continue;
         }
-        if replica.flags.any(UNDER_WAY) || replica.disconnected() {
+        if replica.flags.any(UNDER_WAY) || replica.link.command.is_none() {
             continue;
         }
         if tell(core, master, at, "+slave-reconf-sent") {
@@ -70,7 +70,7 @@ fn end_if_done(core: &mut Core, master: &mut Master) {
         core.event(Level::Warning, "+failover-end-for-timeout", master, Subject::Master, "");
         for index in 0..master.replicas.len() {
             let replica = &master.replicas[index];
-            if !replica.flags.any(Flags::RECONF_DONE.and(Flags::RECONF_SENT)) && !replica.disconnected() {
+            if !replica.flags.any(Flags::RECONF_DONE.and(Flags::RECONF_SENT)) && replica.link.command.is_some() {
                 tell(core, master, At::Replica(index), "+slave-reconf-sent-be");
             }
         }

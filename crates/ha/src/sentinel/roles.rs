@@ -178,13 +178,15 @@ fn was_up_for(core: &Core, node: &Node, time: Millis) -> bool {
 /// A replica says it is a master: an old one that came back, or somebody's mistake.
 fn tame_renegade(core: &mut Core, master: &mut Master, at: At) {
     let node = master.at(at);
-    // In native mode the epoch in the store says who is the master; there is no other news to wait for.
-    let patience = match master.mode {
-        Mode::Native => Millis::ZERO,
-        Mode::Mixed | Mode::Supervised => Millis(core.periods.publish.0.saturating_mul(RENEGADE_PERIODS)),
+    // Whoever promoted it tells us within one period, so half of Sentinel's time will do where all sentinels are ours. None
+    // at all would not: a promotion would be undone by those that hear of it last.
+    let periods = match master.mode {
+        Mode::Native => RENEGADE_PERIODS / 2,
+        Mode::Mixed | Mode::Supervised => RENEGADE_PERIODS,
     };
-    let waited = core.now.since(node.reported_since) > patience || master.mode == Mode::Native;
-    let was_up = was_up_for(core, node, patience) || master.mode == Mode::Native;
+    let patience = Millis(core.periods.publish.0.saturating_mul(periods));
+    let waited = core.now.since(node.reported_since) > patience;
+    let was_up = was_up_for(core, node, patience);
     if node.flags.any(Flags::PROMOTED) || !is_sound(core, master) || !was_up || !waited {
         return;
     }

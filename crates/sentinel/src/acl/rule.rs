@@ -12,8 +12,7 @@ pub struct Rule {
 pub enum About {
     All,
     Category(&'static str),
-    /// A command with all its subcommands. Commands that Redis has and a Sentinel has not are kept by name: the same
-    /// rules may be used for data servers.
+    /// A command with all its subcommands.
     Command(String),
     Subcommand(String, String),
 }
@@ -34,13 +33,15 @@ impl Rule {
             None => match lower.split_once('|') {
                 Some((_, "")) | Some(("", _)) => return Err("Syntax error".to_owned()),
                 Some((command, subcommand)) => {
-                    if table::find(command).is_some_and(|spec| spec.subcommand(subcommand).is_none()) {
-                        return Err("Unknown command or category name in ACL".to_owned());
-                    }
+                    let known = table::find(command).and_then(|command| command.subcommand(subcommand));
+                    known.ok_or("Unknown command or category name in ACL")?;
                     About::Subcommand(command.to_owned(), subcommand.to_owned())
                 }
                 None if lower.is_empty() => return Err("Syntax error".to_owned()),
-                None => About::Command(lower),
+                None => {
+                    table::find(&lower).ok_or("Unknown command or category name in ACL")?;
+                    About::Command(lower)
+                }
             },
         };
         Ok(Self { allow, about })

@@ -74,17 +74,17 @@ fn turn(
     output: &mut BytesMut,
 ) -> Option<Turn> {
     let mut world = world.borrow_mut();
-    loop {
+    // Only when everything that has arrived is carried out more is read: what waits here is never more than one read and
+    // one incomplete command.
+    let may_read = loop {
         let client = world.clients.get_mut(&id)?;
-        if client.life != Life::Open || client.waiting.is_some() || input.is_empty() {
-            break;
-        }
-        if client.output_bytes() + output.len() > OUTPUT_BYTES_BEFORE_NEXT_COMMAND {
-            break;
+        let clogged = client.output_bytes() > OUTPUT_BYTES_BEFORE_NEXT_COMMAND;
+        if client.life != Life::Open || client.waiting.is_some() || clogged {
+            break false;
         }
         decoder.set_limits(if client.user.is_some() { Limits::COMMANDS } else { Limits::UNAUTHENTICATED });
         match decoder.decode(input) {
-            Ok(None) => break,
+            Ok(None) => break true,
             Ok(Some(words)) => command::execute(&mut world, id, &words),
             Err(error) => {
                 client.push(&Value::Error(format!("ERR {error}")));
@@ -92,7 +92,7 @@ fn turn(
                 input.clear();
             }
         }
-    }
+    };
     if input.is_empty() && input.capacity() > READ_BYTES {
         *input = BytesMut::new();
     }
@@ -102,10 +102,9 @@ fn turn(
         client.output = BytesMut::new();
         client.writing = output.len();
     }
-    let clogged = client.output_bytes() > OUTPUT_BYTES_BEFORE_NEXT_COMMAND && !client.is_subscribed();
     match client.life {
         Life::Killed => None,
-        Life::Open => Some(Turn { may_read: client.waiting.is_none() && !clogged, ending: false }),
+        Life::Open => Some(Turn { may_read, ending: false }),
         Life::Ending => Some(Turn { may_read: false, ending: client.output.is_empty() }),
     }
 }

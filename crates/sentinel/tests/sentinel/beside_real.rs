@@ -43,6 +43,7 @@ async fn masters_replicas_and_sentinels_are_described_alike() {
             }
         }
     }
+    // Without what only Redis 7.2 has: several names in CONFIG GET and SET, and `loglevel` there.
     let mut different = Vec::new();
     for command in [
         "SENTINEL CKQUORUM db1",
@@ -64,12 +65,9 @@ async fn masters_replicas_and_sentinels_are_described_alike() {
         "SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 1 0 *",
         "SENTINEL IS-MASTER-DOWN-BY-ADDR 127.0.0.1 x 0 *",
         "SENTINEL CONFIG GET *s*",
-        "SENTINEL CONFIG GET announce-ip announce-*",
         "SENTINEL CONFIG SET nonsense 1",
-        "SENTINEL CONFIG SET announce-port",
         "SENTINEL CONFIG SET announce-port x",
         "SENTINEL CONFIG SET resolve-hostnames maybe",
-        "SENTINEL CONFIG NONSENSE x",
         "SENTINEL DEBUG nonsense 1",
         "SENTINEL DEBUG info-period x",
         "SENTINEL SIMULATE-FAILURE help",

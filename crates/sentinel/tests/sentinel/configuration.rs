@@ -116,7 +116,8 @@ async fn the_file_is_rewritten_byte_for_byte_as_redis_sentinel_does() {
     for command in [
         "SENTINEL SET db1 quorum 3 auth-pass pw notification-script /bin/true",
         "SENTINEL SET db1 quorum 3 auth-pass pw down-after-milliseconds 30000",
-        "SENTINEL CONFIG SET announce-ip 127.0.0.1 sentinel-pass x",
+        "SENTINEL CONFIG SET announce-ip 127.0.0.1",
+        "SENTINEL CONFIG SET sentinel-pass x",
         "SENTINEL MONITOR b 127.0.0.1 7777 1",
         "SENTINEL SET b rename-command CONFIG hidden",
         "SENTINEL REMOVE b",

@@ -73,7 +73,14 @@ pub struct Planned {
 
 impl World {
     pub fn plan_faults(&mut self) {
-        let count = self.random.between(2, 9);
+        if let Some(script) = self.setup.script.clone() {
+            for (index, planned) in script.into_iter().enumerate() {
+                self.planned.push(planned);
+                self.schedule(planned.at, Happening::Fault { index });
+            }
+            return;
+        }
+        let count = if self.random.percent(25) { self.random.between(8, 20) } else { self.random.between(2, 9) };
         for _ in 0..count {
             let at = self.random.between(FAULTS_FROM, FAULTS_UNTIL - 10 * SECOND);
             let length = if self.random.percent(70) {

@@ -7,6 +7,7 @@
 
 use super::redis::Life;
 use super::world::{World, master_name};
+use crate::clock::Time;
 use ha::sentinel::Mode;
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub struct Oracle {
     addresses: BTreeMap<(String, u64), (String, u16)>,
     pub elections: u64,
     pub switches: u64,
+    pub first_switch_at: Option<Time>,
     pub votes_given: u64,
 }
 
@@ -36,6 +38,7 @@ impl World {
             "+elected-leader" => self.witness_leader(index, payload),
             "+switch-master" => {
                 self.oracle.switches += 1;
+                self.oracle.first_switch_at.get_or_insert(self.now);
                 self.witness_address(index, payload);
             }
             _ => {}

@@ -3,7 +3,7 @@
 use super::mutant::Mutant;
 use super::setup::Setup;
 use super::world::World;
-use crate::clock::SECOND;
+use crate::clock::{SECOND, Time};
 use std::ops::Range;
 
 /// How one seed went.
@@ -16,6 +16,8 @@ pub struct Outcome {
     pub elections: u64,
     pub switches: u64,
     pub votes: u64,
+    /// When the first sentinel said that the master is another one.
+    pub first_switch_at: Option<Time>,
     pub trace: Vec<String>,
 }
 
@@ -31,6 +33,7 @@ pub fn run(setup: Setup) -> Outcome {
         elections: world.oracle.elections,
         switches: world.oracle.switches,
         votes: world.oracle.votes_given,
+        first_switch_at: world.oracle.first_switch_at,
         trace: world.trace.lines().map(str::to_owned).collect(),
     }
 }

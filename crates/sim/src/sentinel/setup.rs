@@ -1,5 +1,6 @@
 //! What a run is made from.
 
+use super::faults::Planned;
 use super::mutant::Mutant;
 use crate::random::Random;
 
@@ -16,6 +17,8 @@ pub struct Setup {
     pub failover_timeout: u64,
     pub mutant: Option<Mutant>,
     pub trace: bool,
+    /// These faults, and no others; `None`: as the seed draws them.
+    pub script: Option<Vec<Planned>>,
 }
 
 impl Setup {
@@ -32,6 +35,7 @@ impl Setup {
             failover_timeout: random.pick(&[2_000, 4_000, 8_000]).unwrap_or(4_000),
             mutant: None,
             trace: false,
+            script: None,
         }
     }
 

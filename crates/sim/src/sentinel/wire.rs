@@ -3,6 +3,7 @@
 //! Deliberately TCP's promise and no more: what was sent on a connection arrives in order or the connection ends, perhaps long
 //! after.
 
+use super::mutant::Mutant;
 use super::process::Pending;
 use super::redis::{Life, Outcome};
 use super::world::{Happening, World};
@@ -319,6 +320,9 @@ impl World {
         }
         let texts: Vec<&str> = asked.words.iter().map(String::as_str).collect();
         let request = match texts.as_slice() {
+            ["PUBLISH", ..] if self.setup.mutant == Some(Mutant::DeafToHellos) => {
+                Request::Hello { payload: String::new() }
+            }
             ["PUBLISH", _, payload] => Request::Hello { payload: (*payload).to_owned() },
             ["SENTINEL", _, host, port, epoch, candidate] => Request::IsMasterDown {
                 host: (*host).to_owned(),

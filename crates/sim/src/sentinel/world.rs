@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 const HEALED_WITHIN: Time = 120 * SECOND;
 /// Agreement is looked for this often; a run that has found it need not go on.
 const LOOK_EVERY: Time = 5 * SECOND;
+/// Agreement must last: what is about to be undone by somebody is none. Longer than everything that puts servers right.
+const LASTS_FOR: Time = 15 * SECOND;
 /// A run that needs more events than this has lost its way.
 const EVENTS_MAX: u64 = 2_000_000;
 
@@ -37,6 +39,7 @@ pub enum Happening {
     Undo { index: usize },
     Heal,
     Look,
+    LookAgain,
 }
 
 struct Item {
@@ -166,6 +169,10 @@ impl World {
             Happening::Undo { index } => self.undo(index),
             Happening::Heal => self.heal(),
             Happening::Look => self.look(),
+            Happening::LookAgain => {
+                self.check_agreement();
+                self.done = true;
+            }
         }
     }
 
@@ -191,12 +198,11 @@ impl World {
     fn look(&mut self) {
         let over = self.now >= FAULTS_UNTIL + HEALED_WITHIN;
         let agreed = (0..self.setup.masters).all(|group| self.agreement(group).is_ok());
-        // Agreement must last: what is about to be undone by somebody is none.
         if over {
             self.check_agreement();
             self.done = true;
         } else if agreed && self.settled() {
-            self.done = true;
+            self.schedule(LASTS_FOR, Happening::LookAgain);
         } else {
             self.schedule(LOOK_EVERY, Happening::Look);
         }

@@ -22,9 +22,9 @@ fn a_refused_connection_is_evidence_at_once_and_the_store_gives_the_epoch() {
     assert!(said.contains("+switch-master db1 10.0.0.1 1 10.0.0.1 3"), "{said}");
     assert_eq!(rig.master().config_epoch, 1);
     assert!(rig.sent.iter().all(|line| !line.contains("SENTINEL")), "{:?}", rig.sent);
-    // The old one is put right as soon as it is seen.
+    // The old one is put right soon after it is seen.
     rig.server(1).alive = true;
-    rig.pass(2_500);
+    rig.pass(11_500);
     assert_eq!(rig.server(1).follows, Some(3));
 }
 
@@ -67,6 +67,19 @@ fn a_planned_failover_hands_over_and_is_answered_when_the_store_has_decided() {
     assert_eq!(rig.ask(Request::Failover { master: "db1".into(), option: None }), None);
     rig.event(Event::EpochRefused { master: "db1".into(), epoch: 1 });
     assert_eq!(rig.last_answer(), Some(Answer::Error("INPROG Failover already in progress".into())));
+}
+
+#[test]
+fn a_master_becomes_native_and_mixed_again_as_its_sentinels_come_and_go() {
+    let mut rig = Rig::settled();
+    rig.opinion = Opinion::Votes;
+    rig.event(Event::ModeIs { master: "db1".into(), mode: Mode::Native });
+    rig.kill(1);
+    assert!(rig.said_but(&[]).contains("claim db1 1"));
+    rig.event(Event::ModeIs { master: "db1".into(), mode: Mode::Mixed });
+    assert!(rig.said_but(&[]).contains("-failover-abort-not-elected"));
+    rig.pass(12_000);
+    assert!(rig.said_but(&[]).contains("+switch-master"));
 }
 
 #[test]
