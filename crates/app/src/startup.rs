@@ -174,7 +174,10 @@ fn redis_fits(settings: &RedisConfig) -> Result<(), String> {
     if let Some(tls) = &settings.tls {
         for (key, file) in [("cert_file", &tls.cert_file), ("key_file", &tls.key_file), ("ca_file", &tls.ca_file)] {
             if let Err(error) = std::fs::File::open(file) {
-                return Err(format!("redis.tls.{key}: {} cannot be read: {error}\nhint: correct the path", file.display()));
+                return Err(format!(
+                    "redis.tls.{key}: {} cannot be read: {error}\nhint: correct the path",
+                    file.display()
+                ));
             }
         }
     }

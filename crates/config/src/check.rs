@@ -210,7 +210,12 @@ impl Checker<'_> {
 
     fn directives(&mut self, key: &str, node: &Node, reserved: &[(&str, &str)]) {
         let Some(map) = node.map() else {
-            return self.fail(Code::Type, &node.place, key, "must be a section (directives and their values, indented)");
+            return self.fail(
+                Code::Type,
+                &node.place,
+                key,
+                "must be a section (directives and their values, indented)",
+            );
         };
         for entry in map.effective() {
             let name = join(key, &entry.key);
@@ -218,9 +223,19 @@ impl Checker<'_> {
                 let error = problem(Code::Reserved, &entry.place, &name, "is set by the agent itself; remove it");
                 self.report.error(error.hint(*why));
             } else if parts::directive(&entry.node).is_none() {
-                self.fail(Code::Type, &entry.place, &name, "must be a single value, or a list of them, of one line each");
+                self.fail(
+                    Code::Type,
+                    &entry.place,
+                    &name,
+                    "must be a single value, or a list of them, of one line each",
+                );
             } else if !entry.key.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter)) {
-                self.fail(Code::Range, &entry.place, &name, "is not a directive's name (letters, digits, '-', '_', '.')");
+                self.fail(
+                    Code::Range,
+                    &entry.place,
+                    &name,
+                    "is not a directive's name (letters, digits, '-', '_', '.')",
+                );
             }
         }
     }

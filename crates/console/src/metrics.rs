@@ -46,12 +46,7 @@ impl MetricFamily {
     }
 }
 
-pub fn text(
-    snapshot: &Snapshot,
-    redis: Option<&RedisSnapshot>,
-    more: Option<&MetricsSource>,
-    now: Instant,
-) -> String {
+pub fn text(snapshot: &Snapshot, redis: Option<&RedisSnapshot>, more: Option<&MetricsSource>, now: Instant) -> String {
     let mut page = Page { text: String::with_capacity(8192), labels: labels(snapshot) };
     patroni(&mut page, snapshot);
     quorate(&mut page, snapshot, now);

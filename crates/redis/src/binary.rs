@@ -126,9 +126,7 @@ async fn printed_version(program: &Path) -> Result<String> {
     }
     let spawn = |source| Error::Spawn { program: program.to_owned(), source };
     match tokio::time::timeout(VERSION_TIMEOUT, command.output()).await {
-        Ok(Ok(output)) => {
-            Ok(String::from_utf8_lossy(&output.stdout).trim().chars().take(PRINTED_CHARS_MAX).collect())
-        }
+        Ok(Ok(output)) => Ok(String::from_utf8_lossy(&output.stdout).trim().chars().take(PRINTED_CHARS_MAX).collect()),
         Ok(Err(error)) => Err(spawn(error)),
         Err(_) => Err(spawn(std::io::ErrorKind::TimedOut.into())),
     }

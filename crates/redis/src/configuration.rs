@@ -197,10 +197,11 @@ mod tests {
             assert!(has(&text, line), "{line}: {text}");
         }
         assert!(!text.contains("requirepass"));
-        settings.tls =
-            Some(TlsFilePaths { certificate: "/c".into(), key: "/k".into(), authorities: "/a".into() });
+        settings.tls = Some(TlsFilePaths { certificate: "/c".into(), key: "/k".into(), authorities: "/a".into() });
         let text = render(&settings, &StartAs::ReplicaOfNobody);
-        for line in ["port 0", "tls-port 6379", "tls-key-file \"/k\"", "tls-replication yes", "tls-auth-clients optional"] {
+        for line in
+            ["port 0", "tls-port 6379", "tls-key-file \"/k\"", "tls-replication yes", "tls-auth-clients optional"]
+        {
             assert!(has(&text, line), "{line}: {text}");
         }
     }

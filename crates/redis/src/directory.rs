@@ -22,8 +22,7 @@ pub fn write_configuration(settings: &Settings, start: &StartAs) -> Result<PathB
     let path = settings.data_dir.join(FILE_NAME);
     let text = render(settings, start);
     let failed = |source| Error::file("write", &path)(source);
-    let mut file =
-        tempfile::Builder::new().prefix(".quorate-").tempfile_in(&settings.data_dir).map_err(failed)?;
+    let mut file = tempfile::Builder::new().prefix(".quorate-").tempfile_in(&settings.data_dir).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
     // Not synced: it is written anew before the next start in any case.
     file.persist(&path).map_err(|error| failed(error.error))?;

@@ -33,7 +33,10 @@ pub struct Status {
 pub enum Role {
     #[default]
     Master,
-    Replica { master: Address, link: Link },
+    Replica {
+        master: Address,
+        link: Link,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -57,7 +57,11 @@ async fn a_planned_change_of_master_loses_nothing_and_costs_no_copy() -> TestRes
     let mut client = one.client().await?;
     let writer = tokio::spawn(async move {
         let mut written = 0u64;
-        while client.call(&["SET", "n", &(written + 1).to_string()], PATIENCE).await.is_ok_and(|it| it.as_error().is_none()) {
+        while client
+            .call(&["SET", "n", &(written + 1).to_string()], PATIENCE)
+            .await
+            .is_ok_and(|it| it.as_error().is_none())
+        {
             written += 1;
         }
         written
@@ -74,7 +78,8 @@ async fn a_planned_change_of_master_loses_nothing_and_costs_no_copy() -> TestRes
     assert_eq!(two.get("n").await?, Some(written.to_string()));
     assert_eq!(two.set("n", "over").await?.as_error(), None);
     // It goes on where it was: the history before the change is the second one now.
-    let old = one.eventually("follows the new one", |it| matches!(it.role, Role::Replica { link: Link::Up, .. })).await?;
+    let old =
+        one.eventually("follows the new one", |it| matches!(it.role, Role::Replica { link: Link::Up, .. })).await?;
     let new = two.server.probe(PATIENCE).await?;
     assert_eq!(old.replication_id, new.replication_id);
     let log = std::fs::read_to_string(two.settings.data_dir.join("log"))?;

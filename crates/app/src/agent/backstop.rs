@@ -44,7 +44,10 @@ impl BackstopLink {
                 for server in due {
                     let killed = directories[server].as_deref().map_or(0, platform::kill_processes_in);
                     if killed > 0 {
-                        tracing::error!(killed, "the lease is over and the guard is silent; the worker killed {server}");
+                        tracing::error!(
+                            killed,
+                            "the lease is over and the guard is silent; the worker killed {server}"
+                        );
                     }
                 }
                 backstop = self.lock();

@@ -50,9 +50,8 @@ struct RoleState {
 impl KeeperState {
     /// `roles`: which decision loops there are.
     pub fn new(ttl: Millis, roles: PerServer<bool>) -> Arc<Self> {
-        let begun = |there: bool| {
-            there.then(|| RoleState { arming: Arming::Leave, decided_at: boot_clock(), ttl: None })
-        };
+        let begun =
+            |there: bool| there.then(|| RoleState { arming: Arming::Leave, decided_at: boot_clock(), ttl: None });
         let roles = PerServer { postgres: begun(roles.postgres), redis: begun(roles.redis) };
         Arc::new(Self {
             lease: watch::Sender::new(None),

@@ -254,7 +254,8 @@ async fn finish(
         }
         End::GuardGone => {
             // The kernel has ended the servers; what is left of them is ended here, before the lease is given up.
-            let directories: Vec<&PathBuf> = directories.iter().filter_map(|(_, directory)| directory.as_ref()).collect();
+            let directories: Vec<&PathBuf> =
+                directories.iter().filter_map(|(_, directory)| directory.as_ref()).collect();
             let killed: usize = directories.iter().map(|directory| platform::kill_processes_in(directory)).sum();
             let gone = tokio::time::timeout(LAST_WRITES, async {
                 while directories.iter().any(|directory| !platform::processes_in(directory).is_empty()) {

@@ -28,9 +28,12 @@ pub async fn refuse_namesake(
 ) -> anyhow::Result<()> {
     let known = tokio::time::timeout(STORE_PATIENCE, view.wait_for(|view| view.generation > 0)).await;
     let Ok(Ok(view)) = known else { return Ok(()) };
-    let Some(url) = view.cluster.members.get(&member.name).map(|entry| entry.data.api_url.clone()) else {
-        return Ok(());
+    let postgresql = view.cluster.members.get(&member.name).map(|entry| entry.data.api_url.clone());
+    let redis = || {
+        let group = view.cluster.redis_group(&member.redis.as_ref()?.name);
+        group.members.get(&member.name).map(|entry| entry.data.api_url.clone())
     };
+    let Some(url) = postgresql.or_else(redis) else { return Ok(()) };
     drop(view);
     let asked = reqwest::Client::builder().no_proxy().timeout(NAMESAKE_PATIENCE).build()?.get(&url).send();
     // Any answer is one of somebody who is there.

@@ -155,6 +155,7 @@ impl Write {
                 RedisWrite::HandOver(_) => "hand Redis's leader key over",
                 RedisWrite::ReleaseLeader { .. } => "release Redis's leader key",
                 RedisWrite::PutMember { .. } => "write the own entry for Redis",
+                RedisWrite::PutData { .. } => "note whose data Redis has",
                 RedisWrite::PutStatus { .. } => "write Redis's status",
                 RedisWrite::PutHistory { .. } => "write Redis's history",
                 RedisWrite::PutFailover { .. } => "write the failover request for Redis",

@@ -320,6 +320,8 @@ pub enum RedisCommand {
     Switchover(RedisChangeArguments),
     /// Make a replica the master when there is none; with --force also against a master that lives
     Failover(RedisChangeArguments),
+    /// Let what a replica has be replaced by what the master has, where that would delete data
+    Overwrite(RedisOverwriteArguments),
     /// Say why the master is the master, and what keeps every other member from it
     Explain(RedisShowArguments),
 }
@@ -333,6 +335,20 @@ pub struct RedisShowArguments {
     pub name: Option<String>,
     #[command(flatten)]
     pub format: FormatArgument,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RedisOverwriteArguments {
+    /// The replica
+    pub member: String,
+    /// The cluster; the configuration's when none is given
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// What Sentinel calls the master; needed when the cluster has several
+    #[arg(long)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub force: ForceArgument,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -457,6 +473,7 @@ mod tests {
             "redis switchover batman --master a --candidate b --force",
             "redis failover --candidate b --force",
             "redis explain batman --name db1",
+            "redis overwrite pg2 --force",
             "list -c late.yml -d etcd3://h:1",
         ] {
             let words = std::iter::once("quorate").chain(line.split_whitespace());

@@ -264,13 +264,15 @@ impl Builder<'_> {
         let written = self.tree.at(&AT).is_some();
         if self.tree.at(&["redis"]).is_none() || self.flag(&["redis", "supervise"]) == Some(false) {
             if written {
-                let error = self.at(Code::Conflict, &AT, "needs the section redis: without it there is no master to lead to");
+                let error =
+                    self.at(Code::Conflict, &AT, "needs the section redis: without it there is no master to lead to");
                 self.report.error(error);
             }
             return None;
         }
         let port = self.port(&AT, 6380);
-        let twin = [(primary, "proxy.primary_port"), (replica, "proxy.replica_port")].into_iter().find(|it| it.0 == port);
+        let twin =
+            [(primary, "proxy.primary_port"), (replica, "proxy.replica_port")].into_iter().find(|it| it.0 == port);
         if let Some((_, twin)) = twin {
             let error = self.at(Code::Conflict, &AT, format!("{port} is {twin} too; the ports must differ"));
             self.report.error(error);

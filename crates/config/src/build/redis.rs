@@ -50,8 +50,13 @@ impl Builder<'_> {
                 self.report.error(error);
             }
         }
-        let (listen_hosts, port, connect_address) =
-            self.listening(AT, REDIS_PORT, "connect_address", host, "where redis-server listens, such as 10.0.0.1:6379")?;
+        let (listen_hosts, port, connect_address) = self.listening(
+            AT,
+            REDIS_PORT,
+            "connect_address",
+            host,
+            "where redis-server listens, such as 10.0.0.1:6379",
+        )?;
         if self.tree.at(&[AT, "bin_dir"]).is_some() && self.tree.at(&[AT, "binary"]).is_some() {
             let error = self.at(Code::Conflict, &[AT, "binary"], "'bin_dir' and 'binary' exclude each other; keep one");
             self.report.error(error);
@@ -104,7 +109,10 @@ impl Builder<'_> {
             directory.map(|directory| directory.join(SENTINEL_FILE))
         });
         if config_file.is_none() {
-            self.missing(&[AT, "config_file"], "where the sentinel keeps its state, such as /var/lib/quorate/sentinel.conf");
+            self.missing(
+                &[AT, "config_file"],
+                "where the sentinel keeps its state, such as /var/lib/quorate/sentinel.conf",
+            );
         }
         let majority = store.map_or(2, |store| store.members.len() / 2 + 1);
         Some(SentinelConfig {
@@ -127,7 +135,8 @@ impl Builder<'_> {
             let path = &["sentinel", "masters", entry.key.as_str()];
             self.master_name(path, &entry.key);
             if supervised == Some(entry.key.as_str()) {
-                let error = self.at(Code::Conflict, path, "is the master that the section redis supervises; leave it out here");
+                let error =
+                    self.at(Code::Conflict, path, "is the master that the section redis supervises; leave it out here");
                 self.report.error(error);
             }
             let mode = match self.text(&at("mode")).unwrap_or_default().to_lowercase().as_str() {
@@ -226,9 +235,7 @@ impl Builder<'_> {
 
     fn directives(&self, path: &[&str]) -> BTreeMap<String, Vec<String>> {
         let Some(map) = self.tree.at(path).and_then(Node::map) else { return BTreeMap::new() };
-        map.effective()
-            .filter_map(|entry| Some((entry.key.to_lowercase(), parts::directive(&entry.node)?)))
-            .collect()
+        map.effective().filter_map(|entry| Some((entry.key.to_lowercase(), parts::directive(&entry.node)?))).collect()
     }
 
     fn count(&self, path: &[&str], default: u32) -> u32 {

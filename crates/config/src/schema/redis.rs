@@ -126,10 +126,7 @@ pub const SENTINEL: &[Field] = &[
     ),
 ];
 
-const SENTINEL_USER: &[Field] = &[
-    text("username", "default", "The user."),
-    secret("password", "The password."),
-];
+const SENTINEL_USER: &[Field] = &[text("username", "default", "The user."), secret("password", "The password.")];
 
 /// What may stand at one master.
 pub const SENTINEL_MASTER: &[Field] = &[

@@ -61,7 +61,7 @@ pub async fn begin(
     })
 }
 
-pub fn reinitialize(redis: &RedisApi) -> Reply {
+pub fn overwrite(redis: &RedisApi) -> Reply {
     if redis.snapshots.borrow().local.is_leader {
         return Reply::text(503, "this member is the master; there is nobody to copy from");
     }

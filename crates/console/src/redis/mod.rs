@@ -1,7 +1,7 @@
 //! Redis over HTTP: `/redis` and what is below it.
 //!
 //! Ours, not Patroni's: `GET /redis` (the group), `/redis/master` and `/redis/replica` (health checks for load
-//! balancers), `POST /redis/switchover`, `/redis/failover` and `/redis/reinitialize`. The same rules as for the rest: read off the last
+//! balancers), `POST /redis/switchover`, `/redis/failover` and `/redis/overwrite`. The same rules as for the rest: read off the last
 //! snapshot, and changes are compare-and-swaps in the store.
 
 mod change;
@@ -42,8 +42,8 @@ pub(crate) async fn change(api: &Api, what: &str, body: &Map<String, Value>) -> 
     let changed = match what {
         "switchover" => change::begin(api, redis, RedisAction::Switchover, body).await,
         "failover" => change::begin(api, redis, RedisAction::Failover, body).await,
-        "reinitialize" => Ok(change::reinitialize(redis)),
-        _ => Err(Reply::text(404, "there is /redis/switchover, /redis/failover and /redis/reinitialize")),
+        "overwrite" => Ok(change::overwrite(redis)),
+        _ => Err(Reply::text(404, "there is /redis/switchover, /redis/failover and /redis/overwrite")),
     };
     match changed {
         Ok(reply) | Err(reply) => reply,

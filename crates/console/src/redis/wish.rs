@@ -50,7 +50,9 @@ pub fn obstacle(
 ) -> Option<String> {
     let master = group.writable_master().map(|(name, _)| name);
     match (action, group.leader_name(), master) {
-        (RedisAction::Switchover, None, _) => return Some("there is no master to switch over from; use failover".into()),
+        (RedisAction::Switchover, None, _) => {
+            return Some("there is no master to switch over from; use failover".into());
+        }
         (RedisAction::Failover, _, Some(master)) if !force => {
             return Some(format!(
                 "{master} is the master and alive: a switchover hands over without loss, a failover must be forced"

@@ -166,14 +166,14 @@ async fn what_cannot_be_is_refused_before_anything_is_written() {
 #[tokio::test]
 async fn a_replica_may_be_told_to_take_the_masters_data() {
     let mut redis = redis();
-    assert_eq!(redis.ask("POST", "/redis/reinitialize", None).await.status, 503, "the master has nobody to copy from");
+    assert_eq!(redis.ask("POST", "/redis/overwrite", None).await.status, 503, "the master has nobody to copy from");
     redis.snapshots.send_modify(|snapshot| {
         let snapshot = Arc::make_mut(snapshot);
         snapshot.local.is_leader = false;
         snapshot.revision = Revision(0);
     });
     for _ in 0..2 {
-        assert_eq!(redis.ask("POST", "/redis/reinitialize", None).await.status, 202);
+        assert_eq!(redis.ask("POST", "/redis/overwrite", None).await.status, 202);
     }
     assert_eq!(redis.overwrite.try_recv(), Ok(()));
 }

@@ -112,7 +112,11 @@ fn situation(draft: &mut Draft<'_>) {
         return stopping::decide(draft);
     }
     if !view.dcs.connected {
-        draft.because(Reason::StoreUnreachable { leading: draft.fence().is_some() });
+        let leading = draft.fence().is_some();
+        draft.because(Reason::StoreUnreachable { leading });
+        if !leading {
+            draft.park_without_link();
+        }
     }
     match (draft.fence(), draft.group.leader_name()) {
         // The key may have passed on already; to lead again takes the key anew.

@@ -3,7 +3,7 @@
 use super::decide::{Action, Arming, Job};
 use super::memory::Memory;
 use super::reason::Reason;
-use super::view::{JobState, Server, View};
+use super::view::{JobState, Server, ServerRole, View};
 use crate::cluster::RedisGroup;
 use crate::cluster::redis::{RedisFence, RedisWrite};
 use crate::config::DynamicConfig;
@@ -114,6 +114,17 @@ impl Draft<'_> {
                 !running.is_master() && (self.view.guard.armed.is_none() || self.memory.demoted)
             }
             Server::Unknown | Server::Starting | Server::Silent { .. } => false,
+        }
+    }
+
+    /// A replica without a link, whose leader nobody knows to be the leader still, is made a replica of nobody: Redis
+    /// connects again by itself, and an old master that comes back without data would delete what is here.
+    pub fn park_without_link(&mut self) {
+        let Server::Running(running) = &self.view.server else { return };
+        if let ServerRole::Replica { of: Some(_), link_up: false } = &running.role
+            && !self.is_paused()
+        {
+            self.begin(Job::Follow { leader: None });
         }
     }
 

@@ -44,8 +44,9 @@ pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
     }
 }
 
+/// The leader accepts writes, and is seen now.
 fn is_ready(draft: &Draft<'_>) -> bool {
-    draft.group.writable_master().is_some()
+    draft.view.dcs.connected && draft.group.writable_master().is_some()
 }
 
 fn follow(draft: &mut Draft<'_>, leader: &MemberName, running: &Running) {

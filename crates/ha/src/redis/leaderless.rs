@@ -66,6 +66,9 @@ fn stand_for_election(draft: &mut Draft<'_>) {
         Err(reason) => {
             draft.because(reason);
             let Some(since) = draft.memory.leader_missing_since else { return };
+            if draft.view.now.since(since) >= election::CANDIDATE_WAIT {
+                draft.park_without_link();
+            }
             let turns = (0..=draft.group.members.len() as u64)
                 .map(|turn| types::Millis(election::REPORT_WAIT.0 + election::NEXT_BEST_WAIT.0 * turn));
             let others = [election::CANDIDATE_WAIT, election::FIRST_WAIT, election::EMPTY_WAIT];

@@ -197,7 +197,9 @@ pub(super) fn release(draft: &mut Draft<'_>, fence: &RedisFence) {
     draft.memory.given_up = Some(fence.epoch);
     draft.memory.switchover = None;
     let member = Box::new(entry::without_claim(draft));
-    let status = draft.view.server.running().map(|running| status(&draft.view.me, running));
+    // How far the data went is known from before, if it has none itself.
+    let running = draft.view.server.running().filter(|running| running.keys > 0);
+    let status = running.map(|running| status(&draft.view.me, running));
     draft.write(RedisWrite::ReleaseLeader { fence: fence.clone(), lease: lease.id, member, status });
 }
 

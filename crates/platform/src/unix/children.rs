@@ -218,9 +218,8 @@ impl Children {
 
     /// Our direct children that are neither worker nor server: what one of them left behind.
     fn orphans(&self) -> Vec<Pid> {
-        let mine = |pid: &Pid| {
-            self.server_of(*pid).is_some() || self.worker.as_ref().is_some_and(|worker| worker.pid == *pid)
-        };
+        let mine =
+            |pid: &Pid| self.server_of(*pid).is_some() || self.worker.as_ref().is_some_and(|worker| worker.pid == *pid);
         children_of(process::getpid()).into_iter().filter(|pid| !mine(pid)).collect()
     }
 

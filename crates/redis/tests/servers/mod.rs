@@ -1,7 +1,9 @@
 //! Servers for tests: loopback, ports of the moment, ended by process id when dropped.
 #![allow(dead_code)] // each test file uses a part
 
-use redis::{Address, Binary, Login, Secret, Server, Settings, StartAs, Status, TlsFilePaths, prepare, write_configuration};
+use redis::{
+    Address, Binary, Login, Secret, Server, Settings, StartAs, Status, TlsFilePaths, prepare, write_configuration,
+};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -79,7 +81,11 @@ impl World {
             let made = Command::new("openssl").args(line.split(' ')).stderr(Stdio::null()).status()?;
             assert!(made.success(), "openssl {line}");
         }
-        Ok(TlsFilePaths { certificate: at("cert.pem").into(), key: at("key.pem").into(), authorities: at("ca.pem").into() })
+        Ok(TlsFilePaths {
+            certificate: at("cert.pem").into(),
+            key: at("key.pem").into(),
+            authorities: at("ca.pem").into(),
+        })
     }
 }
 

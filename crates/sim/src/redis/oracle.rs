@@ -4,7 +4,8 @@
 //!    worker *and* guard of the old one were stopped.)
 //! 2. The leader key passes on while another Redis could still acknowledge. (The same exception.)
 //! 3. A planned switchover loses an acknowledged write.
-//! 4. A member with data is overwritten by later ones that began with nothing. (Exception: an operator allowed it.)
+//! 4. A member with data is overwritten by later ones that began with nothing. (Exceptions: an operator allowed it, or its
+//!    worker does not run, and Redis connects again by itself.)
 //! 5. After healing there is no single master with everybody else in sync, in time: see `convergence`.
 
 use super::GROUP;
@@ -134,7 +135,8 @@ impl World {
         let redis = &self.hosts[host].redis;
         let Some(server) = &redis.server else { return };
         let mine = &server.stream;
-        if mine.end() > 0 && mine.root() < by.root() && !redis.may_overwrite {
+        let watched = self.hosts[host].worker.as_ref().is_some_and(|worker| worker.frozen == 0);
+        if watched && mine.end() > 0 && mine.root() < by.root() && !redis.may_overwrite {
             let (had, gets) = (mine.end(), by.end());
             self.violation(format!(
                 "Redis of m{} had {had} writes and is overwritten with the {gets} of m{}, which began without data",

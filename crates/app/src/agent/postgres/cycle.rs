@@ -4,13 +4,13 @@
 //! never late because of PostgreSQL, the store or a disk.
 
 use super::configurator::{Finished, Work};
-use crate::agent::guard_link::GuardLink;
 use super::instance::{Instance, Upstream};
 use super::jobs::Jobs;
-use crate::agent::keeper::KeeperState;
 use super::observer::Observation;
 use super::publish;
 use crate::agent::End;
+use crate::agent::guard_link::GuardLink;
+use crate::agent::keeper::KeeperState;
 use crate::agent::writer::{self, BatchOutcome, Write, Writes};
 use config::MemberConfig;
 use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
@@ -350,7 +350,9 @@ impl Cycle {
                 let ours = self.state.job.as_ref().is_some_and(|job| matches!(job.job, Job::Start { .. }));
                 self.state.adopted = ours || self.state.started;
             }
-            FromGuard::StartFailed { server: ServerKind::Postgres, why } => tracing::warn!(why, "PostgreSQL was not started"),
+            FromGuard::StartFailed { server: ServerKind::Postgres, why } => {
+                tracing::warn!(why, "PostgreSQL was not started")
+            }
             FromGuard::Exited { server: ServerKind::Postgres, status } => {
                 tracing::warn!(status, "PostgreSQL ended");
                 self.state.server = Server::Down;

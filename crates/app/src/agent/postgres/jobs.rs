@@ -1,7 +1,7 @@
 //! Carries out the long work that decisions begin. One at a time; each ends with done or with why not.
 
-use crate::agent::guard_link::GuardLink;
 use super::instance::{Instance, Upstream, member_address, tool_options};
+use crate::agent::guard_link::GuardLink;
 use ha::cluster::Cluster;
 use ha::guard::{ServerKind, StopMode, ToGuard};
 use ha::postgres::{Job, names_at_start};
@@ -93,8 +93,7 @@ impl Jobs {
             return Err("the guard takes no messages".to_owned());
         }
         let answer = self.guard.wait_for(|state| {
-            state.sequence > before
-                && (state.pid.is_some() || state.start_failed.is_some() || state.exited.is_some())
+            state.sequence > before && (state.pid.is_some() || state.start_failed.is_some() || state.exited.is_some())
         });
         // However long it takes: a frozen guard that comes back carries out what it was sent, and until then nobody may
         // take PostgreSQL for stopped.

@@ -1,8 +1,8 @@
 //! Asks the local PostgreSQL how it is, when somebody wants to know and once in a while, and turns its answers into
 //! what decisions look at.
 
-use crate::agent::guard_link::GuardLink;
 use super::instance::Instance;
+use crate::agent::guard_link::GuardLink;
 use ha::postgres::{Running, Standby};
 use platform::boot_clock;
 use postgres::postmaster::{self, Until};

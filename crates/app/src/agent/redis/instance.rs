@@ -52,6 +52,7 @@ impl Instance {
         let may_lead = self.config.priority > 0 && !self.member.tags.nofailover();
         RedisMemberData {
             address: self.config.connect_address.to_string(),
+            api_url: self.member.api_url(),
             version,
             failover_priority: if may_lead { PRIORITY_SUM - i64::from(self.config.priority) } else { 0 },
             ..RedisMemberData::default()

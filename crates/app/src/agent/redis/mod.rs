@@ -46,12 +46,8 @@ pub async fn start(
     let probe = Arc::new(Notify::new());
 
     let connection = || instance.local().map_err(|error| fatal(&error));
-    let observer = Observer {
-        instance: instance.clone(),
-        guard: guard.clone(),
-        wanted: probe.clone(),
-        results: observations,
-    };
+    let observer =
+        Observer { instance: instance.clone(), guard: guard.clone(), wanted: probe.clone(), results: observations };
     tokio::spawn(observer.run(connection()?));
     let executor = Executor { instance: instance.clone(), guard: guard.clone(), view: dcs.watch(), ends };
     let jobs = executor.start(connection()?);

@@ -45,8 +45,7 @@ impl Published {
 /// Where clients belong. `None` as the primary means: hold them.
 fn routes(group: &RedisGroup, trusted: bool) -> Routes {
     let master = group.writable_master().filter(|_| trusted);
-    let target =
-        master.map(|(name, member)| Target { member: name.to_string(), address: member.data.address.clone() });
+    let target = master.map(|(name, member)| Target { member: name.to_string(), address: member.data.address.clone() });
     Routes {
         primary: target,
         replicas: Vec::new(),

@@ -1,17 +1,20 @@
-//! `redis list`, `redis switchover`, `redis failover`, `redis explain`.
+//! `redis list`, `redis switchover`, `redis failover`, `redis overwrite`, `redis explain`.
 //!
-//! What is asked for is written into the store, where the members see it; no REST API is needed. The exit code is 0 only
+//! A change of master is written into the store, where the members see it; no REST API is needed. The exit code is 0 only
 //! when another master takes writes.
 
-use crate::cli::arguments::{GroupArgument, RedisChangeArguments, RedisCommand, RedisShowArguments};
+use crate::cli::api::Method;
+use crate::cli::arguments::{
+    GroupArgument, RedisChangeArguments, RedisCommand, RedisOverwriteArguments, RedisShowArguments,
+};
 use crate::cli::context::{Context, Target};
 use crate::cli::failure::Failure;
 use crate::cli::render::{self, Format};
 use crate::cli::{ask, local_time, output};
 use console::redis::{RedisAction, RedisWish, explanation, obstacle};
 use dcs::Written;
-use ha::cluster::RedisGroup;
 use ha::cluster::redis::RedisWrite;
+use ha::cluster::{Member, MemberData, RedisGroup};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use types::MemberName;
@@ -26,6 +29,7 @@ const NO_GROUP: GroupArgument = GroupArgument { group: None };
 pub async fn run(context: &Context, command: RedisCommand) -> Result<(), Failure> {
     match command {
         RedisCommand::List(arguments) => list(context, arguments).await,
+        RedisCommand::Overwrite(arguments) => overwrite(context, arguments).await,
         RedisCommand::Explain(arguments) => explain(context, arguments).await,
         RedisCommand::Switchover(arguments) => change(context, RedisAction::Switchover, arguments).await,
         RedisCommand::Failover(arguments) => change(context, RedisAction::Failover, arguments).await,
@@ -69,6 +73,27 @@ async fn change(context: &Context, action: RedisAction, arguments: RedisChangeAr
     output::line(&format!("{} {done}", local_time::moment()))?;
     target.refresh().await?;
     output::emit(&render::redis_members(&name, &target.cluster.redis_group(&name), Format::Pretty))
+}
+
+async fn overwrite(context: &Context, arguments: RedisOverwriteArguments) -> Result<(), Failure> {
+    let target = context.target(arguments.cluster.as_deref(), NO_GROUP).await?;
+    let name = name_of(&target, arguments.name.as_deref())?;
+    let group = target.cluster.redis_group(&name);
+    let member = MemberName::new(arguments.member);
+    let Some(entry) = group.members.get(&member) else {
+        return Err(Failure::usage("cli-no-member", format!("{member} has no Redis, or is not running")));
+    };
+    if !arguments.force.force {
+        let question = format!("Are you sure you want to lose the {} keys on {member}?", entry.data.keys);
+        ask::must_confirm(&question, "Aborting")?;
+    }
+    let data = MemberData { api_url: entry.data.api_url.clone(), ..MemberData::default() };
+    let entry = Member { data, revision: entry.revision, lease: entry.lease };
+    match context.api.request(&entry, Method::Post, "redis/overwrite", None).await {
+        Ok(answer) if answer.status == 202 => output::line(&format!("Success: {member}: {}", answer.text)),
+        Ok(answer) => Err(Failure::new("cli-refused", format!("Failed: {member}: {}, {}", answer.status, answer.text))),
+        Err(none) => Err(Failure::new("cli-no-member", format!("Failed: {member} is not accessible: {}", none.why()))),
+    }
 }
 
 /// The candidate, after the checks and the question.

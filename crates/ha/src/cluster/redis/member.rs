@@ -59,6 +59,9 @@ impl RedisRunState {
 pub struct RedisMemberData {
     /// `host:port` where clients and replicas reach it.
     pub address: String,
+    /// Of the member's REST API, as in PostgreSQL's entry.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub api_url: String,
     pub role: RedisRole,
     pub state: RedisRunState,
     /// Of the server: `7.2.4`, `valkey 8.1.1`.
@@ -102,6 +105,7 @@ impl Default for RedisMemberData {
     fn default() -> Self {
         Self {
             address: String::new(),
+            api_url: String::new(),
             role: RedisRole::default(),
             state: RedisRunState::default(),
             version: String::new(),

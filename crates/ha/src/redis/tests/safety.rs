@@ -118,6 +118,29 @@ fn the_key_and_the_claim_are_given_up_only_where_redis_is_certainly_no_master() 
 }
 
 #[test]
+fn a_replica_whose_leader_may_be_one_no_longer_does_not_connect_to_it_again() {
+    let lost = || {
+        let role = ServerRole::Replica { of: Some(name("b")), link_up: false };
+        Server::Running(Box::new(running(role, 9)))
+    };
+    let park = Job::Follow { leader: None };
+    let mut view = view("a", Some("b"), lost(), &[("a", entry(9))]);
+    assert_eq!(job(&decide(&memory(), &view)), None, "the leader is the leader");
+    view.dcs.connected = false;
+    assert_eq!(job(&decide(&memory(), &view)), Some(&park));
+    view.server = replica(Some("b"), 9);
+    assert_eq!(job(&decide(&memory(), &view)), None, "the link is up");
+    view.dcs.connected = true;
+    view.server = lost();
+    group(&mut view).leader = None;
+    for (missing, expected) in [(999, None), (1000, Some(&park))] {
+        let memory = Memory { leader_missing_since: Some(NOW - Millis(missing)), ..memory() };
+        view.guard.answering = false;
+        assert_eq!(job(&decide(&memory, &view)), expected, "{missing}");
+    }
+}
+
+#[test]
 fn a_master_without_the_key_is_demoted_or_ended() {
     for (leader, armed, unbroken, expected) in [
         (Some("b"), None, false, Some(Job::Follow { leader: None })),
