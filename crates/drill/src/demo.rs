@@ -162,7 +162,7 @@ fn sentences(report: &Report) -> String {
 }
 
 fn redis_sentences(report: &redis::Report) -> String {
-    let redis::Report { outcomes, old_master, new_master, acknowledged, whole_again, errors } = report;
+    let redis::Report { outcomes, old_master, new_master, acknowledged, errors, whole_again: _ } = report;
     let mut lines = vec![format!("The Redis master on {old_master} was killed. {new_master} has the master now.")];
     for (way, outcome) in outcomes {
         let client = match way {
@@ -182,6 +182,6 @@ fn redis_sentences(report: &redis::Report) -> String {
             outcome.split_brain_writes
         ));
     }
-    lines.push(format!("All were whole again {:.1} s after writes went on.", whole_again.as_secs_f64()));
+    lines.push(format!("{old_master} has a replica again."));
     lines.join("\n")
 }
