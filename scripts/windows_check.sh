@@ -8,6 +8,8 @@ windows_check() {
   local libraries
   libraries=$(rustc --print target-libdir --target $WINDOWS_TARGET 2>/dev/null) || libraries=
   if compgen -G "$libraries/libstd-*" >/dev/null; then
+    # `ring` has parts in C.
+    need windows-linker
     say "cargo check for $WINDOWS_TARGET"
     in_root env CARGO_TARGET_DIR="$ROOT/target-windows" cargo check --quiet --workspace --target $WINDOWS_TARGET
     return
@@ -17,7 +19,7 @@ windows_check() {
     say "skipped: the check for Windows (hint: rustup target add $WINDOWS_TARGET)"
     return
   fi
-  need cc protoc windows-rustc
+  need cc protoc windows-rustc windows-linker
   say "cargo check for $WINDOWS_TARGET, with the standard library of rustc $(debian_rustc_version)"
   # The variable lets a stable compiler take the -Z option; nothing of ours uses unstable features.
   in_root env RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_DIR="$ROOT/target-windows" \

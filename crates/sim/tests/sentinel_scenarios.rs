@@ -52,7 +52,19 @@ fn a_master_that_is_killed_is_replaced_soon_after_it_is_down() {
 #[test]
 fn a_planned_failover_takes_no_time() {
     check(true, &[Fault::Failover { group: 0, at: 0, also_at: None }], 500 * MS);
-    check(false, &[Fault::Failover { group: 0, at: 1, also_at: None }], 700 * MS);
+    check(false, &[Fault::Failover { group: 0, at: 1, also_at: None }], 500 * MS);
+    check(false, &[Fault::PlainFailover { group: 0, at: 1 }], 200 * MS);
+}
+
+#[test]
+fn a_vote_that_no_disk_takes_leads_to_no_failover() {
+    let mut faults: Vec<Fault> = (0..3).map(|process| Fault::DiskFull { process }).collect();
+    faults.push(Fault::KillMaster { group: 0, empty: false });
+    for seed in 0..WORLDS {
+        let outcome = run(setup(seed, false, &faults));
+        let during = outcome.first_switch_at.is_some_and(|at| at < AT + 10 * SECOND);
+        assert!(outcome.violation.is_none() && !during, "{}", report(&setup(seed, false, &faults), 150));
+    }
 }
 
 #[test]

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 /// The names under which this program is a Sentinel and nothing else.
 const NAMES: [&str; 2] = ["redis-sentinel", "valkey-sentinel"];
 
-/// Files and sockets besides clients: ports, the log, and up to three connections for each server that is watched.
-const OPEN_FILES: u64 = 65_536;
+/// Files and sockets besides those for servers and clients: ports, the log, the state file, scripts.
+const OPEN_FILES: u64 = 64;
+/// For each master: two connections to it and to each of a handful of replicas.
+const OPEN_FILES_PER_MASTER: u64 = 12;
 
 const EXIT_REFUSED: i32 = 1;
 
@@ -97,7 +99,8 @@ fn read(file: &Path, options: &[String]) -> Result<Settings, String> {
 fn start(settings: Settings) -> Result<Handle, String> {
     let log_file: Option<PathBuf> = settings.server.log_file.clone();
     log::begin(log_file).map_err(|error| format!("Can't open the log file: {error}"))?;
-    let wanted = OPEN_FILES.max(settings.server.clients_max as u64);
+    let masters = settings.configuration.masters.len() as u64;
+    let wanted = OPEN_FILES + OPEN_FILES_PER_MASTER * masters + settings.server.clients_max as u64;
     if let Ok(limit) = platform::allow_open_files(wanted)
         && limit < wanted
     {

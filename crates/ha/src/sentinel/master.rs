@@ -92,6 +92,8 @@ pub struct Master {
     pub replicas: Vec<Node>,
     pub peers: Vec<Peer>,
     pub o_down_since: Option<Millis>,
+    /// The newest epoch that the store told us since the start (supervised).
+    pub store_epoch: u64,
     pub vote: Vote,
     pub failover: Failover,
     /// When this group wants to be looked at again.
@@ -110,6 +112,7 @@ impl Master {
             replicas: Vec::new(),
             peers: Vec::new(),
             o_down_since: None,
+            store_epoch: 0,
             vote: Vote::default(),
             failover: Failover {
                 state: FailoverState::None,

@@ -9,8 +9,9 @@ use super::request::{Answer, Token};
 use std::collections::VecDeque;
 use types::Millis;
 
-/// After a failed save the next is tried when this has passed: a full disk must not keep a core busy.
-pub const RETRY_AFTER: Millis = Millis(1_000);
+/// After a failed save the next is tried when this has passed, or when somebody waits for one: a full disk must not keep a core
+/// or the log busy.
+pub const RETRY_AFTER: Millis = Millis(5_000);
 
 /// Why somebody waits for a save.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -27,9 +27,11 @@ impl Sentinel {
                 super::reconf::finish(core, master);
             }
         }
-        if epoch < master.config_epoch {
+        // Older news. Not compared with the configuration's epoch: that may come from before the agents ran these servers.
+        if epoch < master.store_epoch {
             return;
         }
+        master.store_epoch = epoch;
         let settings = &mut master.settings;
         let changed = settings.quorum != quorum.max(1) || master.config_epoch != epoch;
         settings.quorum = quorum.max(1);

@@ -6,4 +6,7 @@ mod beside_real;
 mod commands;
 mod configuration;
 mod mixed_quorum;
+mod scripts;
 mod support;
+mod swap;
+mod tls;

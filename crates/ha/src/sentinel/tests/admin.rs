@@ -5,21 +5,21 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').map(|word| if word == "''" { String::new() } else { word.to_owned() }).collect()
 }
 
-fn error(text: &str) -> Option<Answer> {
-    Some(Answer::Error(text.to_owned()))
+fn error(text: &str) -> Answer {
+    Answer::Error(text.to_owned())
 }
 
 #[test]
 fn set_changes_one_master_and_says_so() {
     const DENIED: &str = "ERR Reconfiguration of scripts path is denied for security reasons. Check the deny-scripts-reconfig configuration directive in your Sentinel configuration";
     for (arguments, answer, said) in [
-        ("down-after-milliseconds 5000", Some(Answer::Ok), "+set master db1 10.0.0.1 1 down-after-milliseconds 5000"),
-        ("Quorum 3", Some(Answer::Ok), "+set master db1 10.0.0.1 1 Quorum 3"),
-        ("auth-pass secret", Some(Answer::Ok), "+set master db1 10.0.0.1 1 auth-pass ******"),
-        ("rename-command CONFIG conf", Some(Answer::Ok), "+set master db1 10.0.0.1 1 rename-command CONFIG conf"),
+        ("down-after-milliseconds 5000", Answer::Ok, "+set master db1 10.0.0.1 1 down-after-milliseconds 5000"),
+        ("Quorum 3", Answer::Ok, "+set master db1 10.0.0.1 1 Quorum 3"),
+        ("auth-pass secret", Answer::Ok, "+set master db1 10.0.0.1 1 auth-pass ******"),
+        ("rename-command CONFIG conf", Answer::Ok, "+set master db1 10.0.0.1 1 rename-command CONFIG conf"),
         (
             "quorum 3 failover-timeout 7",
-            Some(Answer::Ok),
+            Answer::Ok,
             "+set master db1 10.0.0.1 1 quorum 3\n+set master db1 10.0.0.1 1 failover-timeout 7",
         ),
         ("quorum 0", error("ERR Invalid argument '0' for SENTINEL SET 'quorum'"), ""),
@@ -45,12 +45,12 @@ fn set_changes_one_master_and_says_so() {
     ] {
         let mut rig = Rig::settled();
         let request = Request::Set { master: "db1".into(), arguments: words(arguments), executable: vec![] };
-        assert_eq!(rig.ask(request), answer, "{arguments}");
+        assert_eq!(rig.ask(request), Some(answer), "{arguments}");
         assert_eq!(rig.said_but(&[]), said, "{arguments}");
     }
     let mut rig = Rig::settled();
     let request = Request::Set { master: "nobody".into(), arguments: words("quorum 3"), executable: vec![] };
-    assert_eq!(rig.ask(request), error("ERR No such master with that name"));
+    assert_eq!(rig.ask(request), Some(error("ERR No such master with that name")));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn scripts_can_be_set_where_that_is_allowed_and_they_exist() {
         executable: executable.iter().map(|&path| path.to_owned()).collect(),
     };
     let expected = "ERR Client reconfiguration script seems non existing or non executable";
-    assert_eq!(rig.ask(set("/x", &[])), error(expected));
+    assert_eq!(rig.ask(set("/x", &[])), Some(error(expected)));
     assert_eq!(rig.ask(set("/x", &["/x"])), Some(Answer::Ok));
     assert_eq!(rig.master().settings.client_reconfig_script.as_deref(), Some("/x"));
     assert_eq!(rig.ask(set("''", &[])), Some(Answer::Ok));
@@ -101,13 +101,13 @@ fn masters_come_and_go() {
         ),
         (Request::Remove { master: "db2".into() }, "ERR No such master with that name"),
     ] {
-        assert_eq!(rig.ask(request), error(expected));
+        assert_eq!(rig.ask(request), Some(error(expected)));
     }
     assert_eq!(rig.ask(monitor("db2", "10.0.0.1", "2", "1")), Some(Answer::Ok));
     assert!(rig.said_but(&[]).starts_with("+monitor master db2 10.0.0.1 2 quorum 1"));
     rig.disk_works = false;
     let unsaved = "ERR Failed to save config file. Check server logs.";
-    assert_eq!(rig.ask(Request::FlushConfig), error(unsaved));
+    assert_eq!(rig.ask(Request::FlushConfig), Some(error(unsaved)));
     rig.disk_works = true;
     assert_eq!(rig.ask(Request::Remove { master: "db2".into() }), Some(Answer::Ok));
     assert_eq!(rig.said_but(&[]), "-monitor master db2 10.0.0.1 2");
@@ -127,7 +127,7 @@ fn a_name_is_resolved_before_its_master_is_watched() {
     assert_eq!(rig.ask(monitor()), None);
     assert_eq!(rig.said_but(&[]), "resolve redis.example");
     rig.event(Event::Resolved { name: "redis.example".into(), ip: None });
-    assert_eq!(rig.last_answer(), error("ERR Invalid IP address or hostname specified"));
+    assert_eq!(rig.last_answer(), Some(error("ERR Invalid IP address or hostname specified")));
     assert_eq!(rig.ask(monitor()), None);
     rig.event(Event::Resolved { name: "redis.example".into(), ip: Some("10.0.0.1".parse().unwrap()) });
     assert_eq!(rig.last_answer(), Some(Answer::Ok));
@@ -166,7 +166,7 @@ fn config_set_is_all_or_nothing() {
         ),
         ("loglevel loud", "ERR Invalid value 'loud' to SENTINEL CONFIG SET 'loglevel'"),
     ] {
-        assert_eq!(rig.ask(Request::ConfigSet { arguments: words(arguments) }), error(expected));
+        assert_eq!(rig.ask(Request::ConfigSet { arguments: words(arguments) }), Some(error(expected)));
     }
     assert_eq!(rig.sentinel.configuration().settings.announce_ip, None);
     rig.effects.clear();
@@ -182,12 +182,12 @@ fn config_set_is_all_or_nothing() {
 fn debug_sets_periods() {
     let mut rig = Rig::settled();
     for (arguments, expected) in [
-        ("info-period 500", Some(Answer::Ok)),
+        ("info-period 500", Answer::Ok),
         ("info-period 0", error("ERR Invalid argument '0' for SENTINEL DEBUG 'info-period'")),
         ("colour 1", error("ERR Unknown option or number of arguments for SENTINEL DEBUG 'colour'")),
         ("ping-period", error("ERR Unknown option or number of arguments for SENTINEL DEBUG 'ping-period'")),
     ] {
-        assert_eq!(rig.ask(Request::Debug { arguments: words(arguments) }), expected);
+        assert_eq!(rig.ask(Request::Debug { arguments: words(arguments) }), Some(expected));
     }
     let shown = rig.sentinel.debug_parameters();
     assert_eq!(shown[0], ("INFO-PERIOD", "500".to_owned()));

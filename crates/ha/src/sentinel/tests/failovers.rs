@@ -42,7 +42,7 @@ fn a_dead_master_is_replaced_and_everybody_is_told_in_sentinels_words() {
         ["MULTI", "SLAVEOF NO ONE", "CONFIG REWRITE", "CLIENT KILL TYPE normal", "CLIENT KILL TYPE pubsub", "EXEC"];
     assert_eq!(promotion, expected.map(|words| format!("3: {words}")).iter().collect::<Vec<_>>());
     // The old one comes back as a master and is put right after eight seconds.
-    rig.server(1).alive = true;
+    rig.server(1).life = super::rig::Life::Up;
     rig.pass(25_000);
     let said = rig.said_but(&ROUTINE);
     assert!(said.contains("-sdown slave 10.0.0.1:1 10.0.0.1 1 @ db1 10.0.0.1 3"), "{said}");

@@ -23,7 +23,7 @@ fn a_refused_connection_is_evidence_at_once_and_the_store_gives_the_epoch() {
     assert_eq!(rig.master().config_epoch, 1);
     assert!(rig.sent.iter().all(|line| !line.contains("SENTINEL")), "{:?}", rig.sent);
     // The old one is put right soon after it is seen.
-    rig.server(1).alive = true;
+    rig.server(1).life = super::rig::Life::Up;
     rig.pass(11_500);
     assert_eq!(rig.server(1).follows, Some(3));
 }
@@ -47,7 +47,7 @@ fn a_master_that_was_never_seen_is_not_down_because_it_refuses() {
     let mut configuration = configuration(&[2, 3], 2);
     configuration.masters[0].mode = Mode::Native;
     let mut rig = Rig::new(configuration);
-    rig.server(1).alive = false;
+    rig.server(1).life = super::rig::Life::Down;
     rig.event(Event::Start);
     rig.pass(900);
     assert_eq!(rig.flags(), "master,disconnected");
@@ -108,8 +108,12 @@ fn a_master_that_agents_run_is_shown_as_the_store_says() {
             .map(|port| Address::new("10.0.0.1", port))
             .collect(),
     };
+    // An epoch from the time before the agents does not count.
+    rig.ask(Request::Hello { payload: format!("10.0.0.1,26001,{},50,db1,10.0.0.1,1,50", super::rig::PEERS[0]) });
+    rig.said.clear();
     rig.event(says(1, 10));
     assert_eq!(rig.said_but(&[]), "");
+    assert_eq!(rig.master().config_epoch, 10);
     rig.event(says(2, 20));
     let said = rig.said_but(&[]);
     assert!(said.starts_with("+switch-master db1 10.0.0.1 1 10.0.0.1 2"), "{said}");

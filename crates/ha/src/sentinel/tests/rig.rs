@@ -2,6 +2,7 @@
 
 use super::super::*;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write;
 use std::net::IpAddr;
 use types::Millis;
 
@@ -9,12 +10,19 @@ pub const MY_ID: &str = "a000000000000000000000000000000000000000";
 pub const PEERS: [&str; 2] = ["b000000000000000000000000000000000000000", "c000000000000000000000000000000000000000"];
 const LOCAL: &str = "10.0.0.9";
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    Up,
+    /// Accepts connections and never answers.
+    Frozen,
+    /// Refuses connections.
+    Down,
+}
+
 /// What a pretended server does.
 #[derive(Clone, Debug)]
 pub struct Server {
-    pub alive: bool,
-    /// Accepts connections and never answers.
-    pub frozen: bool,
+    pub life: Life,
     /// Port of the master it follows.
     pub follows: Option<u16>,
     pub offset: u64,
@@ -29,8 +37,7 @@ pub struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
-            alive: true,
-            frozen: false,
+            life: Life::Up,
             follows: Some(1),
             offset: 100,
             run: 0,
@@ -183,7 +190,7 @@ impl Rig {
     }
 
     pub fn kill(&mut self, port: u16) {
-        self.server(port).alive = false;
+        self.server(port).life = Life::Down;
         self.cut(port);
     }
 
@@ -214,7 +221,7 @@ impl Rig {
                 let Some(server) = self.servers.get(&port) else {
                     return events.push_back(Event::LinkClosed { link, end: LinkEnd::Failed("no route".into()) });
                 };
-                if !server.alive {
+                if server.life == Life::Down {
                     return events.push_back(Event::LinkClosed { link, end: LinkEnd::Refused });
                 }
                 self.links.insert(link, port);
@@ -227,7 +234,7 @@ impl Rig {
             Effect::Send { link, tag, command } => {
                 let Some(port) = self.links.get(&link).copied().or_else(|| self.opening(link, events)) else { return };
                 let words: Vec<String> = command.words().map(str::to_owned).collect();
-                if self.servers.get(&port).is_some_and(|server| server.frozen) {
+                if self.servers.get(&port).is_some_and(|server| server.life == Life::Frozen) {
                     return;
                 }
                 if let Some(reply) = self.reply(port, &words) {
@@ -270,10 +277,9 @@ impl Rig {
                 let epoch = epoch.parse().unwrap();
                 let (down, leader) = match self.opinion {
                     Opinion::Fine => (0, "*"),
-                    Opinion::Down => (1, "*"),
                     Opinion::Votes => (1, *candidate),
                     Opinion::VotesFor(other) if *candidate != "*" => (1, other),
-                    Opinion::VotesFor(_) => (1, "*"),
+                    Opinion::Down | Opinion::VotesFor(_) => (1, "*"),
                 };
                 let elements = vec![Reply::Integer(down), Reply::Bulk(leader.into()), Reply::Integer(epoch)];
                 return Some(Reply::Array(elements));
@@ -303,14 +309,16 @@ impl Rig {
         match server.follows {
             None => {
                 text += "role:master\r\n";
-                let followers = self.servers.iter().filter(|(_, other)| other.alive && other.follows == Some(port));
+                let followers =
+                    self.servers.iter().filter(|(_, other)| other.life != Life::Down && other.follows == Some(port));
                 for (number, (replica, _)) in followers.filter(|(replica, _)| **replica < 1_000).enumerate() {
-                    text += &format!("slave{number}:ip=10.0.0.1,port={replica},state=online\r\n");
+                    let _ = write!(text, "slave{number}:ip=10.0.0.1,port={replica},state=online\r\n");
                 }
             }
             Some(master) => {
-                let up = self.servers.get(&master).is_some_and(|server| server.alive && !server.frozen);
-                text += &format!(
+                let up = self.servers.get(&master).is_some_and(|server| server.life == Life::Up);
+                let _ = write!(
+                    text,
                     "role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:{master}\r\nmaster_link_status:{}\r\nslave_repl_offset:{}\r\nslave_priority:{}\r\n",
                     if up { "up" } else { "down" },
                     server.offset,

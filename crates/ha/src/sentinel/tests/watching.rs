@@ -6,8 +6,8 @@ fn down_question(epoch: u64, candidate: &str) -> Request {
     Request::IsMasterDown { host: "10.0.0.1".into(), port: 1, epoch, candidate: candidate.into() }
 }
 
-fn vote(down: bool, leader: Option<&str>, epoch: u64) -> Option<Answer> {
-    Some(Answer::MasterDown { down, leader: leader.map(str::to_owned), epoch })
+fn vote(down: bool, leader: Option<&str>, epoch: u64) -> Answer {
+    Answer::MasterDown { down, leader: leader.map(str::to_owned), epoch }
 }
 
 #[test]
@@ -69,26 +69,26 @@ fn a_vote_is_answered_when_it_is_on_the_disk_and_never_twice() {
     rig.disk_slow = true;
     assert_eq!(rig.ask(down_question(5, PEERS[0])), None);
     rig.release_saves();
-    assert_eq!(rig.last_answer(), vote(false, Some(PEERS[0]), 5));
+    assert_eq!(rig.last_answer(), Some(vote(false, Some(PEERS[0]), 5)));
     assert_eq!(rig.said_but(&[]), format!("+new-epoch 5\n+vote-for-leader {} 5", PEERS[0]));
     // The same epoch is taken; an older one too.
-    assert_eq!(rig.ask(down_question(5, PEERS[1])), vote(false, Some(PEERS[0]), 5));
-    assert_eq!(rig.ask(down_question(4, PEERS[1])), vote(false, Some(PEERS[0]), 5));
-    assert_eq!(rig.ask(down_question(9, "*")), vote(false, None, 0));
+    assert_eq!(rig.ask(down_question(5, PEERS[1])), Some(vote(false, Some(PEERS[0]), 5)));
+    assert_eq!(rig.ask(down_question(4, PEERS[1])), Some(vote(false, Some(PEERS[0]), 5)));
+    assert_eq!(rig.ask(down_question(9, "*")), Some(vote(false, None, 0)));
     // After a restart whom it voted for is forgotten, and that it voted is not.
     let mut again = Rig::settled_with(rig.sentinel.configuration());
-    assert_eq!(again.ask(down_question(5, PEERS[1])), vote(false, None, 0));
-    assert_eq!(again.ask(down_question(6, PEERS[1])), vote(false, Some(PEERS[1]), 6));
+    assert_eq!(again.ask(down_question(5, PEERS[1])), Some(vote(false, None, 0)));
+    assert_eq!(again.ask(down_question(6, PEERS[1])), Some(vote(false, Some(PEERS[1]), 6)));
 }
 
 #[test]
 fn a_vote_that_cannot_be_saved_is_not_given() {
     let mut rig = Rig::settled();
     rig.disk_works = false;
-    assert_eq!(rig.ask(down_question(5, PEERS[0])), vote(false, None, 0));
+    assert_eq!(rig.ask(down_question(5, PEERS[0])), Some(vote(false, None, 0)));
     rig.disk_works = true;
     // The vote is still the first one's.
-    assert_eq!(rig.ask(down_question(5, PEERS[1])), vote(false, Some(PEERS[0]), 5));
+    assert_eq!(rig.ask(down_question(5, PEERS[1])), Some(vote(false, Some(PEERS[0]), 5)));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn answers_to_pings_count_as_life_or_do_not() {
 #[test]
 fn a_frozen_master_is_down_after_its_time_and_not_before() {
     let mut rig = Rig::settled();
-    rig.server(1).frozen = true;
+    rig.server(1).life = super::rig::Life::Frozen;
     rig.pass(1_000);
     assert!(!rig.flags().contains("s_down"), "{}", rig.flags());
     rig.pass(1_100);
@@ -238,12 +238,12 @@ fn a_master_that_came_back_as_another_process_is_down_when_it_does_not_answer_in
 #[test]
 fn a_stuck_connection_is_replaced() {
     let mut rig = Rig::settled();
-    rig.server(1).frozen = true;
+    rig.server(1).life = super::rig::Life::Frozen;
     rig.effects.clear();
     rig.pass(3_000);
     let closed = rig.effects.iter().filter(|effect| matches!(effect, Effect::Close { .. })).count();
     assert!(closed >= 1);
-    rig.server(1).frozen = false;
+    rig.server(1).life = super::rig::Life::Up;
     rig.pass(2_500);
     assert_eq!(rig.flags(), "master");
 }

@@ -37,6 +37,17 @@ impl Ours {
         Self { port, file, handle, _directory: directory }
     }
 
+    /// With the file and the port of another one that has ended.
+    pub fn take_over(file: &Path, port: u16) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { port, file: file.to_owned(), handle: start(file), _directory: directory }
+    }
+
+    pub async fn stop(mut self) {
+        self.handle.tell(sentinel::ToSentinel::Shutdown);
+        self.handle.ended().await;
+    }
+
     /// Ends it and starts it again with the same file.
     pub async fn restart(&mut self) {
         self.handle.tell(sentinel::ToSentinel::Shutdown);

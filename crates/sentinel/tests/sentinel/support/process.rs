@@ -1,7 +1,7 @@
 //! Programs of the distribution.
 
 use super::{ask, field, free_port, wait_for};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A redis-server, ended with the test.
@@ -62,8 +62,25 @@ impl Real {
         Self { port, directory, child }
     }
 
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("redis.conf")
+    }
+
     pub fn file(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("redis.conf")).expect("there")
+        std::fs::read_to_string(self.path()).expect("there")
+    }
+
+    /// Ends as an administrator ends it.
+    pub fn stop(&mut self) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        let stopped = Command::new("kill").arg(pid.to_string()).status();
+        assert!(stopped.is_ok_and(|status| status.success()));
+        let _ = self.child.wait();
+    }
+
+    /// Again, with the file as it is now.
+    pub fn start_again(&mut self) {
+        self.child = start("redis-sentinel", self.directory.path());
     }
 
     pub fn kill(&mut self) {
@@ -78,8 +95,12 @@ impl Drop for Real {
 }
 
 fn run(program: &str, directory: &Path, configuration: &str) -> Child {
+    std::fs::write(directory.join("redis.conf"), configuration).expect("written");
+    start(program, directory)
+}
+
+fn start(program: &str, directory: &Path) -> Child {
     let file = directory.join("redis.conf");
-    std::fs::write(&file, configuration).expect("written");
     let log = std::fs::File::create(directory.join("log")).expect("a log");
     Command::new(program)
         .arg(&file)
