@@ -308,6 +308,11 @@ fn redis_and_sentinel_are_checked_as_strictly() {
         ),
         (
             "",
+            "sentinel: {masters: {db1: {host: h, mode: ours}}}\n",
+            "q.yml:9: sentinel.masters.db1.mode: 'ours' is not accepted; expected native, mixed or supervised [config-range]",
+        ),
+        (
+            "",
             "sentinel: {masters: {db1: {host: h, quorm: 2}}}\n",
             "q.yml:9: sentinel.masters.db1.quorm: unknown key [config-unknown-key]\n  hint: did you mean 'quorum'?",
         ),

@@ -1,6 +1,6 @@
 //! Configurations that are accepted, and what they mean.
 
-use config::{Address, MemberConfig, Secret, WatchdogMode, load, load_client, load_environment, load_text};
+use config::{Address, MemberConfig, Secret, SentinelMode, WatchdogMode, load, load_client, load_environment, load_text};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use types::Millis;
@@ -119,7 +119,7 @@ fn redis_takes_its_directives_users_and_certificates() {
   parameters: {MaxMemory: 1gb, save: [900 1, 300 10], appendonly: no, notify-keyspace-events: ''}
 sentinel:
   quorum: 3
-  masters: {cache: {host: 10.0.0.9, down_after: 5}}
+  masters: {cache: {host: 10.0.0.9, down_after: 5}, sessions: {mode: supervised, authentication: {password: p}}}
 "),
     );
     let redis = config.redis.as_ref().unwrap();
@@ -134,7 +134,8 @@ sentinel:
     let sentinel = config.sentinel.as_ref().unwrap();
     let cache = &sentinel.masters["cache"];
     assert_eq!((cache.host.as_str(), cache.port, cache.quorum, cache.down_after), ("10.0.0.9", 6379, 2, Millis(5000)));
-    assert_eq!(sentinel.quorum, 3);
+    assert_eq!((sentinel.quorum, cache.mode), (3, SentinelMode::Native));
+    assert_eq!(sentinel.masters["sessions"].mode, SentinelMode::Supervised);
 }
 
 #[test]

@@ -92,14 +92,13 @@ impl Error {
             Self::Client { source: ClientError::Auth(_), .. } => {
                 "make redis.authentication the same on every member".to_owned()
             }
-            Self::Client { .. } => "see Redis's own log, beside its data directory".to_owned(),
             Self::Refused { message, .. } if message.starts_with("NOAUTH") || message.starts_with("WRONGPASS") => {
                 "make redis.authentication the same on every member".to_owned()
             }
             Self::Refused { message, .. } if message.starts_with("NOPERM") => {
                 "the user in redis.authentication must be allowed every command".to_owned()
             }
-            Self::Refused { .. } => "see Redis's own log, beside its data directory".to_owned(),
+            Self::Client { .. } | Self::Refused { .. } => "see Redis's own log, beside its data directory".to_owned(),
             Self::Answer { .. } => "this is a defect; please report it with the text above".to_owned(),
             Self::Tls { .. } => "check redis.tls: three PEM files that the agent's user may read".to_owned(),
         }

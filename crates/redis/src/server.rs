@@ -11,7 +11,7 @@ use resp::client::{Address, ClientError, Connection, Target};
 use std::time::Duration;
 
 /// Everything that is asked here is answered within a millisecond by a server that is not busy.
-const PATIENCE: Duration = Duration::from_millis(1000);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks at how far a replica is. A look costs both servers some ten microseconds.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
 
@@ -43,13 +43,11 @@ impl Server {
         let mut commands = vec![vec!["PING"]];
         commands.extend(SECTIONS.iter().map(|section| vec!["INFO", *section]));
         let asked = tokio::time::timeout(patience, self.pipeline("PING and INFO", &commands, patience));
-        let replies = match asked.await {
-            Ok(replies) => replies?,
-            Err(_) => {
-                self.disconnect();
-                return Err(self.failed("PING and INFO", ClientError::Timeout));
-            }
+        let Ok(replies) = asked.await else {
+            self.disconnect();
+            return Err(self.failed("PING and INFO", ClientError::Timeout));
         };
+        let replies = replies?;
         let mut replies = replies.into_iter();
         let alive = replies.next().unwrap_or(Value::Null);
         if let Some(message) = alive.as_error().filter(|message| !is_alive(message)) {
@@ -147,13 +145,11 @@ impl Server {
     /// The section `replication` alone.
     pub async fn replication(&mut self) -> Result<Status> {
         let reply = self.call("INFO replication", &["INFO", "replication"]).await?;
-        match reply.as_text() {
-            Some(text) => Ok(Status::parse(&text)),
-            None => {
-                accepted("INFO replication", &reply)?;
-                Err(Error::Answer { action: "INFO replication", why: "it is no text".to_owned() })
-            }
+        if let Some(text) = reply.as_text() {
+            return Ok(Status::parse(&text));
         }
+        accepted("INFO replication", &reply)?;
+        Err(Error::Answer { action: "INFO replication", why: "it is no text".to_owned() })
     }
 
     async fn command(&mut self, action: &'static str, arguments: &[&str]) -> Result<()> {

@@ -189,7 +189,7 @@ async fn servers(
     tokio::spawn(switchboard.run(hello, from_guard));
     let (snapshots, commands) = match postgres {
         Some(role) => (role.snapshots, role.commands),
-        None => witness::publish(&world),
+        None => witness::publish(&world, redis.as_ref().map(|role| role.api.snapshots.clone())),
     };
     let api = Api {
         snapshots,
@@ -201,7 +201,7 @@ async fn servers(
     let stopped = stop.clone();
     tokio::spawn(async move { console::serve(listener, api, stopped.cancelled_owned()).await });
     if let Some(store) = &store {
-        tokio::spawn(store_role::keep_away_from_primary(store.handle.clone(), member.name.clone(), dcs.watch()));
+        tokio::spawn(store_role::keep_away_from_leaders(store.handle.clone(), member.name.clone(), dcs.watch()));
     }
     let end = match &store {
         Some(store) => tokio::select! {

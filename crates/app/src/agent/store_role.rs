@@ -3,6 +3,7 @@
 use super::Fatal;
 use config::MemberConfig;
 use dcs::DcsView;
+use ha::cluster::Cluster;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -43,25 +44,23 @@ pub async fn start(member: &MemberConfig, stop: &CancellationToken) -> anyhow::R
     Ok(Some(StoreRole { handle }))
 }
 
-/// When the host of the primary dies, losing the store's leader with it would cost an election first: the two are
-/// kept apart where another voter is there to take over.
-pub async fn keep_away_from_primary(store: StoreHandle, me: MemberName, mut view: watch::Receiver<Arc<DcsView>>) {
+/// When the host of a primary or a Redis master dies, losing the store's leader with it would cost an election first: they
+/// are kept apart where another voter is there to take over.
+pub async fn keep_away_from_leaders(store: StoreHandle, me: MemberName, mut view: watch::Receiver<Arc<DcsView>>) {
     let mut status = store.watch_status();
     loop {
-        let together = |view: &DcsView| view.cluster.is_leader(&me) && store.status().is_leader;
+        let together = |view: &DcsView| load(&view.cluster, &me) > 0 && store.status().is_leader;
         if together(&view.borrow()) {
             tokio::time::sleep(MOVE_AFTER).await;
             let target = {
                 let view = view.borrow();
-                let live = |name: &str| view.cluster.members.contains_key(&MemberName::from(name));
-                together(&view)
-                    .then(|| {
-                        store.members().into_iter().find(|member| member.name != me.as_str() && live(&member.name))
-                    })
-                    .flatten()
+                let names: Vec<MemberName> =
+                    store.members().iter().map(|member| MemberName::from(member.name.as_str())).collect();
+                let better = Some(&view.cluster).filter(|_| together(&view)).and_then(|it| better(it, &me, &names));
+                better.and_then(|name| store.members().into_iter().find(|member| member.name == name.as_str()))
             };
             if let Some(target) = target {
-                tracing::info!(to = target.name, "the store's leader moves away from the primary's host");
+                tracing::info!(to = target.name, "the store's leader moves away from the host of a primary or master");
                 if let Err(error) = store.move_leader(target.id).await {
                     tracing::debug!(%error, "the store's leader stays");
                 }
@@ -71,5 +70,59 @@ pub async fn keep_away_from_primary(store: StoreHandle, me: MemberName, mut view
             changed = view.changed() => if changed.is_err() { return },
             changed = status.changed() => if changed.is_err() { return },
         }
+    }
+}
+
+/// How much would be lost with this member's host: PostgreSQL's primary counts for more than a Redis master.
+fn load(cluster: &Cluster, name: &MemberName) -> u32 {
+    let redis = cluster.redis.values().any(|group| group.is_leader(name));
+    2 * u32::from(cluster.is_leader(name)) + u32::from(redis)
+}
+
+/// A live member with less to lose.
+fn better<'a>(cluster: &Cluster, me: &MemberName, names: &'a [MemberName]) -> Option<&'a MemberName> {
+    let live = |name: &&MemberName| {
+        cluster.members.contains_key(*name) || cluster.redis.values().any(|group| group.members.contains_key(*name))
+    };
+    let best = names.iter().filter(|name| *name != me).filter(live).min_by_key(|name| load(cluster, name))?;
+    (load(cluster, best) < load(cluster, me)).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ha::cluster::redis::{RedisLeader, RedisMember, RedisMemberData};
+    use ha::cluster::{Leader, RedisGroup};
+    use types::Revision;
+
+    #[test]
+    fn the_stores_leader_goes_where_least_is_lost_with_it() {
+        let names = ["a", "b", "c"].map(MemberName::from);
+        let member = |name: &MemberName| {
+            (name.clone(), RedisMember { data: RedisMemberData::default(), revision: Revision(1), lease: None })
+        };
+        let cluster = |primary: &str, master: &str| {
+            let leader = RedisLeader { name: master.into(), epoch: Revision(1), lease: None };
+            let group = RedisGroup {
+                leader: Some(leader),
+                members: names.iter().map(member).collect(),
+                ..RedisGroup::default()
+            };
+            Cluster {
+                leader: Some(Leader { name: primary.into(), epoch: Revision(1), lease: None }),
+                redis: [("db1".to_owned(), group)].into(),
+                ..Cluster::default()
+            }
+        };
+        let to = |primary, master, me: &str| {
+            better(&cluster(primary, master), &me.into(), &names).map(|name| name.to_string())
+        };
+        assert_eq!(to("a", "b", "a").as_deref(), Some("c"));
+        assert_eq!(to("a", "b", "b").as_deref(), Some("c"));
+        assert_eq!(to("a", "a", "a").as_deref(), Some("b"));
+        assert_eq!(to("a", "b", "c"), None, "it is well where it is");
+        let mut without_c = cluster("a", "b");
+        without_c.redis.get_mut("db1").unwrap().members.remove(&"c".into());
+        assert_eq!(better(&without_c, &"b".into(), &names), None, "the primary's host would be worse");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::store_role::StoreRole;
 use super::{EVENTS_MAX, World, rest};
+use console::redis::RedisSnapshot;
 use console::{CommandRequest, Outcome, Snapshot};
 use ha::guard::FromGuard;
 use std::sync::Arc;
@@ -26,7 +27,11 @@ pub async fn run(mut from_guard: mpsc::Receiver<FromGuard>, store: Option<StoreR
 }
 
 /// What the REST API shows of a member without PostgreSQL: the cluster's keys, and nothing of its own.
-pub fn publish(world: &World) -> (watch::Receiver<Arc<Snapshot>>, mpsc::Sender<CommandRequest>) {
+/// `/liveness` goes by the decisions about Redis.
+pub fn publish(
+    world: &World,
+    redis: Option<watch::Receiver<Arc<RedisSnapshot>>>,
+) -> (watch::Receiver<Arc<Snapshot>>, mpsc::Sender<CommandRequest>) {
     let settings = Arc::new(rest::settings(&world.member));
     let (me, scope) = (world.member.name.clone(), world.member.scope.clone());
     let (sender, snapshots) = watch::channel(Arc::new(Snapshot::starting(me, scope, settings)));
@@ -50,7 +55,7 @@ pub fn publish(world: &World) -> (watch::Receiver<Arc<Snapshot>>, mpsc::Sender<C
                     cluster: Arc::new(seen.cluster.clone()),
                     store_reachable: seen.connected,
                     dcs_last_seen: at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map_or(0, |it| it.as_secs()),
-                    last_decision_at: Instant::now(),
+                    last_decision_at: redis.as_ref().map_or_else(Instant::now, |it| it.borrow().last_decision_at),
                     ..Snapshot::clone(snapshot)
                 });
             });

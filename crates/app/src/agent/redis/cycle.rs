@@ -13,6 +13,7 @@ use crate::agent::guard_link::GuardLink;
 use crate::agent::keeper::KeeperState;
 use crate::agent::writer::{self, BatchOutcome, Write, Writes};
 use dcs::{Dcs, DcsView as StoreView};
+use ha::cluster::StoreWrite;
 use ha::cluster::redis::RedisMemberData;
 use ha::guard::{FromGuard, ServerKind};
 use ha::lease::GUARD_SILENCE_MAX;
@@ -103,6 +104,9 @@ impl Cycle {
             self.state.revision = store.cluster.revision;
             let group = store.cluster.redis_group(&self.instance.config.name);
             self.state.set_group(group);
+            // A cluster with PostgreSQL gets it from there.
+            let with_postgresql = store.cluster.initialize.is_some() || !store.cluster.members.is_empty();
+            self.state.has_configuration = Some(with_postgresql || store.cluster.config_text.is_some());
         }
         self.state.writes = self.state.writes.seen(self.state.revision);
         let ttl = store.cluster.config.as_ref().map_or(self.ttl, |config| config.value.ttl);
@@ -154,10 +158,20 @@ impl Cycle {
                 Action::Probe => self.outputs.probe.notify_one(),
             }
         }
+        batch.extend(self.first_configuration());
         if !batch.is_empty() && self.state.writes == Writes::Idle {
             self.state.writes = Writes::UnderWay { decided_on: self.state.revision };
             writer::start(self.dcs.clone(), batch, self.outputs.batches.clone());
         }
+    }
+
+    /// Where PostgreSQL does not make the cluster, the master puts the dynamic configuration into the store: pause and ttl
+    /// are in it.
+    fn first_configuration(&self) -> Option<Write> {
+        let member = &self.instance.member;
+        let missing = self.state.has_configuration == Some(false) && member.postgresql.is_none();
+        (missing && self.state.group.is_leader(&member.name))
+            .then(|| Write::Postgres(StoreWrite::PutConfig { text: member.bootstrap.dcs.to_string(), expected: None }))
     }
 
     fn begin(&mut self, job: Job) {

@@ -1,7 +1,7 @@
 //! Carries out the jobs that decisions begin, one after the other, over a connection of its own.
 //!
-//! The invariant: what makes a master is done only while the guard holds a fence that stands and the newest view of the
-//! store names this member's leadership; whoever decided it looked at an older one.
+//! The invariant: what makes a master is done only while the guard holds a fence that stands (except in the pause) and the
+//! newest view of the store names this member's leadership; whoever decided it looked at an older one.
 
 use super::instance::{Instance, address_of};
 use super::observer::{Found, Observation, with_hint};
@@ -161,7 +161,9 @@ impl Executor {
     fn may_be_master(&self, fence: &RedisFence) -> Result<(), String> {
         self.leads(fence)?;
         let armed = self.guard.state_of(ServerKind::Redis).armed;
-        if armed.is_none_or(|until| until <= boot_clock()) {
+        // In the pause nobody is fenced; the claim in the store keeps others from the key.
+        let paused = self.view.borrow().cluster.is_paused();
+        if !paused && armed.is_none_or(|until| until <= boot_clock()) {
             return Err("the fence has fallen before the promotion".to_owned());
         }
         Ok(())

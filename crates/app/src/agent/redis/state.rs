@@ -26,6 +26,8 @@ pub struct State {
     pub wake_at: Option<Millis>,
     pub revision: Revision,
     pub group: Arc<RedisGroup>,
+    /// `None`: the store was not seen yet.
+    pub has_configuration: Option<bool>,
     pub reasons: Vec<Reason>,
     /// What was asked before this time is from before the last job that changed the role.
     pub role_changed_at: Millis,
@@ -48,6 +50,7 @@ impl State {
             wake_at: None,
             revision: Revision(0),
             group: Arc::default(),
+            has_configuration: None,
             reasons: Vec::new(),
             role_changed_at: Millis(0),
             unknown_until: None,

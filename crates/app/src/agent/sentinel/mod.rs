@@ -33,11 +33,11 @@ pub fn start(member: Arc<MemberConfig>, dcs: Dcs, stop: CancellationToken) {
 
 async fn run(member: Arc<MemberConfig>, config: SentinelConfig, dcs: Dcs) -> anyhow::Result<()> {
     let mut view = dcs.watch();
-    // A group of ours without a master has nobody to show yet; an address from before would mislead clients.
-    let ours = member.redis.as_ref().map(|redis| redis.name.clone());
+    // A group without a master has nobody to show yet; an address from before would mislead clients.
+    let ours = settings::supervised(&member, &config);
     let known = view.wait_for(|view| {
         let has_master = |name: &String| view.cluster.redis_group(name).writable_master().is_some();
-        view.generation > 0 && ours.as_ref().is_none_or(has_master)
+        view.generation > 0 && ours.iter().all(has_master)
     });
     let cluster = known.await?.cluster.clone();
     let settings = settings::settings(&member, &config, &cluster)?;

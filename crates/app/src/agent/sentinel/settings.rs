@@ -7,6 +7,13 @@ use ha::sentinel::{Address, Configuration, MasterConfiguration, MasterSettings, 
 use sentinel::{ServerSettings, Settings};
 use std::net::IpAddr;
 
+/// The masters that the store tells about.
+pub fn supervised(member: &MemberConfig, config: &SentinelConfig) -> Vec<String> {
+    let named = config.masters.iter().filter(|(_, master)| master.mode == SentinelMode::Supervised);
+    let ours = member.redis.iter().map(|redis| &redis.name);
+    named.map(|(name, _)| name).chain(ours).cloned().collect()
+}
+
 pub fn settings(member: &MemberConfig, config: &SentinelConfig, cluster: &Cluster) -> anyhow::Result<Settings> {
     let masters = masters(member, config, cluster);
     let mut main = Configuration { masters: masters.clone(), ..Configuration::default() };
@@ -63,18 +70,17 @@ fn server(member: &MemberConfig, config: &SentinelConfig) -> ServerSettings {
 }
 
 fn masters(member: &MemberConfig, config: &SentinelConfig, cluster: &Cluster) -> Vec<MasterConfiguration> {
-    let written = config.masters.iter().map(|(name, master)| {
+    let written = config.masters.iter().filter_map(|(name, master)| {
         let mode = match master.mode {
             SentinelMode::Native => Mode::Native,
             SentinelMode::Mixed => Mode::Mixed,
             SentinelMode::Supervised => Mode::Supervised,
         };
         let address = match mode {
-            // Nobody connects to port 0; the store says where it is.
-            Mode::Supervised => shown(cluster, name).unwrap_or_else(|| Address::new("127.0.0.1", 0)),
+            Mode::Supervised => shown(cluster, name)?,
             Mode::Native | Mode::Mixed => Address::new(&master.host, master.port),
         };
-        configuration(name, mode, address, master_settings(master))
+        Some(configuration(name, mode, address, master_settings(master)))
     });
     let ours = member.redis.iter().filter_map(|redis| {
         let mut settings = MasterSettings::new(config.quorum, &Periods::default());
