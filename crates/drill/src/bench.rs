@@ -107,7 +107,7 @@ fn print_estimate(runs: u32, scenarios: &[Scenario], incumbents: Option<&Incumbe
     }
 }
 
-fn print_table(series: &[Series]) {
+pub fn print_table(series: &[Series]) {
     let width = series.iter().map(|one| one.system.len()).max().unwrap_or_default().max(SYSTEM.len());
     println!(
         "{:<27} {:<width$} {:>3} {:>11} {:>11} {:>11} {:>6} {:>12}",

@@ -47,6 +47,10 @@ pub struct ClusterOptions {
     pub members: usize,
     pub store: StoreKind,
     pub synchronous: bool,
+    /// A redis-server on every member, too.
+    pub redis: bool,
+    /// And a sentinel.
+    pub sentinel: bool,
     /// Where PostgreSQL's programs are, when the agent should not look itself.
     pub postgres_bin: Option<PathBuf>,
     /// Merged into every member's configuration; null removes a key.
@@ -64,6 +68,8 @@ impl ClusterOptions {
             members: 3,
             store: StoreKind::Embedded,
             synchronous: false,
+            redis: false,
+            sentinel: false,
             postgres_bin: None,
             overrides: json!({}),
         }
@@ -93,7 +99,10 @@ impl Cluster {
             .map(|index| (format!("pg{}", index + 1), Ipv4Addr::from(u32::from(options.first_address) + index)))
             .collect();
         for (_, address) in &plan {
-            ensure_ports_free(*address)?;
+            ensure_ports_free(*address, &ports::ALL)?;
+            if options.redis {
+                ensure_ports_free(*address, &ports::OF_REDIS)?;
+            }
         }
         let owner = if rustix::process::geteuid().is_root() { Some(find_user(POSTGRES_USER)?) } else { None };
         make_directory(&options.directory, None)?;
@@ -269,9 +278,9 @@ impl Drop for Cluster {
     }
 }
 
-fn ensure_ports_free(address: Ipv4Addr) -> Result<()> {
-    for port in ports::ALL {
-        TcpListener::bind((address, port)).with_context(|| {
+fn ensure_ports_free(address: Ipv4Addr, ports: &[u16]) -> Result<()> {
+    for port in ports {
+        TcpListener::bind((address, *port)).with_context(|| {
             format!(
                 "{address}:{port} cannot be used\nhint: another demo may be running; `ss -ltnp 'sport = :{port}'` shows the program"
             )

@@ -1,16 +1,18 @@
 //! `quorate-drill demo`: a cluster to look at, and one fault to watch.
 
-use crate::options::{EXIT_INTERRUPTED, Output};
+use crate::options::{Drill, EXIT_INTERRUPTED, Output};
 use anyhow::Result;
 use drill::cluster::{Cluster, ClusterOptions, StoreKind};
 use drill::member::ports;
+use drill::redis::MASTER;
+use drill::redis::scenario::{self as redis, Fault, Way};
 use drill::scenario::{BOOTSTRAP_TIME_MAX, Report, Scenario, run as run_scenario};
 use std::process::{Command, ExitCode};
 
 /// Ends with `stop`, which is how a demo ends; with a drill, when that is done.
 pub async fn run(
     options: ClusterOptions,
-    drill: bool,
+    drill: Option<Drill>,
     output: Output,
     stop: impl Future<Output = ()>,
 ) -> Result<ExitCode> {
@@ -19,28 +21,24 @@ pub async fn run(
     let mut cluster = Cluster::start(options)?;
     let shown = async {
         cluster.wait_whole(BOOTSTRAP_TIME_MAX).await?;
+        cluster.wait_redis_whole(BOOTSTRAP_TIME_MAX).await?;
         if output == Output::Table {
             print_table(&cluster);
             print_addresses(&cluster);
         }
-        if drill {
-            let report = run_scenario(&mut cluster, Scenario::KillHost, &mut |step| eprintln!("{step}")).await?;
-            match output {
-                Output::Table => {
-                    println!("\n{}", sentences(&report));
-                    print_table(&cluster);
-                }
-                Output::Json => println!("{}", serde_json::to_string(&report.outcome)?),
+        match drill {
+            Some(Drill::Host) => drill_host(&mut cluster, output).await?,
+            Some(Drill::Redis) => drill_redis(&mut cluster, output).await?,
+            None => {
+                eprintln!("\nCtrl-C stops everything.");
+                std::future::pending::<()>().await;
             }
-        } else {
-            eprintln!("\nCtrl-C stops everything.");
-            std::future::pending::<()>().await;
         }
         Ok(ExitCode::SUCCESS)
     };
     let done = tokio::select! {
         done = shown => done,
-        () = stop => Ok(if drill { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS }),
+        () = stop => Ok(if drill.is_some() { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS }),
     };
     eprintln!("stopping");
     if done.is_err() {
@@ -52,6 +50,34 @@ pub async fn run(
         eprintln!("the data is kept in {}", cluster.options().directory.display());
     }
     done
+}
+
+async fn drill_host(cluster: &mut Cluster, output: Output) -> Result<()> {
+    let report = run_scenario(cluster, Scenario::KillHost, &mut |step| eprintln!("{step}")).await?;
+    match output {
+        Output::Table => {
+            println!("\n{}", sentences(&report));
+            print_table(cluster);
+        }
+        Output::Json => println!("{}", serde_json::to_string(&report.outcome)?),
+    }
+    Ok(())
+}
+
+async fn drill_redis(cluster: &mut Cluster, output: Output) -> Result<()> {
+    let report = redis::run(cluster, Fault::KillMaster, &mut |step| eprintln!("{step}")).await?;
+    match output {
+        Output::Table => {
+            println!("\n{}", redis_sentences(&report));
+            print_table(cluster);
+        }
+        Output::Json => {
+            for (_, outcome) in report.outcomes.iter().filter(|(way, _)| *way == Way::Proxy) {
+                println!("{}", serde_json::to_string(outcome)?);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The table that `quorate list` prints.
@@ -75,6 +101,12 @@ fn print_addresses(cluster: &Cluster) {
     println!("  primary    {}", url(&hosts(ports::PROXY_PRIMARY), ""));
     println!("  replicas   {}", url(&hosts(ports::PROXY_REPLICAS), ""));
     println!("  no proxy   {}", url(&hosts(ports::POSTGRES), "?target_session_attrs=read-write"));
+    let sentinels: Vec<String> = cluster.sentinels().iter().map(ToString::to_string).collect();
+    println!("\nRedis (every member's proxy leads to the master; or ask Sentinel)");
+    if let Some(member) = cluster.members().first() {
+        println!("  master     redis://:{password}@{}:{}", member.address, ports::PROXY_REDIS);
+    }
+    println!("  Sentinel   {}  name {MASTER}, password {password}", sentinels.join(","));
     println!("\nMembers");
     for member in cluster.members() {
         let address = member.address;
@@ -84,6 +116,12 @@ fn print_addresses(cluster: &Cluster) {
             ports::POSTGRES,
             ports::PROXY_PRIMARY,
             ports::PROXY_REPLICAS
+        );
+        println!(
+            "       Redis      {address}:{}  proxy {address}:{} (master)  Sentinel {address}:{}",
+            ports::REDIS,
+            ports::PROXY_REDIS,
+            ports::SENTINEL
         );
         println!("       REST API   http://{address}:{}/cluster   /patroni /metrics /history", ports::REST);
         let store = if cluster.options().store == StoreKind::Etcd { "etcd" } else { "store" };
@@ -95,6 +133,9 @@ fn print_addresses(cluster: &Cluster) {
         let quorate = cluster.options().quorate.display();
         println!("  {quorate} -c {} explain", member.config_file.display());
         println!("  psql '{}'", url(&format!("{}:{}", member.address, ports::PROXY_PRIMARY), ""));
+        let address = member.address;
+        println!("  redis-cli -u redis://:{password}@{address}:{} info replication", ports::PROXY_REDIS);
+        println!("  redis-cli -h {address} -p {} sentinel master {MASTER}", ports::SENTINEL);
     }
 }
 
@@ -117,5 +158,30 @@ fn sentences(report: &Report) -> String {
         "{old_leader} was back as a healthy replica {:.1} s after its start.",
         whole_again.as_secs_f64()
     ));
+    lines.join("\n")
+}
+
+fn redis_sentences(report: &redis::Report) -> String {
+    let redis::Report { outcomes, old_master, new_master, acknowledged, errors, whole_again: _ } = report;
+    let mut lines = vec![format!("The Redis master on {old_master} was killed. {new_master} has the master now.")];
+    for (way, outcome) in outcomes {
+        let client = match way {
+            Way::Proxy => "through the proxy of another member",
+            Way::Sentinel => "that asks Sentinel",
+        };
+        lines.push(format!(
+            "A client {client}: gap without writes {:.0} ms, {} errors, {} acknowledged writes lost.",
+            outcome.gap_ms, outcome.errors, outcome.acked_lost
+        ));
+    }
+    lines.extend(errors.iter().map(|error| format!("  {error}")));
+    lines.push(format!("Acknowledged writes through the proxy: {acknowledged}."));
+    if let Some((_, outcome)) = outcomes.first() {
+        lines.push(format!(
+            "Writes the old master acknowledged after the new one had begun: {}.",
+            outcome.split_brain_writes
+        ));
+    }
+    lines.push(format!("{old_master} has a replica again."));
     lines.join("\n")
 }

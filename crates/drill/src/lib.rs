@@ -3,7 +3,7 @@
 //! Starts members of the real `quorate` binary on loopback addresses, breaks them in the ways hardware and operating
 //! systems do, and measures from outside, as a client would. Used by `quorate-drill` (demo and benchmark) and by the
 //! end-to-end tests. Deliberately no knowledge of how the cluster decides: it uses the configuration file, the REST API,
-//! PostgreSQL's protocol and signals, nothing else.
+//! PostgreSQL's and Redis's protocols and signals, nothing else.
 //!
 //! Invariant: a process that a drill started does not outlive it, and it signals no process but those.
 //!
@@ -23,6 +23,8 @@ pub mod member;
 mod member_config;
 #[cfg(target_os = "linux")]
 pub mod process;
+#[cfg(target_os = "linux")]
+pub mod redis;
 #[cfg(target_os = "linux")]
 pub mod scenario;
 #[cfg(target_os = "linux")]

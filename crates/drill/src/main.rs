@@ -3,6 +3,10 @@
 #[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]
+mod bench_redis;
+#[cfg(target_os = "linux")]
+mod bench_scale;
+#[cfg(target_os = "linux")]
 mod demo;
 #[cfg(target_os = "linux")]
 mod incumbents;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The standard ports; every member has all of them on its own address.
+/// The standard ports; every member has them on its own address.
 pub mod ports {
     pub const POSTGRES: u16 = 5432;
     pub const REST: u16 = 8008;
@@ -21,8 +21,14 @@ pub mod ports {
     pub const STORE_PEERS: u16 = 2380;
     pub const PROXY_PRIMARY: u16 = 5000;
     pub const PROXY_REPLICAS: u16 = 5001;
+    pub const REDIS: u16 = 6379;
+    pub const SENTINEL: u16 = 26379;
+    pub const PROXY_REDIS: u16 = 6380;
 
+    /// Of every member.
     pub const ALL: [u16; 6] = [POSTGRES, REST, STORE_CLIENTS, STORE_PEERS, PROXY_PRIMARY, PROXY_REPLICAS];
+    /// Of a member with Redis, too.
+    pub const OF_REDIS: [u16; 3] = [REDIS, SENTINEL, PROXY_REDIS];
 }
 
 /// A process that was killed is gone within milliseconds unless the kernel is busy with its disk.
@@ -37,7 +43,7 @@ pub enum Part {
     Worker,
     Guard,
     GuardAndWorker,
-    /// Agent, PostgreSQL with all its backends, and the member's etcd if it has one: what a host that stops would stop.
+    /// Agent, PostgreSQL with all its backends, Redis, and the member's etcd if it has one: what a host that stops would stop.
     Everything,
 }
 
@@ -144,6 +150,12 @@ impl Member {
         self.processes().into_iter().find(|process| process.pid == pid && process.name == "postgres")
     }
 
+    pub fn redis(&self) -> Option<Process> {
+        // Its name in `ps` may change; what the kernel keeps does not. A fork that saves data to disk has the same one.
+        let is_server = |name: &str| name.starts_with("redis-server") || name.starts_with("valkey-server");
+        self.processes().into_iter().find(|process| is_server(&process.name))
+    }
+
     /// SIGKILL to every process at once, as if the host had lost its power. Returns how many there were.
     pub fn kill(&mut self) -> Result<usize> {
         let deadline = Instant::now() + KILL_TIME_MAX;
@@ -176,6 +188,11 @@ impl Member {
     /// SIGKILL to PostgreSQL's main process only.
     pub fn kill_postmaster(&self) -> Result<()> {
         self.signal_one("postmaster", self.postmaster(), Signal::KILL)
+    }
+
+    /// SIGKILL to redis-server only.
+    pub fn kill_redis(&self) -> Result<()> {
+        self.signal_one("redis-server", self.redis(), Signal::KILL)
     }
 
     pub fn kill_worker(&self) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::cluster::{ClusterOptions, StoreKind};
 use crate::member::ports;
+use crate::redis::MASTER;
 use serde_json::{Map, Value, json};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -64,6 +65,18 @@ pub(crate) fn member_config(
             config["etcd3"] = json!({ "hosts": hosts });
         }
     }
+    if options.redis {
+        config["redis"] = json!({
+            "name": MASTER,
+            "listen": format!("{address}:{}", ports::REDIS),
+            "data_dir": directory.join("redis"),
+            "authentication": { "password": password },
+        });
+    }
+    if options.sentinel {
+        // Without a password: everybody on this machine may ask where the master is.
+        config["sentinel"] = json!({ "listen": format!("{address}:{}", ports::SENTINEL) });
+    }
     merge(&mut config, &options.overrides);
     config
 }
@@ -94,6 +107,7 @@ mod tests {
     fn the_file_is_yaml_that_means_what_was_meant() {
         let mut options = ClusterOptions::new("quorate", "somewhere");
         options.synchronous = true;
+        (options.redis, options.sentinel) = (true, true);
         options.overrides = json!({
             "postgresql": { "parameters": { "archive_mode": "on" }, "pg_hba": null },
             "bootstrap": { "dcs": { "ttl": 5 } },
@@ -110,10 +124,13 @@ mod tests {
         assert_eq!(again["postgresql"]["authentication"]["superuser"]["password"], "0123", "a text, not a number");
         assert_eq!(again["postgresql"].get("pg_hba"), None);
         assert_eq!(again["bootstrap"]["dcs"]["ttl"], 5);
+        assert_eq!(again["redis"]["listen"], "127.0.0.12:6379");
+        assert_eq!(again["sentinel"]["listen"], "127.0.0.12:26379");
 
+        (options.redis, options.sentinel) = (false, false);
         options.store = StoreKind::Etcd;
         let config = member_config(&options, "0123", &members, 0, &PathBuf::from("/data/pg1"));
-        assert_eq!(config.get("store"), None);
+        assert_eq!((config.get("store"), config.get("redis"), config.get("sentinel")), (None, None, None));
         assert_eq!(config["etcd3"]["hosts"][2], "127.0.0.13:2379");
     }
 }

@@ -1,14 +1,16 @@
 //! The command line.
 
 use crate::incumbents::{Incumbents, Profile};
-use crate::{bench, demo};
+use crate::{bench, bench_redis, bench_scale, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drill::cluster::{ClusterOptions, StoreKind};
+use drill::redis::scenario::Fault;
 use drill::scenario::Scenario;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// As a shell reports a program that was ended by Ctrl-C.
@@ -28,9 +30,9 @@ enum Command {
     Demo {
         #[command(flatten)]
         place: Place,
-        /// Kill everything of the leader's host at once while a client writes, and report.
-        #[arg(long)]
-        drill: bool,
+        /// Break something while a client writes, and report [default: everything of the leader's host, killed at once]
+        #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "host")]
+        drill: Option<Drill>,
         /// How the drill's result is printed.
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
@@ -40,6 +42,15 @@ enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+}
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Drill {
+    /// Everything on the host of PostgreSQL's leader is killed at once.
+    Host,
+    /// The Redis master is killed.
+    Redis,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,7 +76,65 @@ enum Bench {
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
     },
+    /// Time without writes to Redis, for each fault.
+    Redis {
+        #[command(flatten)]
+        place: Place,
+        /// Runs of each fault; 0 with --incumbents measures those alone.
+        #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=RUNS_MAX))]
+        n: u32,
+        /// Which faults, separated by commas.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = [
+            Fault::KillMaster, Fault::FreezeHost, Fault::Switchover,
+        ])]
+        scenarios: Vec<Fault>,
+        /// Also measure the distribution's redis-sentinel, with down-after-milliseconds 5000 and 1000.
+        #[arg(long)]
+        incumbents: bool,
+        /// Runs of each fault and setting for redis-sentinel [default: as many as ours]
+        #[arg(long, value_name = "N", requires = "incumbents", value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
+        incumbent_runs: Option<u32>,
+        /// No sentinels on the members; their clients use the proxy only.
+        #[arg(long)]
+        proxy_only: bool,
+        /// And our own sentinel in its place, with the same settings and servers that nobody supervises.
+        #[arg(long, requires = "incumbents")]
+        swapped_in: bool,
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// What one sentinel process costs, beside the distribution's.
+    SentinelScale {
+        /// How many masters, separated by commas.
+        #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1000],
+            value_parser = clap::value_parser!(u32).range(1..=SCALE_MAX))]
+        masters: Vec<u32>,
+        /// Of each master.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=10))]
+        replicas: u32,
+        /// How long is measured.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+        /// Only one of the two.
+        #[arg(long, value_enum)]
+        only: Option<Maker>,
+        /// The quorate binary [default: beside this program]
+        #[arg(long)]
+        quorate: Option<PathBuf>,
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Maker {
+    Quorate,
+    Distribution,
+}
+
+const RUNS_MAX: i64 = 1000;
+/// More masters than this, and the stand-ins themselves need more than this machine has.
+const SCALE_MAX: i64 = 10_000;
 
 /// What is measured beside ours.
 #[derive(Debug, Args)]
@@ -121,18 +190,21 @@ pub enum Output {
     Json,
 }
 
+/// The program that is shown and measured.
+fn quorate(given: Option<PathBuf>) -> Result<PathBuf> {
+    let quorate = match given {
+        Some(path) => std::path::absolute(path)?,
+        None => std::env::current_exe()?.with_file_name("quorate"),
+    };
+    if !quorate.is_file() {
+        anyhow::bail!("there is no program {}\nhint: build it, or say where it is with --quorate", quorate.display());
+    }
+    Ok(quorate)
+}
+
 impl Place {
     fn cluster_options(self) -> Result<ClusterOptions> {
-        let quorate = match self.quorate {
-            Some(path) => std::path::absolute(path)?,
-            None => std::env::current_exe()?.with_file_name("quorate"),
-        };
-        if !quorate.is_file() {
-            anyhow::bail!(
-                "there is no program {}\nhint: build it, or say where it is with --quorate",
-                quorate.display()
-            );
-        }
+        let quorate = quorate(self.quorate)?;
         let unique = format!("quorate-demo-{}", std::process::id());
         let directory = self.keep.clone().unwrap_or_else(|| std::env::temp_dir().join(unique));
         let mut options = ClusterOptions::new(quorate, directory);
@@ -171,12 +243,43 @@ async fn run(command: Command) -> Result<ExitCode> {
         }
     };
     match command {
-        Command::Demo { place, drill, output } => demo::run(place.cluster_options()?, drill, output, stop).await,
-        Command::Bench { what: Bench::Failover { place, n, scenarios, beside, output } } => {
-            let incumbents = beside.incumbents(n, place.sync);
-            let plan = bench::Plan { cluster: place.cluster_options()?, runs: n, scenarios, incumbents, output };
+        Command::Demo { place, drill, output } => {
+            let mut cluster = place.cluster_options()?;
+            (cluster.redis, cluster.sentinel) = (true, true);
+            demo::run(cluster, drill, output, stop).await
+        }
+        Command::Bench { what } => {
+            let benchmark = async {
+                match what {
+                    Bench::Failover { place, n, scenarios, beside, output } => {
+                        let incumbents = beside.incumbents(n, place.sync);
+                        let cluster = place.cluster_options()?;
+                        bench::run(bench::Plan { cluster, runs: n, scenarios, incumbents, output }).await
+                    }
+                    Bench::Redis { place, n, scenarios, incumbents, incumbent_runs, proxy_only, swapped_in, output } => {
+                        let mut cluster = place.cluster_options()?;
+                        (cluster.redis, cluster.sentinel) = (true, !proxy_only);
+                        let incumbent_runs = if incumbents { incumbent_runs.unwrap_or(n) } else { 0 };
+                        let faults = scenarios;
+                        let plan = bench_redis::Plan { cluster, runs: n, faults, incumbent_runs, swapped_in, output };
+                        bench_redis::run(plan).await
+                    }
+                    Bench::SentinelScale { masters, replicas, seconds, only, quorate: given, output } => {
+                        let plan = bench_scale::Plan {
+                            quorate: quorate(given)?,
+                            masters: masters.into_iter().map(|number| number as usize).collect(),
+                            replicas: replicas as usize,
+                            watched: Duration::from_secs(seconds),
+                            ours: only != Some(Maker::Distribution),
+                            incumbent: only != Some(Maker::Quorate),
+                            output,
+                        };
+                        bench_scale::run(plan).await
+                    }
+                }
+            };
             tokio::select! {
-                done = bench::run(plan) => done.map(|()| ExitCode::SUCCESS),
+                done = benchmark => done.map(|()| ExitCode::SUCCESS),
                 () = stop => Ok(ExitCode::from(EXIT_INTERRUPTED)),
             }
         }

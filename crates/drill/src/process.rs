@@ -1,13 +1,16 @@
 //! Finding and signalling the processes of one member.
 //!
-//! A member's processes are: its guard (which we started), everything below it, and PostgreSQL or our own processes that
-//! lost their parent but work in the member's directory (PostgreSQL always does: its data directory is there). A shell
+//! A member's processes are: its guard (which we started), everything below it, and PostgreSQL, Redis or our own processes that
+//! lost their parent but work in the member's directory (PostgreSQL and Redis always do: their data directories are there). A shell
 //! or an editor that a person opened there is not touched.
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// The kernel counts processor time in these, on every architecture Linux has today.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What `/proc` says about one process.
 #[derive(Clone, Debug)]
@@ -40,8 +43,25 @@ impl Process {
         line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
     }
 
+    /// Processor time used so far, in seconds; nothing of a process that is gone.
+    pub fn processor_s(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+        // After pid and name: utime and stime are the twelfth and thirteenth field.
+        let ticks = after_name.split(' ').skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
+        ticks.sum::<u64>() as f64 / TICKS_PER_SECOND
+    }
+
+    /// Resident memory in megabytes; nothing of a process that is gone.
+    pub fn resident_mb(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<f64>().map_or(0.0, |kb| kb / 1024.0)
+    }
+
     fn is_ours_by_place(&self, directory: &Path) -> bool {
-        let known = ["postgres", "pg_", "initdb", "quorate", "etcd"].iter().any(|start| self.name.starts_with(start));
+        let known = ["postgres", "pg_", "initdb", "redis-", "valkey-", "quorate", "etcd"];
+        let known = known.iter().any(|start| self.name.starts_with(start));
         known && self.directory.as_deref().is_some_and(|place| place.starts_with(directory))
     }
 

@@ -157,7 +157,8 @@ pub async fn run(cluster: &mut Cluster, scenario: Scenario, say: &mut dyn FnMut(
         return Err(LeaderMoved.into());
     }
     let fault_us = inject(cluster, scenario, &old, clock).await?;
-    let recovered = wait_for_steady_writes(&writer, clock, fault_us, scenario, &old_node).await;
+    let recovered =
+        wait_for_steady_writes(&writer, clock, fault_us, |node| !scenario.needs_another_leader() || node != old_node).await;
     if recovered.is_ok() {
         say("writes go on");
     }
@@ -232,19 +233,19 @@ async fn move_store_leader(cluster: &Cluster, to: &str) -> Result<()> {
     }
 }
 
-async fn wait_for_steady_writes(
+/// Waits until writes are confirmed without pauses by a server that counts.
+pub(crate) async fn wait_for_steady_writes(
     writer: &Writer,
     clock: Clock,
     fault_us: u64,
-    scenario: Scenario,
-    old_node: &str,
+    counts: impl Fn(&str) -> bool,
 ) -> Result<()> {
     let mut steady_since: Option<Instant> = None;
     wait_for(RECOVERY_TIME_MAX, || {
         let steady = writer.last().is_some_and(|write| {
             write.at_us > fault_us
                 && clock.now_us().saturating_sub(write.at_us) < STEADY_PAUSE_MAX.as_micros() as u64
-                && (!scenario.needs_another_leader() || write.node != old_node)
+                && counts(&write.node)
         });
         if !steady {
             steady_since = None;
@@ -256,7 +257,7 @@ async fn wait_for_steady_writes(
     .context("writes did not recover")
 }
 
-async fn wait_for(patience: Duration, mut condition: impl FnMut() -> bool) -> Result<()> {
+pub(crate) async fn wait_for(patience: Duration, mut condition: impl FnMut() -> bool) -> Result<()> {
     let deadline = Instant::now() + patience;
     while !condition() {
         if Instant::now() > deadline {
@@ -267,7 +268,7 @@ async fn wait_for(patience: Duration, mut condition: impl FnMut() -> bool) -> Re
     Ok(())
 }
 
-fn last_errors(record: &Record, fault_us: u64) -> Vec<String> {
+pub(crate) fn last_errors(record: &Record, fault_us: u64) -> Vec<String> {
     const SHOWN: usize = 3;
     let after = record.failed.iter().filter(|failed| failed.at_us > fault_us);
     after.take(SHOWN).map(|failed| format!("{:?}: {}", failed.stage, failed.text)).collect()

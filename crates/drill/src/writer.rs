@@ -1,7 +1,8 @@
-//! A client that writes one row every few milliseconds and remembers what was confirmed, when, and by whom.
+//! A client that writes one number every few milliseconds and remembers what was confirmed, when, and by whom.
 //!
 //! It behaves as a plain application does: one connection, and on any error a new one. It never repeats a write under
-//! the same number, so a row is there exactly when its write was carried out.
+//! the same number, so a number is there exactly when its write was carried out. To PostgreSQL it writes rows, here; to
+//! Redis the members of a set (`drill::redis::client`).
 
 use crate::analysis::{Acknowledged, Failed, Record, Stage};
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres::{Config, NoTls, Statement};
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS drill_writes (\
      run text, number bigint, at timestamptz DEFAULT clock_timestamp(), PRIMARY KEY (run, number))";
@@ -59,7 +60,29 @@ impl Clock {
     }
 }
 
-/// Where and as whom to connect.
+/// A kind of server to write to.
+pub trait Client: Send + 'static {
+    type Session: Session;
+
+    /// A new connection to whoever takes writes now.
+    fn open(&mut self) -> impl Future<Output = Result<Self::Session, String>> + Send;
+
+    /// Ends, with the reason, when the client is told by somebody else that its connection is not the right one any more.
+    fn moved(&mut self, _session_node: &str) -> impl Future<Output = String> + Send {
+        std::future::pending()
+    }
+}
+
+/// A connection.
+pub trait Session: Send {
+    /// The server that answers, as `address:port`.
+    fn node(&self) -> &str;
+
+    /// Writes the number, once, as one of `run`.
+    fn write(&mut self, run: &str, number: u64) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// Where and as whom to connect to PostgreSQL.
 pub fn login(host: IpAddr, port: u16, password: &str) -> Config {
     let mut config = Config::new();
     config.hostaddr(host).port(port).user("postgres").password(password).dbname("postgres");
@@ -68,7 +91,7 @@ pub fn login(host: IpAddr, port: u16, password: &str) -> Config {
 }
 
 /// Connects; the connection ends when the client is dropped.
-pub async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
+pub async fn connect(config: &Config) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
     let (client, connection) = config.connect(NoTls).await?;
     tokio::spawn(async move {
         // Its error comes out of the client's next call, too.
@@ -99,10 +122,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// `run` must be unique in the table.
-    pub fn start(config: Config, run: &str, pace: Pace, clock: Clock) -> Self {
+    /// `run` must be unique on the server.
+    pub fn start(client: impl Client, run: &str, pace: Pace, clock: Clock) -> Self {
         let record = Arc::<Mutex<Record>>::default();
-        let task = tokio::spawn(write(config, run.to_owned(), pace, clock, record.clone()));
+        let task = tokio::spawn(write(client, run.to_owned(), pace, clock, record.clone()));
         Self { run: run.to_owned(), record, task }
     }
 
@@ -138,27 +161,49 @@ fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Session {
-    client: Client,
+/// A connection to PostgreSQL.
+#[derive(Debug)]
+pub struct PostgresSession {
+    client: tokio_postgres::Client,
     insert: Statement,
     node: String,
 }
 
-impl Session {
-    async fn insert(&self, run: &str, number: u64) -> Result<u64, tokio_postgres::Error> {
-        self.client.execute(&self.insert, &[&run, &(number as i64)]).await
+impl Client for Config {
+    type Session = PostgresSession;
+
+    async fn open(&mut self) -> Result<PostgresSession, String> {
+        open(self).await.map_err(|error| describe(&error))
     }
 }
 
-async fn open(config: &Config) -> Result<Session, tokio_postgres::Error> {
+async fn open(config: &Config) -> Result<PostgresSession, tokio_postgres::Error> {
     let client = connect(config).await?;
     let row = client.query_one(WHO_ANSWERS, &[]).await?;
     let node = format!("{}:{}", row.get::<_, &str>(0), row.get::<_, i32>(1));
     let insert = client.prepare(INSERT).await?;
-    Ok(Session { client, insert, node })
+    Ok(PostgresSession { client, insert, node })
 }
 
-async fn write(config: Config, run: String, pace: Pace, clock: Clock, record: Arc<Mutex<Record>>) {
+impl Session for PostgresSession {
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    async fn write(&mut self, run: &str, number: u64) -> Result<(), String> {
+        let done = self.client.execute(&self.insert, &[&run, &(number as i64)]).await;
+        done.map(drop).map_err(|error| describe(&error))
+    }
+}
+
+fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(answer) => format!("{} {}", answer.code().code(), answer.message()),
+        None => std::error::Error::source(error).map_or(error.to_string(), |cause| format!("{error}: {cause}")),
+    }
+}
+
+async fn write(mut client: impl Client, run: String, pace: Pace, clock: Clock, record: Arc<Mutex<Record>>) {
     let fail = |stage, text| {
         let mut record = lock(&record);
         if record.failed.len() < REMEMBERED_MAX {
@@ -167,43 +212,43 @@ async fn write(config: Config, run: String, pace: Pace, clock: Clock, record: Ar
     };
     let mut number = 0;
     loop {
-        let session = match timeout(pace.connect_timeout, open(&config)).await {
-            Ok(Ok(session)) => session,
-            failed => {
-                fail(Stage::Connect, describe(failed.map(Result::err)));
+        let mut session = match in_time(pace.connect_timeout, client.open()).await {
+            Ok(session) => session,
+            Err(text) => {
+                fail(Stage::Connect, text);
                 sleep(pace.retry).await;
                 continue;
             }
         };
+        let node = session.node().to_owned();
         loop {
             number += 1;
             let (start, sent_us) = (Instant::now(), clock.now_us());
-            let attempt = timeout(pace.write_timeout, session.insert(&run, number)).await;
+            let attempt = tokio::select! {
+                biased; // what was confirmed counts, whatever else is heard
+                done = in_time(pace.write_timeout, session.write(&run, number)) => done,
+                reason = client.moved(&node) => Err(reason),
+            };
             match attempt {
-                Ok(Ok(_)) => {
+                Ok(()) => {
                     let mut record = lock(&record);
                     if record.acknowledged.len() < REMEMBERED_MAX {
-                        let node = session.node.clone();
+                        let node = node.clone();
                         record.acknowledged.push(Acknowledged { number, sent_us, at_us: clock.now_us(), node });
                     }
                 }
-                failed => {
-                    fail(Stage::Write, describe(failed.map(Result::err)));
+                Err(text) => {
+                    fail(Stage::Write, text);
                     break;
                 }
             }
             sleep_until(start + pace.interval).await;
         }
+        drop(session);
         sleep(pace.retry).await;
     }
 }
 
-fn describe(error: Result<Option<tokio_postgres::Error>, tokio::time::error::Elapsed>) -> String {
-    match error {
-        Ok(Some(error)) => match error.as_db_error() {
-            Some(answer) => format!("{} {}", answer.code().code(), answer.message()),
-            None => std::error::Error::source(&error).map_or(error.to_string(), |cause| format!("{error}: {cause}")),
-        },
-        Ok(None) | Err(_) => "no answer in time".to_owned(),
-    }
+async fn in_time<T>(patience: Duration, what: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    timeout(patience, what).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }

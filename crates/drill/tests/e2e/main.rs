@@ -1,4 +1,4 @@
-//! End to end: real PostgreSQL, the real `quorate` binary, three members on loopback addresses, real faults.
+//! End to end: real PostgreSQL and Redis, the real `quorate` binary, three members on loopback addresses, real faults.
 //!
 //! One file for each thing a user would check by hand. Safety is asserted strictly: acknowledged writes that are lost,
 //! and writes that an old primary acknowledged. Times are asserted loosely, because the machine that runs this may stall;
@@ -13,6 +13,11 @@ mod faults;
 mod idle;
 mod operations;
 mod postgresql_18;
+mod redis_bad_input;
+mod redis_clients;
+mod redis_faults;
+mod redis_mixed;
+mod redis_support;
 mod rejoin;
 mod stock_tools;
 mod support;

@@ -1,10 +1,9 @@
 //! Programs that were made for etcd and for Patroni, as their makers ship them, on our store and our members.
 
-use super::support::{Done, World, download, eventually, options, run};
+use super::support::{Done, Running, World, download, eventually, options, run};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 
 #[test]
 fn etcdctl_and_patronictl_work_as_on_etcd_and_patroni() {
@@ -38,31 +37,6 @@ fn etcdctl_stores_and_finds(world: &World) {
     assert_eq!(world.etcdctl(&["get", "--rev", &before, "--print-value-only", "/t/a"]).ok(), "1\n");
     assert_eq!(world.etcdctl(&["del", "/t/b"]).ok(), "1\n");
     assert_eq!(world.etcdctl(&["get", "/t/b"]).ok(), "");
-}
-
-/// The lines that a program prints while it runs.
-struct Running(std::process::Child, Receiver<String>);
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (sender, receiver) = channel();
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self(child, receiver)
-    }
-
-    /// Waits until it has printed this line.
-    async fn prints(&self, wanted: &str) {
-        eventually(wanted, async || self.1.try_iter().find(|line| line.contains(wanted))).await;
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 async fn etcdctl_watches(world: &World) {

@@ -9,12 +9,15 @@ use drill::scenario::BOOTSTRAP_TIME_MAX;
 use drill::writer;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -82,7 +85,7 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for member in self.cluster.members() {
-                for log in ["quorate.log", "data.log", "etcd.log"] {
+                for log in ["quorate.log", "data.log", "etcd.log", "redis.log"] {
                     print_tail(&member.directory.join(log));
                 }
             }
@@ -90,7 +93,7 @@ impl Drop for World {
     }
 }
 
-fn print_tail(path: &Path) {
+pub fn print_tail(path: &Path) {
     let Ok(bytes) = std::fs::read(path) else { return };
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
@@ -152,6 +155,40 @@ impl Done {
     pub fn failed(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
         self.err
+    }
+}
+
+/// The lines that a program prints while it runs. It ends with this.
+pub struct Running {
+    child: Child,
+    lines: Mutex<Receiver<String>>,
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines: Mutex::new(receiver) }
+    }
+
+    /// What it has printed since the last look.
+    pub fn new_lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().try_iter().collect()
+    }
+
+    /// Waits until it has printed this.
+    pub async fn prints(&self, wanted: &str) {
+        eventually(wanted, async || self.new_lines().into_iter().find(|line| line.contains(wanted))).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
