@@ -128,7 +128,7 @@ mod tests {
         check(" a  b\tc ", Some(&["a", "b", "c"]));
         check(r#"set "a b" ''"#, Some(&["set", "a b", ""]));
         check(r#""\x41\n\"\q""#, Some(&["A\n\"q"]));
-        check(r#"'it\'s \n'"#, Some(&["it's \\n"]));
+        check(r"'it\'s \n'", Some(&["it's \\n"]));
         check(r#"a"b c""#, Some(&["ab c"]));
         check(r#""\xzz""#, Some(&["xzz"]));
     }

@@ -74,30 +74,26 @@ impl RequestDecoder {
                     }
                 },
                 State::Arguments { complete, missing, bytes, bulk } => {
-                    let length = match *bulk {
-                        Some(length) => length,
-                        None => {
-                            match buffer.first() {
-                                None => return Ok(None),
-                                Some(b'$') => {}
-                                Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
-                            }
-                            let Some(line) =
-                                self.line.next(buffer).map_err(|LineTooLong| ProtocolError::BulkCountTooLong)?
-                            else {
-                                return Ok(None);
-                            };
-                            let length = parse_integer(&line[1..])
-                                .and_then(|length| usize::try_from(length).ok())
-                                .filter(|length| *length <= self.limits.bulk_bytes_max)
-                                .ok_or(ProtocolError::InvalidBulkLength)?;
-                            *bytes += length;
-                            if *bytes > self.limits.buffer_bytes_max {
-                                return Err(ProtocolError::RequestTooLong(self.limits.buffer_bytes_max));
-                            }
-                            *bulk = Some(length);
-                            length
+                    let length = if let Some(length) = *bulk {
+                        length
+                    } else {
+                        match buffer.first() {
+                            None => return Ok(None),
+                            Some(b'$') => {}
+                            Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
                         }
+                        let line = self.line.next(buffer).map_err(|LineTooLong| ProtocolError::BulkCountTooLong)?;
+                        let Some(line) = line else { return Ok(None) };
+                        let length = parse_integer(&line[1..])
+                            .and_then(|length| usize::try_from(length).ok())
+                            .filter(|length| *length <= self.limits.bulk_bytes_max)
+                            .ok_or(ProtocolError::InvalidBulkLength)?;
+                        *bytes += length;
+                        if *bytes > self.limits.buffer_bytes_max {
+                            return Err(ProtocolError::RequestTooLong(self.limits.buffer_bytes_max));
+                        }
+                        *bulk = Some(length);
+                        length
                     };
                     if buffer.len() < length + 2 {
                         return Ok(None);

@@ -115,6 +115,8 @@ impl World {
         })
     }
 
+    /// The clock of all times in here.
+    #[allow(clippy::unused_self)] // It is this world's clock, whichever that is.
     pub fn now(&self) -> Millis {
         platform::boot_clock()
     }
@@ -193,7 +195,7 @@ impl World {
                 self.publish(channel, &payload);
             }
             Effect::Log { level, text } => self.log(level, format_args!("{text}")),
-            Effect::RunScript { script, arguments } => scripts::run(self, script, arguments),
+            Effect::RunScript { script, arguments } => scripts::run(self, script, &arguments),
             Effect::KillScript { script } => self.scripts.kill(script),
             Effect::Answer { token, answer } => self.answer(token, answer),
             Effect::Resolve { name } => resolve::begin(self, name),

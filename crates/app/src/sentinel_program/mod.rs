@@ -111,9 +111,8 @@ fn start(settings: Settings) -> Result<Handle, String> {
     log::begin(log_file).map_err(|error| format!("Can't open the log file: {error}"))?;
     let masters = settings.configuration.masters.len() as u64;
     let wanted = OPEN_FILES + OPEN_FILES_PER_MASTER * masters + settings.server.clients_max as u64;
-    if let Ok(limit) = platform::allow_open_files(wanted)
-        && limit < wanted
-    {
+    let limit = platform::allow_open_files(wanted);
+    if limit < wanted {
         tracing::warn!("the limit of open files is {limit}; for many masters or clients raise it (ulimit -n {wanted})");
     }
     let port = if settings.server.port == 0 { settings.server.tls.port } else { settings.server.port };

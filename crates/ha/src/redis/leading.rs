@@ -187,7 +187,9 @@ fn release_for_certain(draft: &mut Draft<'_>, fence: &RedisFence) {
     if draft.certainly_no_master() {
         release(draft, fence);
     } else if matches!(&draft.view.server, Server::Running(running) if !running.is_master()) {
-        draft.begin(Job::Follow { leader: None });
+        // If that was not enough, a promotion is on its way that nobody can call back.
+        let still_uncertain = draft.memory.promoting || draft.memory.demoted;
+        draft.begin(if still_uncertain { Job::Stop { mode: StopMode::Kill } } else { Job::Follow { leader: None } });
     }
 }
 

@@ -16,20 +16,20 @@ pub fn on_termination(then: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-pub fn allow_open_files(wanted: u64) -> io::Result<u64> {
+pub fn allow_open_files(wanted: u64) -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
     if current >= wanted {
-        return Ok(current);
+        return current;
     }
     let possible = limit.maximum.unwrap_or(u64::MAX).min(wanted);
     // More than the hard limit is granted to root only.
     for new in [Rlimit { current: Some(wanted), maximum: Some(wanted) }, Rlimit { current: Some(possible), ..limit }] {
         if setrlimit(Resource::Nofile, new).is_ok() {
-            return Ok(new.current.unwrap_or(possible));
+            return new.current.unwrap_or(possible);
         }
     }
-    Ok(current)
+    current
 }
 
 pub fn notify_service_manager(state: &str) -> io::Result<()> {

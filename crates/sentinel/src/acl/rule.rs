@@ -31,7 +31,7 @@ impl Rule {
                     .ok_or("Unknown command or category name in ACL")?,
             ),
             None => match lower.split_once('|') {
-                Some((_, "")) | Some(("", _)) => return Err("Syntax error".to_owned()),
+                Some((_, "") | ("", _)) => return Err("Syntax error".to_owned()),
                 Some((command, subcommand)) => {
                     let known = table::find(command).and_then(|command| command.subcommand(subcommand));
                     known.ok_or("Unknown command or category name in ACL")?;

@@ -91,10 +91,12 @@ fn docs(command: &CommandSpec, parent: Option<&str>) -> Value {
     Value::Map(entries)
 }
 
+/// By full name and entry in the table.
+type Filter = Box<dyn Fn(&str, &CommandSpec) -> bool>;
+
 fn list(arguments: &[String]) -> Outcome {
     let lower = |index: usize| arguments.get(index).map(|word| word.to_ascii_lowercase()).unwrap_or_default();
-    let wanted: Box<dyn Fn(&str, &CommandSpec) -> bool> = match (arguments.len(), lower(0).as_str(), lower(1).as_str())
-    {
+    let wanted: Filter = match (arguments.len(), lower(0).as_str(), lower(1).as_str()) {
         (0, ..) => Box::new(|_, _| true),
         (3, "filterby", "module") => Box::new(|_, _| false),
         (3, "filterby", "aclcat") => {

@@ -34,7 +34,7 @@ pub struct Link {
 }
 
 pub struct Links {
-    links: HashMap<LinkId, Link>,
+    by_id: HashMap<LinkId, Link>,
     dirty: Vec<LinkId>,
     pub tls: Option<TlsClient>,
     /// What one read brings. Shared, because only one read happens at a time.
@@ -46,26 +46,26 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 
 impl Links {
     pub fn new(tls: Option<TlsClient>) -> Self {
-        Self { links: HashMap::new(), dirty: Vec::new(), tls, scratch: vec![0; SCRATCH_BYTES].into_boxed_slice() }
+        Self { by_id: HashMap::new(), dirty: Vec::new(), tls, scratch: vec![0; SCRATCH_BYTES].into_boxed_slice() }
     }
 
     pub fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        self.links.get_mut(&id)
+        self.by_id.get_mut(&id)
     }
 
     /// The link is over; the state machine is told by whoever found out.
     pub fn remove(&mut self, id: LinkId) -> bool {
-        self.links.remove(&id).is_some()
+        self.by_id.remove(&id).is_some()
     }
 
     pub fn close(&mut self, id: LinkId) {
-        if let Some(link) = self.links.remove(&id) {
+        if let Some(link) = self.by_id.remove(&id) {
             link.task.abort();
         }
     }
 
     pub fn send(&mut self, id: LinkId, tag: Tag, command: &Command) {
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.by_id.get_mut(&id) {
             if link.output.len() > OUTPUT_BYTES_MAX {
                 // Nothing is read there. Its pings are not answered, and that is what decides about it.
                 return;
@@ -81,7 +81,7 @@ impl Links {
     /// Writes what was sent since the last time.
     pub fn flush(&mut self) {
         for id in std::mem::take(&mut self.dirty) {
-            if let Some(link) = self.links.get_mut(&id) {
+            if let Some(link) = self.by_id.get_mut(&id) {
                 link.dirty = false;
                 if !link.write() {
                     link.wake.notify_one();
@@ -132,5 +132,5 @@ pub fn open(world: &mut World, id: LinkId, kind: LinkKind, host: String, port: u
     for command in greeting {
         link.push(None, command);
     }
-    world.links.links.insert(id, link);
+    world.links.by_id.insert(id, link);
 }

@@ -26,7 +26,7 @@ impl Scripts {
     }
 }
 
-pub fn run(world: &mut World, script: ScriptId, arguments: Vec<String>) {
+pub fn run(world: &mut World, script: ScriptId, arguments: &[String]) {
     let Some((program, arguments)) = arguments.split_first() else {
         world.queue(Event::ScriptEnded { script, end: ScriptEnd::NotStarted });
         return;

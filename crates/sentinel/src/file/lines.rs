@@ -1,6 +1,7 @@
 //! A configuration file as lines of words.
 
 use super::error::FileError;
+use std::fmt::Write;
 use std::path::Path;
 
 /// A line that says something.
@@ -87,7 +88,10 @@ pub fn in_quotes(word: &str) -> String {
             '\t' => text.push_str("\\t"),
             '\u{7}' => text.push_str("\\a"),
             '\u{8}' => text.push_str("\\b"),
-            other if other.is_ascii_control() => text.push_str(&format!("\\x{:02x}", other as u32)),
+            other if other.is_ascii_control() => {
+                // Writing into a string does not fail.
+                let _ = write!(text, "\\x{:02x}", other as u32);
+            }
             other => text.push(other),
         }
     }

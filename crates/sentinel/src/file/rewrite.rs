@@ -94,15 +94,11 @@ pub fn rewrite(old: &str, entries: &[Entry]) -> String {
         let comment = line.is_empty() || line.starts_with('#');
         heading |= line == HEADING;
         if !comment {
-            match Subject::of(line) {
-                Some(Subject { option, identity }) => {
-                    places.entry(option).or_default().push_back((lines.len(), identity));
-                }
-                None => {
-                    lines.push(format!("# ??? {line}"));
-                    continue;
-                }
-            }
+            let Some(Subject { option, identity }) = Subject::of(line) else {
+                lines.push(format!("# ??? {line}"));
+                continue;
+            };
+            places.entry(option).or_default().push_back((lines.len(), identity));
         }
         lines.push(line.to_owned());
     }

@@ -70,7 +70,7 @@ pub fn apply(settings: &mut ServerSettings, words: &[String]) -> Result<(), Comp
         ("aclfile", [path]) => settings.acl_file = some_path(path),
         ("acllog-max-len", [count]) => settings.acl_log_max = number(count)? as usize,
         ("acl-pubsub-default", [word]) => {
-            settings.acl_pubsub_all = one_of(word, &["resetchannels", "allchannels"])? == 1
+            settings.acl_pubsub_all = one_of(word, &["resetchannels", "allchannels"])? == 1;
         }
         ("client-output-buffer-limit", limits) if !limits.is_empty() && limits.len().is_multiple_of(4) => {
             for limit in limits.chunks_exact(4) {

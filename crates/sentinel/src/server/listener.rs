@@ -8,7 +8,7 @@ use crate::file::ServerSettings;
 use crate::world::Shared;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -70,14 +70,10 @@ fn open(host: &str, port: u16) -> io::Result<std::net::TcpListener> {
     let address = match host {
         "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        literal => match literal.parse() {
-            Ok(address) => address,
-            Err(_) => {
-                use std::net::ToSocketAddrs;
-                let mut found = (literal, port).to_socket_addrs()?;
-                found.next().ok_or_else(|| io::Error::other("the name has no address"))?.ip()
-            }
-        },
+        name => {
+            let mut found = (name, port).to_socket_addrs()?;
+            found.next().ok_or_else(|| io::Error::other("the name has no address"))?.ip()
+        }
     };
     let socket = Socket::new(Domain::for_address(SocketAddr::new(address, port)), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {

@@ -10,6 +10,24 @@ fn lines(master: u16) -> String {
     )
 }
 
+/// Values that are not times, and are the same for whoever looks.
+const SAME: [&str; 14] = [
+    "name",
+    "ip",
+    "port",
+    "runid",
+    "role-reported",
+    "down-after-milliseconds",
+    "config-epoch",
+    "num-slaves",
+    "num-other-sentinels",
+    "quorum",
+    "failover-timeout",
+    "parallel-syncs",
+    "master-host",
+    "slave-priority",
+];
+
 /// Names of the fields of one instance, in order.
 fn names(value: &Value) -> Vec<String> {
     value.as_pairs().expect("pairs").iter().map(|(name, _)| text(name)).collect()
@@ -22,23 +40,6 @@ async fn masters_replicas_and_sentinels_are_described_alike() {
     let ours = Ours::start(&lines(group.master.port));
     wait_until_known(real.port, "db1", 2, 1).await;
     wait_until_known(ours.port, "db1", 2, 1).await;
-    // Values that are not times, and are the same for whoever looks.
-    const SAME: [&str; 14] = [
-        "name",
-        "ip",
-        "port",
-        "runid",
-        "role-reported",
-        "down-after-milliseconds",
-        "config-epoch",
-        "num-slaves",
-        "num-other-sentinels",
-        "quorum",
-        "failover-timeout",
-        "parallel-syncs",
-        "master-host",
-        "slave-priority",
-    ];
     for command in ["SENTINEL MASTERS", "SENTINEL REPLICAS db1", "SENTINEL SENTINELS db1"] {
         let sorted = |value: Value| {
             let mut items = value.as_array().expect("an array").to_vec();

@@ -8,7 +8,7 @@ fn reported(data: RedisMemberData) -> RedisMemberData {
     RedisMemberData { leaderless_at: Some(Revision(90)), ..data }
 }
 
-fn history(lines: &[(i64, &str)]) -> Option<Versioned<Vec<RedisHistoryLine>>> {
+fn history(lines: &[(i64, &str)]) -> Versioned<Vec<RedisHistoryLine>> {
     let line = |(epoch, replid): &(i64, &str)| RedisHistoryLine {
         epoch: Revision(*epoch),
         leader: name("a"),
@@ -17,7 +17,7 @@ fn history(lines: &[(i64, &str)]) -> Option<Versioned<Vec<RedisHistoryLine>>> {
         empty: false,
         timestamp: None,
     };
-    Some(Versioned { value: lines.iter().map(line).collect(), revision: Revision(20) })
+    Versioned { value: lines.iter().map(line).collect(), revision: Revision(20) }
 }
 
 /// No leader for `waited`; `me` is `b`, whose Redis has what its entry says.
@@ -26,7 +26,7 @@ fn decide_after(waited: u64, entries: &[(&str, RedisMemberData)], change: impl F
     let mut running = running(ServerRole::Replica { of: None, link_up: false }, mine.offset);
     (running.keys, running.replid) = (mine.keys, mine.replid.unwrap_or_default());
     let mut view = view("b", None, Server::Running(Box::new(running)), entries);
-    group(&mut view).history = history(&[(20, "r1")]);
+    group(&mut view).history = Some(history(&[(20, "r1")]));
     change(group(&mut view));
     let memory = Memory { leader_missing_since: Some(NOW - Millis(waited)), ..memory() };
     decide(&memory, &view)
@@ -66,7 +66,7 @@ fn a_newer_leadership_counts_for_more_than_a_longer_stream() {
         [(newer.clone(), reported(entry(9)), true), (reported(entry(9)), newer.clone(), false)]
     {
         let entries = [("b", mine), ("c", theirs)];
-        let decision = decide_after(50, &entries, |group| group.history = history(&[(20, "r1"), (30, "r2")]));
+        let decision = decide_after(50, &entries, |group| group.history = Some(history(&[(20, "r1"), (30, "r2")])));
         assert_eq!(takes(&decision), expected, "{:?}", decision.reasons);
     }
 }

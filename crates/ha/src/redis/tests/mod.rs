@@ -112,11 +112,14 @@ fn memory() -> Memory {
 }
 
 fn writes(decision: &Decision) -> Vec<&RedisWrite> {
-    let write = |action| match action {
-        &Action::Write(ref write) => Some(write),
-        Action::Begin(_) | Action::Probe => None,
-    };
-    decision.actions.iter().filter_map(write).collect()
+    let mut writes = Vec::new();
+    for action in &decision.actions {
+        match action {
+            Action::Write(write) => writes.push(write),
+            Action::Begin(_) | Action::Probe => {}
+        }
+    }
+    writes
 }
 
 fn job(decision: &Decision) -> Option<&Job> {
@@ -134,6 +137,6 @@ fn releases(decision: &Decision) -> bool {
     writes(decision).iter().any(|write| matches!(write, RedisWrite::ReleaseLeader { .. }))
 }
 
-fn done(job: Job, offset: Option<u64>) -> Option<JobView> {
-    Some(JobView { job, state: JobState::Done { offset } })
+fn done(job: Job, offset: Option<u64>) -> JobView {
+    JobView { job, state: JobState::Done { offset } }
 }

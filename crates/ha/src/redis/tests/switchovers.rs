@@ -23,7 +23,7 @@ fn refuses(decision: &Decision) -> bool {
 /// The job that was begun is over, and the store shows what was written.
 fn after(decision: &Decision, view: &View, offset: Option<u64>) -> (Memory, View) {
     let job = job(decision).cloned().unwrap();
-    (decision.next.clone(), View { job: done(job, offset), ..shown(decision, view) })
+    (decision.next.clone(), View { job: Some(done(job, offset)), ..shown(decision, view) })
 }
 
 fn failed(decision: &Decision, view: &View) -> (Memory, View) {
@@ -83,7 +83,7 @@ fn nobody_is_led_to_the_old_master_any_more_when_it_steps_down() {
     assert_eq!(writes(&wait).iter().filter(|write| not_writable(write)).count(), 1);
     // The store is slower than the candidate.
     let job = job(&wait).cloned().unwrap();
-    let mut slow = View { job: done(job, Some(9)), ..view.clone() };
+    let mut slow = View { job: Some(done(job, Some(9))), ..view.clone() };
     let waits = decide(&wait.next, &slow);
     assert_eq!(super::job(&waits), None, "{:?}", waits.reasons);
     slow.job = None;
@@ -102,12 +102,11 @@ fn whatever_fails_before_the_demotion_leaves_the_master_and_lets_writes_go_on() 
     for step in 0..2 {
         let (memory, view) = after(&pause, &view, None);
         let wait = decide(&memory, &view);
-        let (memory, view) = match step {
-            0 => failed(&wait, &view),
-            _ => {
-                let (memory, view) = after(&wait, &view, Some(9));
-                failed(&decide(&memory, &view), &view)
-            }
+        let (memory, view) = if step == 0 {
+            failed(&wait, &view)
+        } else {
+            let (memory, view) = after(&wait, &view, Some(9));
+            failed(&decide(&memory, &view), &view)
         };
         let decision = decide(&memory, &view);
         assert!(refuses(&decision), "{step}: {:?}", decision.reasons);
@@ -136,7 +135,8 @@ fn a_write_that_slipped_through_before_the_demotion_makes_the_old_master_go_on()
 
 #[test]
 fn a_candidate_that_cannot_take_over_is_refused_with_why() {
-    let cases: [(&str, fn(&mut View), Obstacle); 4] = [
+    type Case = (&'static str, fn(&mut View), Obstacle);
+    let cases: [Case; 4] = [
         ("b", |view| drop(group(view).members.remove(&name("b"))), Obstacle::NotAMember),
         ("b", |view| entry_of(view, "b").failover_priority = 0, Obstacle::NoFailover),
         ("b", |view| view.server = master(9, &["c"]), Obstacle::NotInSync),
