@@ -113,7 +113,11 @@ mod tests {
     fn check(line: &str, expected: Option<&[&str]>) {
         let words = split_arguments(line.as_bytes());
         let words = words.map(|words| words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect());
-        assert_eq!(words, expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()), "{line}");
+        assert_eq!(
+            words,
+            expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()),
+            "{line}"
+        );
     }
 
     #[test]

@@ -147,8 +147,12 @@ fn header(line: &[u8], limits: &Limits) -> Result<Header, ProtocolError> {
             Some(length) => Header::String(StringKind::Bulk, length),
             None => Header::Value(Value::Null),
         },
-        b'!' => Header::String(StringKind::Error, string_length(rest, limits)?.ok_or(ProtocolError::InvalidBulkLength)?),
-        b'=' => Header::String(StringKind::Verbatim, string_length(rest, limits)?.ok_or(ProtocolError::InvalidBulkLength)?),
+        b'!' => {
+            Header::String(StringKind::Error, string_length(rest, limits)?.ok_or(ProtocolError::InvalidBulkLength)?)
+        }
+        b'=' => {
+            Header::String(StringKind::Verbatim, string_length(rest, limits)?.ok_or(ProtocolError::InvalidBulkLength)?)
+        }
         b'*' => match count(rest, limits)? {
             Some(items) => Header::Open(Aggregate::Array, items),
             None => Header::Value(Value::NullArray),

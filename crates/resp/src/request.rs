@@ -41,7 +41,8 @@ impl RequestDecoder {
                 State::Start => match buffer.first() {
                     None => return Ok(None),
                     Some(b'*') => {
-                        let Some(line) = self.line.next(buffer).map_err(|LineTooLong| ProtocolError::CountTooLong)? else {
+                        let Some(line) = self.line.next(buffer).map_err(|LineTooLong| ProtocolError::CountTooLong)?
+                        else {
                             return Ok(None);
                         };
                         let count = parse_integer(&line[1..]).ok_or(ProtocolError::InvalidCount)?;
@@ -50,11 +51,17 @@ impl RequestDecoder {
                         }
                         // Redis ignores a command without arguments, and so one with a negative number of them.
                         if count > 0 {
-                            self.state = State::Arguments { complete: Vec::new(), missing: count as usize, bytes: 0, bulk: None };
+                            self.state = State::Arguments {
+                                complete: Vec::new(),
+                                missing: count as usize,
+                                bytes: 0,
+                                bulk: None,
+                            };
                         }
                     }
                     Some(_) => {
-                        let Some(line) = self.line.next(buffer).map_err(|LineTooLong| ProtocolError::InlineTooLong)? else {
+                        let Some(line) = self.line.next(buffer).map_err(|LineTooLong| ProtocolError::InlineTooLong)?
+                        else {
                             return Ok(None);
                         };
                         let words = split_arguments(&line).ok_or(ProtocolError::UnbalancedQuotes)?;
@@ -75,7 +82,9 @@ impl RequestDecoder {
                                 Some(b'$') => {}
                                 Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
                             }
-                            let Some(line) = self.line.next(buffer).map_err(|LineTooLong| ProtocolError::BulkCountTooLong)? else {
+                            let Some(line) =
+                                self.line.next(buffer).map_err(|LineTooLong| ProtocolError::BulkCountTooLong)?
+                            else {
                                 return Ok(None);
                             };
                             let length = parse_integer(&line[1..])

@@ -154,7 +154,8 @@ fn replies_beyond_the_limits_are_refused_at_their_header() {
     refused_reply(b"$1073741824\r\n", ProtocolError::InvalidBulkLength);
     refused_reply(b"*1000\r\n", ProtocolError::InvalidCount);
     refused_reply(&b"*1\r\n".repeat(5), ProtocolError::TooDeep(4));
-    let long = [b"*3\r\n".as_slice(), &[b"$900\r\n".as_slice(), &[b'a'; 900], b"\r\n"].concat().repeat(2), b"$900\r\n"].concat();
+    let long = [b"*3\r\n".as_slice(), &[b"$900\r\n".as_slice(), &[b'a'; 900], b"\r\n"].concat().repeat(2), b"$900\r\n"]
+        .concat();
     refused_reply(&long, ProtocolError::ReplyTooLong(2000));
     refused_reply(b"?\r\n", ProtocolError::UnknownType(b'?'));
     refused_reply(b"\r\n", ProtocolError::InvalidReply("type"));

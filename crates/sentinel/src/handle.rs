@@ -18,13 +18,30 @@ const MESSAGES_MAX: usize = 1024;
 #[derive(Debug)]
 pub enum ToSentinel {
     /// What the store has decided about a master whose servers our agents run.
-    StoreSays { master: String, quorum: u32, address: Address, epoch: u64, replicas: Vec<Address> },
-    StoreForgot { master: String },
-    EpochClaimed { master: String, epoch: u64 },
+    StoreSays {
+        master: String,
+        quorum: u32,
+        address: Address,
+        epoch: u64,
+        replicas: Vec<Address>,
+    },
+    StoreForgot {
+        master: String,
+    },
+    EpochClaimed {
+        master: String,
+        epoch: u64,
+    },
     /// Somebody else was first, or the store did not answer. `epoch`: the newest known to be taken, 0 for unknown.
-    EpochRefused { master: String, epoch: u64 },
+    EpochRefused {
+        master: String,
+        epoch: u64,
+    },
     /// The answer to `FromSentinel::RequestFailover`.
-    FailoverAnswered { token: Token, answer: Answer },
+    FailoverAnswered {
+        token: Token,
+        answer: Answer,
+    },
     Shutdown,
 }
 
@@ -140,8 +157,7 @@ fn tls_client(server: &ServerSettings) -> Result<Option<TlsClient>, StartError> 
     }
     let ca = tls.ca.clone().ok_or_else(|| StartError::Tls("tls-replication needs tls-ca-cert-file".to_owned()))?;
     let pair = |certificate: &Option<_>, key: &Option<_>| Some((certificate.clone()?, key.clone()?));
-    let certificate =
-        pair(&tls.client_certificate, &tls.client_key).or_else(|| pair(&tls.certificate, &tls.key));
+    let certificate = pair(&tls.client_certificate, &tls.client_key).or_else(|| pair(&tls.certificate, &tls.key));
     let files = TlsFiles { ca, certificate, verify_name: false };
     TlsClient::from_files(&files).map(Some).map_err(|error| StartError::Tls(error.to_string()))
 }

@@ -24,7 +24,12 @@ pub fn begin(file: Option<PathBuf>) -> io::Result<()> {
         }
     };
     let filter = tracing_subscriber::EnvFilter::new("sentinel=trace,warn,quorate=info");
-    tracing_subscriber::fmt().with_ansi(false).event_format(RedisLine).with_env_filter(filter).with_writer(writer).init();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .event_format(RedisLine)
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .init();
     Ok(())
 }
 

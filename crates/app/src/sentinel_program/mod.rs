@@ -29,11 +29,17 @@ pub fn run_as_program() -> i32 {
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     match arguments.first().map(String::as_str) {
         Some("-v" | "--version") => {
-            println!("Redis server v=7.2.4 sha=00000000:0 malloc=system bits={} quorate={}", usize::BITS, env!("CARGO_PKG_VERSION"));
+            println!(
+                "Redis server v=7.2.4 sha=00000000:0 malloc=system bits={} quorate={}",
+                usize::BITS,
+                env!("CARGO_PKG_VERSION")
+            );
             0
         }
         Some("-h" | "--help") => {
-            println!("Usage: redis-sentinel FILE [OPTIONS]\n\nFILE is sentinel.conf; an option such as --port 5000 stands for the line 'port 5000'.");
+            println!(
+                "Usage: redis-sentinel FILE [OPTIONS]\n\nFILE is sentinel.conf; an option such as --port 5000 stands for the line 'port 5000'."
+            );
             0
         }
         Some(file) if !file.starts_with("--") => run(Path::new(file), &arguments[1..]),
@@ -85,12 +91,16 @@ fn read(file: &Path, options: &[String]) -> Result<Settings, String> {
     }
     match &settings.state {
         StateFile::Main(path) if !platform::is_writable(path) => {
-            return Err(format!("Sentinel config file {} is not writable. Exiting...\nhint: it keeps its state there; give it to the user that runs this, or use 'sentinel state-config-file PATH'", path.display()));
+            return Err(format!(
+                "Sentinel config file {} is not writable. Exiting...\nhint: it keeps its state there; give it to the user that runs this, or use 'sentinel state-config-file PATH'",
+                path.display()
+            ));
         }
         StateFile::Main(_) | StateFile::Separate(_) => {}
     }
     if let Some(directory) = &settings.server.directory {
-        std::env::set_current_dir(directory).map_err(|error| format!("Can't chdir to '{}': {error}", directory.display()))?;
+        std::env::set_current_dir(directory)
+            .map_err(|error| format!("Can't chdir to '{}': {error}", directory.display()))?;
     }
     settings.server.directory = std::env::current_dir().ok().or(settings.server.directory);
     Ok(settings)

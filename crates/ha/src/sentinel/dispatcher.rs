@@ -321,7 +321,7 @@ impl Sentinel {
             settings: master.settings.clone(),
             config_epoch: master.config_epoch,
             leader_epoch: master.vote.epoch,
-            replicas: master.replicas.iter().map(|replica| replica.address.clone()).collect(),
+            replicas: written_replicas(core, master),
             sentinels: master.peers.iter().map(|peer| (peer.run_id.to_string(), peer.address.clone())).collect(),
         };
         Configuration {
@@ -343,4 +343,20 @@ pub(super) fn forget_others(core: &mut Core, master: &mut Master, peers: bool) {
             hello::release(core, peer.link);
         }
     }
+}
+
+/// Each place once, as it will be written: two names may have turned out to be one address.
+fn written_replicas(core: &Core, master: &Master) -> Vec<Address> {
+    let names = core.settings.announce_hostnames;
+    let place = |address: &Address| (address.shown(names).into_owned(), address.port);
+    let mut seen = vec![place(&master.node.address)];
+    let mut replicas = Vec::with_capacity(master.replicas.len());
+    for replica in &master.replicas {
+        let place = place(&replica.address);
+        if !seen.contains(&place) {
+            seen.push(place);
+            replicas.push(replica.address.clone());
+        }
+    }
+    replicas
 }

@@ -6,7 +6,7 @@
 use super::core::Core;
 use super::effect::{Effect, Level};
 use super::flags::Flags;
-use super::master::{FailoverState, Master, Mode};
+use super::master::{At, FailoverState, Master, Mode};
 use super::publish::Subject;
 use super::saves::Waiter;
 use super::vote::DESYNC_MAX;
@@ -194,12 +194,24 @@ fn promote(core: &mut Core, master: &mut Master) {
         let to = master.at(at).address.clone();
         transaction::failover_to(core, master, &to, patience - passed)
     } else {
+        fence_old(core, master, at);
         transaction::replica_of(core, master, at, None)
     };
     if sent {
         transaction::look_at_result(core, master, at);
         core.event(Level::Notice, "+failover-state-wait-promotion", master, Subject::Node(master.at(at)), "");
         enter(core, master, FailoverState::WaitPromotion);
+    }
+}
+
+/// Where all sentinels are ours the old master is told to follow, and cuts its clients, before the new one may serve: it may
+/// be alive (a forced failover), or only stopped. With real sentinels about it is told afterwards, as they expect.
+fn fence_old(core: &mut Core, master: &mut Master, promoted: At) {
+    let accepted = master.node.link.command.is_some() && master.node.link.local.is_some();
+    let unsent = master.at(promoted).link.command.is_none();
+    if master.mode == Mode::Native && accepted && !unsent {
+        let to = master.at(promoted).address.clone();
+        transaction::replica_of(core, master, At::Master, Some(&to));
     }
 }
 

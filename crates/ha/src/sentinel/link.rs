@@ -157,6 +157,16 @@ pub(super) fn ping_peer(core: &mut Core, id: PeerLinkId) {
     }
 }
 
+/// The command connection is over. The silence begins now, if not before: neither at the last pong, which may be a second
+/// ago, nor with the next attempt's ping.
+fn lose(link: &mut Link, now: Millis, end: &LinkEnd) {
+    link.command = None;
+    link.pending = 0;
+    link.local = None;
+    link.refused = *end == LinkEnd::Refused;
+    link.ping_waiting_since.get_or_insert(now);
+}
+
 impl Sentinel {
     pub(super) fn link_opened(&mut self, link: LinkId, local: IpAddr, remote: IpAddr) {
         match self.core.links.get(&link).copied() {
@@ -204,10 +214,7 @@ impl Sentinel {
                 if let Some(node) = node {
                     match kind {
                         LinkKind::Command => {
-                            node.link.command = None;
-                            node.link.pending = 0;
-                            node.link.local = None;
-                            node.link.refused = *end == LinkEnd::Refused;
+                            lose(&mut node.link, self.core.now, end);
                         }
                         LinkKind::PubSub => node.link.pubsub = None,
                     }
@@ -216,10 +223,7 @@ impl Sentinel {
             }
             LinkOwner::Peer(id) => {
                 if let Some(shared) = self.core.peer_links.get_mut(&id) {
-                    shared.link.command = None;
-                    shared.link.pending = 0;
-                    shared.link.local = None;
-                    shared.link.refused = *end == LinkEnd::Refused;
+                    lose(&mut shared.link, self.core.now, end);
                 }
                 self.look_at_peer(id);
             }

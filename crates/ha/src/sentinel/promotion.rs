@@ -6,7 +6,7 @@
 use super::core::Core;
 use super::effect::Level;
 use super::flags::Flags;
-use super::master::{At, FailoverState, Master};
+use super::master::{At, FailoverState, Master, Mode};
 use super::publish::Subject;
 use super::{failover, hello, switch, transaction};
 
@@ -35,17 +35,26 @@ pub(super) fn promoted(core: &mut Core, master: &mut Master, index: usize) {
 
 /// The old master follows the new one as soon as it can be told. Sentinel leaves it alone for eight seconds (until its
 /// INFO has been a contradiction for four hello periods), and clients go on writing to it.
+///
+/// One that is down is told too if its host has accepted a connection: the process is stopped then, and finds the order among
+/// the first things when it goes on. (A connection through a network that is cut is usually replaced before the master is found
+/// down, and the new one is never accepted, so nothing old is on its way there.)
 fn demote_old(core: &mut Core, master: &mut Master, old: Option<At>, already_follows: bool) {
     let Some(at) = old else { return };
-    let reachable = master.at(at).link.command.is_some() && !master.at(at).flags.any(Flags::S_DOWN);
-    if already_follows || !reachable {
+    // It does not take one of the places that parallel-syncs grants, and nobody waits for it.
+    master.at_mut(at).flags.set(Flags::RECONF_DONE);
+    let accepted = master.at(at).link.command.is_some() && master.at(at).link.local.is_some();
+    if already_follows || !accepted {
+        return;
+    }
+    let down = master.at(at).flags.any(Flags::S_DOWN);
+    if down && master.mode == Mode::Native {
+        // It has been told before the promotion.
         return;
     }
     let to = master.node.address.clone();
-    if transaction::replica_of(core, master, at, Some(&to)) {
+    if transaction::replica_of(core, master, at, Some(&to)) && !down {
         core.event(Level::Notice, "+convert-to-slave", master, Subject::Node(master.at(at)), "");
         transaction::look_at_result(core, master, at);
-        // It does not take one of the places that parallel-syncs grants.
-        master.at_mut(at).flags.set(Flags::RECONF_DONE);
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 /// All or nothing: a file with one bad line changes nothing.
 pub fn load(path: &Path, channels_open: bool) -> Result<Acl, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("Error loading ACLs, opening file '{}': {error}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("Error loading ACLs, opening file '{}': {error}", path.display()))?;
     let lines = read_lines(path, &text).map_err(|error| error.to_string())?;
     let mut acl = Acl::new(channels_open);
     let mut seen = Vec::new();

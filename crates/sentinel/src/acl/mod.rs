@@ -54,7 +54,8 @@ impl Acl {
             None => User::nothing(self.channels_open),
         };
         for rule in rules {
-            user.apply(rule, self.channels_open).map_err(|why| format!("Error in ACL SETUSER modifier '{rule}': {why}"))?;
+            user.apply(rule, self.channels_open)
+                .map_err(|why| format!("Error in ACL SETUSER modifier '{rule}': {why}"))?;
         }
         self.users.insert(name.to_owned(), user);
         Ok(())

@@ -96,8 +96,10 @@ impl User {
             Some('<') => self.remove_password(&hash(value))?,
             Some('!') if is_hash(value) => self.remove_password(value)?,
             Some('#' | '!') => {
-                return Err("The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
-                    .to_owned());
+                return Err(
+                    "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
+                        .to_owned(),
+                );
             }
             Some('~') => self.add_keys(rule, rule == "~*")?,
             Some('%') if value.contains('~') => self.add_keys(rule, false)?,

@@ -114,7 +114,9 @@ fn generate_password(arguments: &[String]) -> Outcome {
         _ => None,
     };
     let Some(bits) = bits else {
-        return error("ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096");
+        return error(
+            "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096",
+        );
     };
     match generate(bits) {
         Some(password) => Outcome::Reply(password.into()),
@@ -151,7 +153,9 @@ fn load(world: &mut World, call: &Call<'_>) -> Outcome {
             end_lost_sessions(world, call.client);
             Outcome::Reply(Value::ok())
         }
-        Err(text) => error(format!("ERR {text} WARNING: ACL errors detected, no change to the previously active ACL rules was performed")),
+        Err(text) => error(format!(
+            "ERR {text} WARNING: ACL errors detected, no change to the previously active ACL rules was performed"
+        )),
     }
 }
 

@@ -21,9 +21,7 @@ pub fn run(world: &mut World, call: &Call<'_>) -> Outcome {
     match call.sub {
         "id" => Outcome::Reply(Value::Integer(client.id as i64)),
         "info" => Outcome::Reply(text(format!("{}\n", client.describe(now)))),
-        "getname" => {
-            Outcome::Reply(if client.name.is_empty() { Value::Null } else { client.name.as_str().into() })
-        }
+        "getname" => Outcome::Reply(if client.name.is_empty() { Value::Null } else { client.name.as_str().into() }),
         "setname" => {
             if !is_plain(&arguments[0]) {
                 return error("ERR Client names cannot contain spaces, newlines or special characters.");

@@ -82,9 +82,10 @@ fn docs(command: &CommandSpec, parent: Option<&str>) -> Value {
         ("group".into(), command.group.into()),
     ];
     if parent.is_none() && !command.subcommands.is_empty() {
-        let subcommands = command.subcommands.iter().map(|subcommand| {
-            (name_of(subcommand, Some(command.name)).into(), docs(subcommand, Some(command.name)))
-        });
+        let subcommands = command
+            .subcommands
+            .iter()
+            .map(|subcommand| (name_of(subcommand, Some(command.name)).into(), docs(subcommand, Some(command.name))));
         entries.push(("subcommands".into(), Value::Map(subcommands.collect())));
     }
     Value::Map(entries)
@@ -92,7 +93,8 @@ fn docs(command: &CommandSpec, parent: Option<&str>) -> Value {
 
 fn list(arguments: &[String]) -> Outcome {
     let lower = |index: usize| arguments.get(index).map(|word| word.to_ascii_lowercase()).unwrap_or_default();
-    let wanted: Box<dyn Fn(&str, &CommandSpec) -> bool> = match (arguments.len(), lower(0).as_str(), lower(1).as_str()) {
+    let wanted: Box<dyn Fn(&str, &CommandSpec) -> bool> = match (arguments.len(), lower(0).as_str(), lower(1).as_str())
+    {
         (0, ..) => Box::new(|_, _| true),
         (3, "filterby", "module") => Box::new(|_, _| false),
         (3, "filterby", "aclcat") => {

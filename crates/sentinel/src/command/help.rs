@@ -7,11 +7,17 @@ pub const SENTINEL: &[(&str, &str)] = &[
     ("CKQUORUM <master>", "Are enough sentinels reachable to agree on and authorize a failover?"),
     ("CONFIG GET <pattern> [...] | SET <name> <value> [...]", "Shows or changes what holds for all masters."),
     ("DEBUG [<name> <milliseconds> ...]", "Shows or changes the periods of this sentinel."),
-    ("FAILOVER <master> [COORDINATED | FORCE]", "Fails over without asking other sentinels. COORDINATED loses no writes."),
+    (
+        "FAILOVER <master> [COORDINATED | FORCE]",
+        "Fails over without asking other sentinels. COORDINATED loses no writes.",
+    ),
     ("FLUSHCONFIG", "Writes the configuration file with the current state."),
     ("GET-MASTER-ADDR-BY-NAME <master>", "Address and port of the master."),
     ("INFO-CACHE <master> [...]", "The last INFO of the master and its replicas."),
-    ("IS-MASTER-DOWN-BY-ADDR <ip> <port> <epoch> <runid | *>", "What this sentinel thinks of a master; with a run id, its vote."),
+    (
+        "IS-MASTER-DOWN-BY-ADDR <ip> <port> <epoch> <runid | *>",
+        "What this sentinel thinks of a master; with a run id, its vote.",
+    ),
     ("MASTER <master>", "State of one master."),
     ("MASTERS", "State of all masters."),
     ("MONITOR <master> <ip> <port> <quorum>", "Begins to watch a master."),
@@ -28,7 +34,10 @@ pub const SENTINEL: &[(&str, &str)] = &[
 pub const CLIENT: &[(&str, &str)] = &[
     ("GETNAME | SETNAME <name>", "The name of this connection."),
     ("ID | INFO", "The id, or a description, of this connection."),
-    ("KILL <ip:port> | ID <id> | ADDR <ip:port> | LADDR <ip:port> | USER <name> | TYPE <type> | SKIPME <yes|no>", "Ends connections."),
+    (
+        "KILL <ip:port> | ID <id> | ADDR <ip:port> | LADDR <ip:port> | USER <name> | TYPE <type> | SKIPME <yes|no>",
+        "Ends connections.",
+    ),
     ("LIST [TYPE <type>] [ID <id> ...]", "Describes connections."),
     ("REPLY <ON | OFF | SKIP>", "Whether replies are wanted."),
     ("SETINFO <LIB-NAME | LIB-VER> <text>", "What library this is."),

@@ -16,9 +16,7 @@ pub fn run(world: &mut World, call: &Call<'_>) -> Outcome {
             let masters = sentinel.masters().map(|master| fields(sentinel.describe_master(now, master)));
             Outcome::Reply(Value::Array(masters.collect()))
         }
-        "master" | "primary" => {
-            with_master(world, &text(0), |master| fields(sentinel.describe_master(now, master)))
-        }
+        "master" | "primary" => with_master(world, &text(0), |master| fields(sentinel.describe_master(now, master))),
         "replicas" | "slaves" => with_master(world, &text(0), |master| {
             let replicas = master.replicas_shown();
             Value::Array(replicas.map(|replica| fields(sentinel.describe_replica(now, master, replica))).collect())
@@ -127,9 +125,9 @@ fn info_cache(world: &World, names: &[String]) -> Outcome {
     let mut reply = Vec::new();
     for (name, servers) in world.sentinel.info_cache(world.now(), &names) {
         reply.push(name.into());
-        let servers = servers.into_iter().map(|(age, info)| {
-            Value::Array(vec![Value::Integer(age as i64), info.map_or(Value::Null, Value::from)])
-        });
+        let servers = servers
+            .into_iter()
+            .map(|(age, info)| Value::Array(vec![Value::Integer(age as i64), info.map_or(Value::Null, Value::from)]));
         reply.push(Value::Array(servers.collect()));
     }
     Outcome::Reply(Value::Array(reply))

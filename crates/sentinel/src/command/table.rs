@@ -42,11 +42,21 @@ const fn sentinel(name: &'static str, arity: i32, since: &'static str, summary: 
     plain(name, arity, ONLY_SENTINEL, ADMIN, "sentinel", since, summary)
 }
 
-const fn client(name: &'static str, arity: i32, categories: &'static [&'static str], summary: &'static str) -> CommandSpec {
+const fn client(
+    name: &'static str,
+    arity: i32,
+    categories: &'static [&'static str],
+    summary: &'static str,
+) -> CommandSpec {
     plain(name, arity, LOADING, categories, "connection", "2.4.0", summary)
 }
 
-const fn acl(name: &'static str, arity: i32, categories: &'static [&'static str], summary: &'static str) -> CommandSpec {
+const fn acl(
+    name: &'static str,
+    arity: i32,
+    categories: &'static [&'static str],
+    summary: &'static str,
+) -> CommandSpec {
     plain(name, arity, ADMIN_LOADING, categories, "server", "6.0.0", summary)
 }
 
@@ -130,7 +140,10 @@ const COMMAND: &[CommandSpec] = &[
 
 /// In alphabetical order.
 pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec { subcommands: ACL, ..plain("acl", -2, &["sentinel"], &["slow"], "server", "6.0.0", "Commands about access.") },
+    CommandSpec {
+        subcommands: ACL,
+        ..plain("acl", -2, &["sentinel"], &["slow"], "server", "6.0.0", "Commands about access.")
+    },
     plain(
         "auth",
         -2,
@@ -159,7 +172,15 @@ pub const COMMANDS: &[CommandSpec] = &[
     ),
     plain("info", -1, &["loading", "stale"], &["dangerous", "slow"], "server", "1.0.0", "Describes this sentinel."),
     plain("ping", -1, &["fast"], CONNECTION_FAST, "connection", "1.0.0", "Answers."),
-    plain("psubscribe", -2, &["pubsub", "noscript", "loading", "stale"], PUBSUB, "pubsub", "2.0.0", "Subscribes to patterns."),
+    plain(
+        "psubscribe",
+        -2,
+        &["pubsub", "noscript", "loading", "stale"],
+        PUBSUB,
+        "pubsub",
+        "2.0.0",
+        "Subscribes to patterns.",
+    ),
     plain(
         "publish",
         3,
@@ -178,7 +199,15 @@ pub const COMMANDS: &[CommandSpec] = &[
         "2.0.0",
         "Unsubscribes from patterns.",
     ),
-    plain("role", 1, &["noscript", "loading", "stale", "fast"], ADMIN_FAST, "server", "2.8.12", "Lists the masters' names."),
+    plain(
+        "role",
+        1,
+        &["noscript", "loading", "stale", "fast"],
+        ADMIN_FAST,
+        "server",
+        "2.8.12",
+        "Lists the masters' names.",
+    ),
     CommandSpec {
         subcommands: SENTINEL,
         ..plain("sentinel", -2, ONLY_SENTINEL, &["slow"], "sentinel", "2.8.4", "Commands of Sentinel.")
@@ -192,7 +221,15 @@ pub const COMMANDS: &[CommandSpec] = &[
         "1.0.0",
         "Ends this sentinel.",
     ),
-    plain("subscribe", -2, &["pubsub", "noscript", "loading", "stale"], PUBSUB, "pubsub", "2.0.0", "Subscribes to channels."),
+    plain(
+        "subscribe",
+        -2,
+        &["pubsub", "noscript", "loading", "stale"],
+        PUBSUB,
+        "pubsub",
+        "2.0.0",
+        "Subscribes to channels.",
+    ),
     plain(
         "unsubscribe",
         -1,

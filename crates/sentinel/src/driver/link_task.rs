@@ -29,12 +29,13 @@ pub async fn run(
     tls: Option<TlsClient>,
     wake: Rc<Notify>,
 ) {
-    let end = match tokio::time::timeout(CONNECT, connect(&host, port)).await {
+    let end = match Box::pin(tokio::time::timeout(CONNECT, connect(&host, port))).await {
         Err(_) => LinkEnd::Failed(format!("{host}:{port}: no answer")),
         Ok(Err(end)) => end,
         Ok(Ok(stream)) => match tls {
             None => plain(&world, id, Rc::new(stream), &wake).await,
-            Some(tls) => encrypted(&world, id, &host, stream, &tls, &wake).await,
+            // In a box, because thousands of tasks without TLS would each have room for it.
+            Some(tls) => Box::pin(encrypted(&world, id, &host, stream, &tls, &wake)).await,
         },
     };
     let Some(world) = world.upgrade() else { return };
@@ -245,8 +246,12 @@ fn reply_of(value: Value) -> Reply {
         Value::Simple(text) => Reply::Status(text),
         Value::Error(text) => Reply::Error(text),
         Value::Integer(number) => Reply::Integer(number),
-        Value::Bulk(bytes) | Value::Verbatim { text: bytes, .. } => Reply::Bulk(String::from_utf8_lossy(&bytes).into_owned()),
-        Value::Array(items) | Value::Set(items) | Value::Push(items) => Reply::Array(items.into_iter().map(reply_of).collect()),
+        Value::Bulk(bytes) | Value::Verbatim { text: bytes, .. } => {
+            Reply::Bulk(String::from_utf8_lossy(&bytes).into_owned())
+        }
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => {
+            Reply::Array(items.into_iter().map(reply_of).collect())
+        }
         Value::Null | Value::NullArray => Reply::Null,
         Value::Map(_) | Value::Boolean(_) | Value::Double(_) | Value::BigNumber(_) => Reply::Other,
     }

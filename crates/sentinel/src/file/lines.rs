@@ -21,7 +21,8 @@ impl Line {
 
     /// The line as it may be shown: without passwords.
     fn shown(&self) -> String {
-        const SECRET: [&str; 5] = ["requirepass", "masterauth", "user", "tls-key-file-pass", "tls-client-key-file-pass"];
+        const SECRET: [&str; 5] =
+            ["requirepass", "masterauth", "user", "tls-key-file-pass", "tls-client-key-file-pass"];
         let sentinel_secret = self.words[0] == "sentinel"
             && self.words.get(1).is_some_and(|word| word.to_ascii_lowercase().ends_with("-pass"));
         if sentinel_secret || SECRET.contains(&self.words[0].as_str()) {
@@ -50,8 +51,9 @@ pub fn read(file: &Path, text: &str) -> Result<Vec<Line>, FileError> {
             what: what.to_owned(),
             hint: Some(hint.to_owned()),
         };
-        let words = resp::split_arguments(text.as_bytes())
-            .ok_or_else(|| error("Unbalanced quotes in configuration line", "close the quote; after it comes a blank"))?;
+        let words = resp::split_arguments(text.as_bytes()).ok_or_else(|| {
+            error("Unbalanced quotes in configuration line", "close the quote; after it comes a blank")
+        })?;
         let words: Result<Vec<String>, _> = words.into_iter().map(String::from_utf8).collect();
         let mut words = words.map_err(|_| error("not UTF-8", "write the file in UTF-8"))?;
         if let Some(first) = words.first_mut() {
@@ -99,7 +101,9 @@ mod tests {
 
     #[test]
     fn what_is_quoted_is_read_back() {
-        for word in ["", "plain", "two words", "quote\"", "back\\slash", "line\nbreak", "#no comment", "a'b", "ü", "\u{1}"] {
+        for word in
+            ["", "plain", "two words", "quote\"", "back\\slash", "line\nbreak", "#no comment", "a'b", "ü", "\u{1}"]
+        {
             let line = format!("x {}", quoted(word));
             let lines = read(Path::new("f"), &line).expect("readable");
             assert_eq!(lines[0].words, ["x", word], "{line}");

@@ -1,8 +1,9 @@
 //! The new text of a configuration file, from the old one and what is to be in it.
 //!
-//! Deliberately pure. Redis's rules: a line whose option is written again is replaced where it stands, first come first
-//! served; what is left of it goes at the end under a heading; lines of a written option that are not needed any more
-//! become empty, and several empty lines become one. Comments and lines about other things stay as they are.
+//! Deliberately pure. Redis's rules: a line whose option is written again is replaced where it stands; what is left goes at
+//! the end under a heading; lines of a written option that are not needed any more become empty, and several empty lines
+//! become one. Comments and lines about other things stay as they are. Where there are several lines of one option Redis
+//! takes the first; here a line is replaced by what is about the same master, replica or sentinel, if there is such a thing.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -35,26 +36,56 @@ impl Entry {
     }
 }
 
-/// Under which option a line stands; older words for the same thing are taken as the newer ones.
-fn option_of(line: &str) -> Option<String> {
-    let words = resp::split_arguments(line.as_bytes())?;
-    let word = |index: usize| words.get(index).map(|word: &Vec<u8>| String::from_utf8_lossy(word).into_owned());
-    let first = word(0)?.to_ascii_lowercase();
-    if first != "sentinel" {
-        return Some(first);
-    }
-    let Some(second) = word(1) else { return Some(first) };
-    let second = match second.to_ascii_lowercase().as_str() {
-        "known-slave" => "known-replica".to_owned(),
-        "primary-reboot-down-after-period" => "master-reboot-down-after-period".to_owned(),
-        other => other.to_owned(),
-    };
-    Some(format!("sentinel {second}"))
+/// What a line says and about what.
+struct Subject {
+    /// Older words for the same thing are taken as the newer ones.
+    option: String,
+    /// Option and whatever tells several lines of it apart.
+    identity: Vec<String>,
 }
+
+impl Subject {
+    /// `None` for a line whose quotes are not balanced.
+    fn of(line: &str) -> Option<Self> {
+        let words = resp::split_arguments(line.as_bytes())?;
+        let words: Vec<String> = words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let first = words.first()?.to_ascii_lowercase();
+        let Some(second) = words.get(1).filter(|_| first == "sentinel") else {
+            let name = words.get(1).filter(|_| first == "user").cloned();
+            return Some(Self { option: first.clone(), identity: std::iter::once(first).chain(name).collect() });
+        };
+        let second = match second.to_ascii_lowercase().as_str() {
+            "known-slave" => "known-replica".to_owned(),
+            "primary-reboot-down-after-period" => "master-reboot-down-after-period".to_owned(),
+            other => other.to_owned(),
+        };
+        let about: &[usize] = match second.as_str() {
+            "known-replica" => &[2, 3, 4],
+            "known-sentinel" => &[2, 5],
+            "rename-command" => &[2, 3],
+            "myid"
+            | "current-epoch"
+            | "announce-ip"
+            | "announce-port"
+            | "sentinel-user"
+            | "sentinel-pass"
+            | "deny-scripts-reconfig"
+            | "resolve-hostnames"
+            | "announce-hostnames" => &[],
+            _ => &[2],
+        };
+        let option = format!("sentinel {second}");
+        let about = about.iter().filter_map(|index| words.get(*index).cloned());
+        Some(Self { identity: std::iter::once(option.clone()).chain(about).collect(), option })
+    }
+}
+
+/// The lines of one option that are not replaced yet.
+type Places = VecDeque<(usize, Vec<String>)>;
 
 pub fn rewrite(old: &str, entries: &[Entry]) -> String {
     let mut lines: Vec<String> = Vec::new();
-    let mut places: BTreeMap<String, VecDeque<usize>> = BTreeMap::new();
+    let mut places: BTreeMap<String, Places> = BTreeMap::new();
     let mut heading = false;
     // The end of the last line begins an empty one, as Redis sees it; what is appended stands below that.
     let old_lines = if old.is_empty() { Vec::new() } else { old.split('\n').collect() };
@@ -63,8 +94,10 @@ pub fn rewrite(old: &str, entries: &[Entry]) -> String {
         let comment = line.is_empty() || line.starts_with('#');
         heading |= line == HEADING;
         if !comment {
-            match option_of(line) {
-                Some(option) => places.entry(option).or_default().push_back(lines.len()),
+            match Subject::of(line) {
+                Some(Subject { option, identity }) => {
+                    places.entry(option).or_default().push_back((lines.len(), identity));
+                }
                 None => {
                     lines.push(format!("# ??? {line}"));
                     continue;
@@ -74,11 +107,18 @@ pub fn rewrite(old: &str, entries: &[Entry]) -> String {
         lines.push(line.to_owned());
     }
     let mut written: Vec<&str> = Vec::new();
-    for Entry { option, line, force } in entries {
-        written.push(option);
-        let Some(line) = line else { continue };
-        match places.get_mut(option).and_then(VecDeque::pop_front) {
+    let mut without_place = Vec::new();
+    for entry in entries {
+        written.push(&entry.option);
+        let Some(line) = &entry.line else { continue };
+        match take_same(&mut places, &entry.option, line) {
             Some(place) => line.clone_into(&mut lines[place]),
+            None => without_place.push((entry, line)),
+        }
+    }
+    for (Entry { option, force, .. }, line) in without_place {
+        match places.get_mut(option).and_then(VecDeque::pop_front) {
+            Some((place, _)) => line.clone_into(&mut lines[place]),
             None if *force => {
                 if !heading {
                     lines.push(HEADING.to_owned());
@@ -90,7 +130,7 @@ pub fn rewrite(old: &str, entries: &[Entry]) -> String {
         }
     }
     for option in written {
-        for place in places.remove(option).unwrap_or_default() {
+        for (place, _) in places.remove(option).unwrap_or_default() {
             lines[place].clear();
         }
     }
@@ -105,6 +145,14 @@ pub fn rewrite(old: &str, entries: &[Entry]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The line that is about the same thing.
+fn take_same(places: &mut BTreeMap<String, Places>, option: &str, line: &str) -> Option<usize> {
+    let wanted = Subject::of(line)?.identity;
+    let places = places.get_mut(option)?;
+    let index = places.iter().position(|(_, identity)| *identity == wanted)?;
+    places.remove(index).map(|(place, _)| place)
 }
 
 #[cfg(test)]
@@ -132,10 +180,25 @@ mod tests {
     }
 
     #[test]
+    fn the_lines_of_several_masters_keep_their_order() {
+        let line = |name: &str, port: u16| {
+            Entry::line("sentinel monitor", format!("sentinel monitor {name} 1.1.1.1 {port} 2"))
+        };
+        check(
+            "sentinel monitor z 1.1.1.1 1 2\nsentinel monitor a 1.1.1.1 1 2\nsentinel monitor m 1.1.1.1 1 2\n",
+            &[line("a", 5), line("n", 6), line("z", 7)],
+            "sentinel monitor z 1.1.1.1 7 2\nsentinel monitor a 1.1.1.1 5 2\nsentinel monitor n 1.1.1.1 6 2\n\n",
+        );
+    }
+
+    #[test]
     fn lines_that_are_not_needed_any_more_become_one_empty_line() {
         check(
             "a 1\nsentinel known-slave m 1.1.1.1 1\nSENTINEL known-replica m 2.2.2.2 2\nsentinel known-replica m 3.3.3.3 3\nb 2\n",
-            &[Entry::line("sentinel known-replica", "sentinel known-replica m 3.3.3.3 3"), Entry::gone("sentinel known-replica")],
+            &[
+                Entry::line("sentinel known-replica", "sentinel known-replica m 3.3.3.3 3"),
+                Entry::gone("sentinel known-replica"),
+            ],
             "a 1\nsentinel known-replica m 3.3.3.3 3\n\nb 2\n\n",
         );
     }

@@ -53,7 +53,8 @@ pub fn apply(settings: &mut ServerSettings, words: &[String]) -> Result<(), Comp
     let Some((directive, arguments)) = words.split_first() else { return Ok(()) };
     match (*directive, arguments) {
         ("bind", addresses) if !addresses.is_empty() => {
-            settings.bind = addresses.iter().filter(|address| !address.is_empty()).map(|&text| text.to_owned()).collect();
+            settings.bind =
+                addresses.iter().filter(|address| !address.is_empty()).map(|&text| text.to_owned()).collect();
         }
         ("port", [port]) => settings.port = port_number(port)?,
         ("protected-mode", [word]) => settings.protected_mode = yes_or_no(word)?,
@@ -68,7 +69,9 @@ pub fn apply(settings: &mut ServerSettings, words: &[String]) -> Result<(), Comp
         }
         ("aclfile", [path]) => settings.acl_file = some_path(path),
         ("acllog-max-len", [count]) => settings.acl_log_max = number(count)? as usize,
-        ("acl-pubsub-default", [word]) => settings.acl_pubsub_all = one_of(word, &["resetchannels", "allchannels"])? == 1,
+        ("acl-pubsub-default", [word]) => {
+            settings.acl_pubsub_all = one_of(word, &["resetchannels", "allchannels"])? == 1
+        }
         ("client-output-buffer-limit", limits) if !limits.is_empty() && limits.len().is_multiple_of(4) => {
             for limit in limits.chunks_exact(4) {
                 buffer_limit(settings, limit)?;
@@ -110,7 +113,10 @@ pub fn apply(settings: &mut ServerSettings, words: &[String]) -> Result<(), Comp
             }
         }
         ("unixsocket" | "unixsocketperm", _) => {
-            return Err(Complaint::with_hint("Unix sockets are not supported", "remove the line and use bind and port"));
+            return Err(Complaint::with_hint(
+                "Unix sockets are not supported",
+                "remove the line and use bind and port",
+            ));
         }
         ("include" | "loadmodule" | "rename-command", _) => {
             return Err(Complaint::with_hint(
@@ -179,9 +185,7 @@ fn at_least_one(text: &str) -> Result<u64, Complaint> {
 }
 
 fn port_number(text: &str) -> Result<u16, Complaint> {
-    number(text)?
-        .try_into()
-        .map_err(|_| Complaint::new("argument must be between 0 and 65535 inclusive"))
+    number(text)?.try_into().map_err(|_| Complaint::new("argument must be between 0 and 65535 inclusive"))
 }
 
 fn yes_or_no(text: &str) -> Result<bool, Complaint> {

@@ -124,7 +124,12 @@ impl Settings {
     }
 
     /// For a Sentinel that lives in the agent: no main file, the state where the agent says.
-    pub fn with_state_file(server: ServerSettings, main: Configuration, state: PathBuf, mode: Mode) -> Result<Self, FileError> {
+    pub fn with_state_file(
+        server: ServerSettings,
+        main: Configuration,
+        state: PathBuf,
+        mode: Mode,
+    ) -> Result<Self, FileError> {
         Ok(Self { server, configuration: with_state(main, &state)?, state: StateFile::Separate(state), mode })
     }
 }
@@ -224,7 +229,11 @@ fn with_state(main: Configuration, path: &Path) -> Result<Configuration, FileErr
             let mut directives = Vec::new();
             for line in &lines {
                 if line.words[0] != "sentinel" {
-                    return Err(line.error(path, "only lines that begin with 'sentinel' belong into the state file", None));
+                    return Err(line.error(
+                        path,
+                        "only lines that begin with 'sentinel' belong into the state file",
+                        None,
+                    ));
                 }
                 directives.push((line.number, line.words[1..].to_vec()));
             }
@@ -246,7 +255,10 @@ fn sentinel_lines(
             let known = SENTINEL_WORDS.contains(&word.as_str());
             let near = if known { None } else { nearest(&word, &SENTINEL_WORDS) };
             near.map(|near| format!("did you mean 'sentinel {near}'?")).or_else(|| {
-                error.text.starts_with("No such master").then(|| "write 'sentinel monitor NAME IP PORT QUORUM' before it".to_owned())
+                error
+                    .text
+                    .starts_with("No such master")
+                    .then(|| "write 'sentinel monitor NAME IP PORT QUORUM' before it".to_owned())
             })
         });
         match line {
@@ -279,12 +291,23 @@ fn single_valued(words: &[String]) -> Option<(Vec<String>, usize)> {
     }
     let option = lower(words.get(1)?);
     match option.as_str() {
-        "announce-ip" | "announce-port" | "sentinel-user" | "sentinel-pass" | "deny-scripts-reconfig"
-        | "resolve-hostnames" | "announce-hostnames" | "state-config-file" | "myid" => {
-            Some((vec!["sentinel".to_owned(), option], words.len().saturating_sub(2)))
-        }
-        "down-after-milliseconds" | "failover-timeout" | "parallel-syncs" | "notification-script"
-        | "client-reconfig-script" | "auth-pass" | "auth-user" | "master-reboot-down-after-period" => {
+        "announce-ip"
+        | "announce-port"
+        | "sentinel-user"
+        | "sentinel-pass"
+        | "deny-scripts-reconfig"
+        | "resolve-hostnames"
+        | "announce-hostnames"
+        | "state-config-file"
+        | "myid" => Some((vec!["sentinel".to_owned(), option], words.len().saturating_sub(2))),
+        "down-after-milliseconds"
+        | "failover-timeout"
+        | "parallel-syncs"
+        | "notification-script"
+        | "client-reconfig-script"
+        | "auth-pass"
+        | "auth-user"
+        | "master-reboot-down-after-period" => {
             let name = words.get(2)?.clone();
             Some((vec!["sentinel".to_owned(), option, name], words.len().saturating_sub(3)))
         }
@@ -342,11 +365,18 @@ fn scripts_can_run(path: &Path, lines: &[Line], configuration: &Configuration) -
                 continue;
             }
             let line = lines.iter().find(|line| {
-                line.words.get(1).is_some_and(|word| word.eq_ignore_ascii_case(option)) && line.words.get(3) == Some(script)
+                line.words.get(1).is_some_and(|word| word.eq_ignore_ascii_case(option))
+                    && line.words.get(3) == Some(script)
             });
             return Err(match line {
                 Some(line) => line.error(path, what, Some(format!("chmod +x {script}"))),
-                None => FileError { file: path.to_owned(), line: 0, text: script.clone(), what: what.to_owned(), hint: None },
+                None => FileError {
+                    file: path.to_owned(),
+                    line: 0,
+                    text: script.clone(),
+                    what: what.to_owned(),
+                    hint: None,
+                },
             });
         }
     }

@@ -44,7 +44,9 @@ impl Ports {
                 match open(address, port) {
                     Ok(listener) => listeners.push((listener, acceptor.clone())),
                     Err(error) if optional && error.kind() != io::ErrorKind::AddrInUse => {}
-                    Err(error) => return Err(format!("Could not create server TCP listening socket {address}:{port}: {error}")),
+                    Err(error) => {
+                        return Err(format!("Could not create server TCP listening socket {address}:{port}: {error}"));
+                    }
                 }
             }
             if listeners.len() == before {

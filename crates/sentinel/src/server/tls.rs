@@ -30,9 +30,8 @@ pub fn acceptor(settings: &TlsSettings) -> Result<TlsAcceptor, String> {
         }
     };
     let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
-    let config = builder
-        .with_single_cert(certificates(certificate)?, key_der)
-        .map_err(|error| unusable(certificate, &error))?;
+    let config =
+        builder.with_single_cert(certificates(certificate)?, key_der).map_err(|error| unusable(certificate, &error))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -59,7 +58,8 @@ fn authorities(settings: &TlsSettings) -> Result<RootCertStore, String> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?.collect();
+    let certificates: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?.collect();
     certificates.map_err(|error| unusable(path, &error))
 }
 

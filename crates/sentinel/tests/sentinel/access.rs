@@ -43,7 +43,10 @@ async fn a_user_may_do_what_its_rules_say() {
         &[
             ("AUTH reader pw", "OK"),
             ("PING", "PONG"),
-            ("SENTINEL FLUSHCONFIG", "-NOPERM User reader has no permissions to run the 'sentinel|flushconfig' command"),
+            (
+                "SENTINEL FLUSHCONFIG",
+                "-NOPERM User reader has no permissions to run the 'sentinel|flushconfig' command",
+            ),
             ("SUBSCRIBE +sdown", "-NOPERM No permissions to access a channel"),
             ("SUBSCRIBE +switch-master", "[subscribe, +switch-master, :1]"),
         ],
@@ -92,7 +95,12 @@ async fn clients_are_listed_named_and_killed() {
     assert_eq!(text(&call(&mut victim, "CLIENT SETINFO LIB-NAME test").await), "OK");
     let id = text(&call(&mut victim, "CLIENT ID").await).trim_start_matches(':').to_owned();
     let list = text(&sentinel.ask("CLIENT LIST").await);
-    assert!(list.lines().any(|line| line.starts_with(&format!("id={id} ")) && line.contains("name=victim") && line.contains("lib-name=test")), "{list}");
+    assert!(
+        list.lines().any(|line| line.starts_with(&format!("id={id} "))
+            && line.contains("name=victim")
+            && line.contains("lib-name=test")),
+        "{list}"
+    );
     assert_eq!(text(&sentinel.ask(&format!("CLIENT KILL ID {id}")).await), ":1");
     assert!(victim.call(&["PING"], crate::support::PATIENCE).await.is_err());
     assert_eq!(text(&sentinel.ask("CLIENT KILL 1.1.1.1:1").await), "-ERR No such client");

@@ -6,7 +6,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 fn start() -> Ours {
-    Ours::start(&format!("client-output-buffer-limit pubsub 1mb 512kb 60\nsentinel monitor m 127.0.0.1 {} 2", free_port()))
+    Ours::start(&format!(
+        "client-output-buffer-limit pubsub 1mb 512kb 60\nsentinel monitor m 127.0.0.1 {} 2",
+        free_port()
+    ))
 }
 
 async fn send(sentinel: &Ours, bytes: &[u8]) -> String {

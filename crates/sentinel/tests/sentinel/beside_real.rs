@@ -5,7 +5,9 @@ use crate::support::{Ours, ask, field, text};
 use resp::Value;
 
 fn lines(master: u16) -> String {
-    format!("sentinel monitor db1 127.0.0.1 {master} 2\nsentinel down-after-milliseconds db1 5000\nsentinel failover-timeout db1 45000")
+    format!(
+        "sentinel monitor db1 127.0.0.1 {master} 2\nsentinel down-after-milliseconds db1 5000\nsentinel failover-timeout db1 45000"
+    )
 }
 
 /// Names of the fields of one instance, in order.
@@ -22,8 +24,20 @@ async fn masters_replicas_and_sentinels_are_described_alike() {
     wait_until_known(ours.port, "db1", 2, 1).await;
     // Values that are not times, and are the same for whoever looks.
     const SAME: [&str; 14] = [
-        "name", "ip", "port", "runid", "role-reported", "down-after-milliseconds", "config-epoch", "num-slaves",
-        "num-other-sentinels", "quorum", "failover-timeout", "parallel-syncs", "master-host", "slave-priority",
+        "name",
+        "ip",
+        "port",
+        "runid",
+        "role-reported",
+        "down-after-milliseconds",
+        "config-epoch",
+        "num-slaves",
+        "num-other-sentinels",
+        "quorum",
+        "failover-timeout",
+        "parallel-syncs",
+        "master-host",
+        "slave-priority",
     ];
     for command in ["SENTINEL MASTERS", "SENTINEL REPLICAS db1", "SENTINEL SENTINELS db1"] {
         let sorted = |value: Value| {

@@ -4,7 +4,9 @@ use crate::support::process::{Group, Real, wait_until_known};
 use crate::support::{Ours, ask, text, wait_for};
 
 fn lines(master: u16) -> String {
-    format!("sentinel monitor db1 127.0.0.1 {master} 2\nsentinel down-after-milliseconds db1 1000\nsentinel failover-timeout db1 10000")
+    format!(
+        "sentinel monitor db1 127.0.0.1 {master} 2\nsentinel down-after-milliseconds db1 1000\nsentinel failover-timeout db1 10000"
+    )
 }
 
 async fn address(port: u16) -> String {

@@ -4,7 +4,9 @@ use crate::support::process::{Group, Real, wait_until_known};
 use crate::support::{Ours, ask, call, connect, field, text, wait_for};
 
 fn lines(master: u16) -> String {
-    format!("sentinel monitor db1 127.0.0.1 {master} 2\nsentinel down-after-milliseconds db1 2000\nsentinel failover-timeout db1 10000")
+    format!(
+        "sentinel monitor db1 127.0.0.1 {master} 2\nsentinel down-after-milliseconds db1 2000\nsentinel failover-timeout db1 10000"
+    )
 }
 
 #[tokio::test]
@@ -17,7 +19,9 @@ async fn a_real_sentinel_is_swapped_for_ours_and_back_and_a_client_sees_nothing_
     }
     // A client of the two others, which listens to everything that is said about failovers.
     let mut listener = connect(real[0].port).await;
-    call(&mut listener, "PSUBSCRIBE +switch-master +odown +sentinel +sdown").await;
+    for event in ["+switch-master", "+odown", "+sentinel", "+sdown"] {
+        call(&mut listener, &format!("SUBSCRIBE {event}")).await;
+    }
     let ids: Vec<String> = known(real[0].port).await;
 
     let port = real[2].port;
@@ -37,7 +41,10 @@ async fn a_real_sentinel_is_swapped_for_ours_and_back_and_a_client_sees_nothing_
     assert_eq!(known(real[0].port).await, ids);
 
     // Nothing was said in all that time; this is the first message.
-    assert_eq!(text(&ask(real[0].port, &format!("SENTINEL MONITOR other 127.0.0.1 {} 1", group.replicas[0].port)).await), "OK");
+    assert_eq!(
+        text(&ask(real[0].port, &format!("SENTINEL MONITOR other 127.0.0.1 {} 1", group.replicas[0].port)).await),
+        "OK"
+    );
     let (_sender, mut receiver) = listener.into_split();
     let silent = tokio::time::timeout(std::time::Duration::from_millis(200), receiver.receive()).await;
     assert!(silent.is_err(), "{silent:?}");
@@ -55,7 +62,8 @@ async fn usable_everywhere(real: &[Real]) {
 
 async fn known(port: u16) -> Vec<String> {
     let reply = ask(port, "SENTINEL SENTINELS db1").await;
-    let mut ids: Vec<String> = reply.as_array().expect("an array").iter().filter_map(|peer| field(peer, "runid")).collect();
+    let mut ids: Vec<String> =
+        reply.as_array().expect("an array").iter().filter_map(|peer| field(peer, "runid")).collect();
     ids.sort();
     ids
 }

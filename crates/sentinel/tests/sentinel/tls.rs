@@ -9,7 +9,11 @@ use std::process::Command;
 /// An authority and one certificate by it, made out to no host at all, as many Redis installations have it.
 fn certificates(directory: &Path) {
     let run = |arguments: &str| {
-        let status = Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output().expect("openssl is there");
+        let status = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(directory)
+            .output()
+            .expect("openssl is there");
         assert!(status.status.success(), "{arguments}: {}", String::from_utf8_lossy(&status.stderr));
     };
     run("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority");
@@ -49,11 +53,7 @@ async fn masters_peers_and_clients_are_spoken_to_with_tls() {
     let peer = ask(real.port, "SENTINEL SENTINELS m").await;
     assert_eq!(field(&peer.as_array().expect("an array")[0], "port"), Some(our_tls.to_string()));
 
-    let files = |certificate| TlsFiles {
-        ca: directory.path().join("ca.crt"),
-        certificate,
-        verify_name: false,
-    };
+    let files = |certificate| TlsFiles { ca: directory.path().join("ca.crt"), certificate, verify_name: false };
     let pair = Some((directory.path().join("redis.crt"), directory.path().join("redis.key")));
     let target = |certificate| Target {
         address: Address::new("127.0.0.1", our_tls),

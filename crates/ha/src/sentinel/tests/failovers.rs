@@ -217,6 +217,23 @@ fn a_request_that_cannot_be_met_is_answered_in_sentinels_words() {
 }
 
 #[test]
+fn a_master_that_is_only_stopped_finds_the_order_to_follow_when_it_goes_on() {
+    let mut rig = Rig::settled();
+    rig.opinion = Opinion::Votes;
+    rig.server(1).life = super::rig::Life::Frozen;
+    rig.pass(3_000);
+    let said = rig.said_but(&ROUTINE);
+    assert!(said.contains("+switch-master db1 10.0.0.1 1 10.0.0.1 3"), "{said}");
+    assert!(!said.contains("+convert-to-slave"), "it has not been seen doing so: {said}");
+    let ordered = |effect: &Effect| match effect {
+        Effect::Send { command, .. } => command.words().collect::<Vec<_>>() == ["SLAVEOF", "10.0.0.1", "3"],
+        _ => false,
+    };
+    // To the replica on port 2, and to the old master.
+    assert_eq!(rig.effects.iter().filter(|effect| ordered(effect)).count(), 2);
+}
+
+#[test]
 fn an_election_with_a_slow_disk_waits_for_the_disk() {
     let mut rig = Rig::settled();
     rig.opinion = Opinion::Votes;

@@ -7,3 +7,4 @@ mod native;
 mod rig;
 mod scripts;
 mod watching;
+mod whatever_comes;

@@ -70,6 +70,16 @@ fn a_planned_failover_hands_over_and_is_answered_when_the_store_has_decided() {
 }
 
 #[test]
+fn the_old_master_is_fenced_before_a_forced_promotion() {
+    let mut rig = native();
+    assert_eq!(rig.ask(Request::Failover { master: "db1".into(), option: Some("force".into()) }), None);
+    rig.event(Event::EpochClaimed { master: "db1".into(), epoch: 1 });
+    let place = |words: &str| rig.sent.iter().position(|line| line == words).unwrap();
+    assert!(place("1: SLAVEOF 10.0.0.1 3") < place("3: SLAVEOF NO ONE"));
+    assert!(place("1: CLIENT KILL TYPE normal") < place("3: SLAVEOF NO ONE"));
+}
+
+#[test]
 fn a_master_becomes_native_and_mixed_again_as_its_sentinels_come_and_go() {
     let mut rig = Rig::settled();
     rig.opinion = Opinion::Votes;

@@ -198,6 +198,21 @@ fn a_frozen_master_is_down_after_its_time_and_not_before() {
 }
 
 #[test]
+fn a_killed_master_is_down_after_its_time_and_stays_down() {
+    // Long enough after a connection was made, and soon after.
+    for before in [10_400, 10_000] {
+        let mut rig = Rig::settled();
+        rig.cut(1);
+        rig.pass(before - 10_000);
+        rig.kill(1);
+        rig.pass(950);
+        assert_eq!(rig.said_but(&[]), "");
+        rig.pass(5_000);
+        assert_eq!(rig.said_but(&[]), "+sdown master db1 10.0.0.1 1");
+    }
+}
+
+#[test]
 fn a_master_that_says_it_is_a_replica_is_down_after_two_more_infos() {
     let mut rig = Rig::settled();
     rig.server(1).follows = Some(9);

@@ -74,8 +74,10 @@ fn start(file: &Path) -> Handle {
 }
 
 pub async fn connect(port: u16) -> Connection {
-    wait_for(&format!("port {port} to answer"), || async { Connection::open(&Target::plain("127.0.0.1", port)).await.ok() })
-        .await
+    wait_for(&format!("port {port} to answer"), || async {
+        Connection::open(&Target::plain("127.0.0.1", port)).await.ok()
+    })
+    .await
 }
 
 /// One command on a connection of its own. Words are separated by blanks, with Redis's quotes.

@@ -125,10 +125,7 @@ pub struct Group {
 impl Group {
     pub async fn start(lines: &str) -> Self {
         let master = Redis::start(None, lines).await;
-        let replicas = vec![
-            Redis::start(Some(master.port), lines).await,
-            Redis::start(Some(master.port), lines).await,
-        ];
+        let replicas = vec![Redis::start(Some(master.port), lines).await, Redis::start(Some(master.port), lines).await];
         for replica in &replicas {
             wait_for("a replica to be in step", || async {
                 let info = ask(replica.port, "INFO replication").await;
