@@ -68,8 +68,7 @@ pub async fn run(plan: Plan) -> Result<()> {
 async fn measure(plan: &Plan, system: &str, maker: &Maker, masters: usize) -> Result<Cost> {
     let stub = Stub::start(masters, plan.replicas).await?;
     let directory = tempfile::tempdir()?;
-    let mut sentinel =
-        Sentinel::new(directory.path(), SENTINEL, maker.clone(), &stub.masters, 1, Timing::REFERENCE)?;
+    let mut sentinel = Sentinel::new(directory.path(), SENTINEL, maker.clone(), &stub.masters, 1, Timing::REFERENCE)?;
     let started = Instant::now();
     sentinel.start()?;
     let ready = wait_ready(&mut sentinel, masters, plan.replicas, started).await?;
@@ -119,7 +118,10 @@ async fn wait_ready(sentinel: &mut Sentinel, masters: usize, replicas: usize, st
 }
 
 fn print_table(plan: &Plan, costs: &[Cost]) {
-    println!("{:<22} {:>8} {:>14} {:>10} {:>10} {:>10}", "system", "masters", "replicas each", "cpu", "memory", "ready");
+    println!(
+        "{:<22} {:>8} {:>14} {:>10} {:>10} {:>10}",
+        "system", "masters", "replicas each", "cpu", "memory", "ready"
+    );
     for cost in costs {
         println!(
             "{:<22} {:>8} {:>14} {:>8.2} % {:>7.1} MB {:>8.1} s",

@@ -33,6 +33,16 @@ pub enum StoreKind {
     Etcd,
 }
 
+/// What of Redis is on every member beside PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisParts {
+    None,
+    /// A redis-server, and the proxy's port.
+    Server,
+    /// And a sentinel.
+    ServerAndSentinel,
+}
+
 /// What cluster to start.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -47,10 +57,7 @@ pub struct ClusterOptions {
     pub members: usize,
     pub store: StoreKind,
     pub synchronous: bool,
-    /// A redis-server on every member, too.
-    pub redis: bool,
-    /// And a sentinel.
-    pub sentinel: bool,
+    pub redis: RedisParts,
     /// Where PostgreSQL's programs are, when the agent should not look itself.
     pub postgres_bin: Option<PathBuf>,
     /// Merged into every member's configuration; null removes a key.
@@ -68,8 +75,7 @@ impl ClusterOptions {
             members: 3,
             store: StoreKind::Embedded,
             synchronous: false,
-            redis: false,
-            sentinel: false,
+            redis: RedisParts::None,
             postgres_bin: None,
             overrides: json!({}),
         }
@@ -100,7 +106,7 @@ impl Cluster {
             .collect();
         for (_, address) in &plan {
             ensure_ports_free(*address, &ports::ALL)?;
-            if options.redis {
+            if options.redis != RedisParts::None {
                 ensure_ports_free(*address, &ports::OF_REDIS)?;
             }
         }

@@ -1,6 +1,6 @@
 //! The configuration file of one member, as a user would write it.
 
-use crate::cluster::{ClusterOptions, StoreKind};
+use crate::cluster::{ClusterOptions, RedisParts, StoreKind};
 use crate::member::ports;
 use crate::redis::MASTER;
 use serde_json::{Map, Value, json};
@@ -65,7 +65,7 @@ pub(crate) fn member_config(
             config["etcd3"] = json!({ "hosts": hosts });
         }
     }
-    if options.redis {
+    if options.redis != RedisParts::None {
         config["redis"] = json!({
             "name": MASTER,
             "listen": format!("{address}:{}", ports::REDIS),
@@ -73,7 +73,7 @@ pub(crate) fn member_config(
             "authentication": { "password": password },
         });
     }
-    if options.sentinel {
+    if options.redis == RedisParts::ServerAndSentinel {
         // Without a password: everybody on this machine may ask where the master is.
         config["sentinel"] = json!({ "listen": format!("{address}:{}", ports::SENTINEL) });
     }
@@ -107,7 +107,7 @@ mod tests {
     fn the_file_is_yaml_that_means_what_was_meant() {
         let mut options = ClusterOptions::new("quorate", "somewhere");
         options.synchronous = true;
-        (options.redis, options.sentinel) = (true, true);
+        options.redis = RedisParts::ServerAndSentinel;
         options.overrides = json!({
             "postgresql": { "parameters": { "archive_mode": "on" }, "pg_hba": null },
             "bootstrap": { "dcs": { "ttl": 5 } },
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(again["redis"]["listen"], "127.0.0.12:6379");
         assert_eq!(again["sentinel"]["listen"], "127.0.0.12:26379");
 
-        (options.redis, options.sentinel) = (false, false);
+        options.redis = RedisParts::None;
         options.store = StoreKind::Etcd;
         let config = member_config(&options, "0123", &members, 0, &PathBuf::from("/data/pg1"));
         assert_eq!((config.get("store"), config.get("redis"), config.get("sentinel")), (None, None, None));

@@ -4,7 +4,7 @@ use crate::incumbents::{Incumbents, Profile};
 use crate::{bench, bench_redis, bench_scale, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use drill::cluster::{ClusterOptions, StoreKind};
+use drill::cluster::{ClusterOptions, RedisParts, StoreKind};
 use drill::redis::scenario::Fault;
 use drill::scenario::Scenario;
 use std::net::Ipv4Addr;
@@ -245,7 +245,7 @@ async fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Demo { place, drill, output } => {
             let mut cluster = place.cluster_options()?;
-            (cluster.redis, cluster.sentinel) = (true, true);
+            cluster.redis = RedisParts::ServerAndSentinel;
             demo::run(cluster, drill, output, stop).await
         }
         Command::Bench { what } => {
@@ -256,9 +256,18 @@ async fn run(command: Command) -> Result<ExitCode> {
                         let cluster = place.cluster_options()?;
                         bench::run(bench::Plan { cluster, runs: n, scenarios, incumbents, output }).await
                     }
-                    Bench::Redis { place, n, scenarios, incumbents, incumbent_runs, proxy_only, swapped_in, output } => {
+                    Bench::Redis {
+                        place,
+                        n,
+                        scenarios,
+                        incumbents,
+                        incumbent_runs,
+                        proxy_only,
+                        swapped_in,
+                        output,
+                    } => {
                         let mut cluster = place.cluster_options()?;
-                        (cluster.redis, cluster.sentinel) = (true, !proxy_only);
+                        cluster.redis = if proxy_only { RedisParts::Server } else { RedisParts::ServerAndSentinel };
                         let incumbent_runs = if incumbents { incumbent_runs.unwrap_or(n) } else { 0 };
                         let faults = scenarios;
                         let plan = bench_redis::Plan { cluster, runs: n, faults, incumbent_runs, swapped_in, output };

@@ -158,7 +158,8 @@ pub async fn run(cluster: &mut Cluster, scenario: Scenario, say: &mut dyn FnMut(
     }
     let fault_us = inject(cluster, scenario, &old, clock).await?;
     let recovered =
-        wait_for_steady_writes(&writer, clock, fault_us, |node| !scenario.needs_another_leader() || node != old_node).await;
+        wait_for_steady_writes(&writer, clock, fault_us, |node| !scenario.needs_another_leader() || node != old_node)
+            .await;
     if recovered.is_ok() {
         say("writes go on");
     }

@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_field_is_found_by_its_whole_name() {
-        let info = "# Replication\r\nrole:master\r\nslave0:ip=127.0.0.12,port=6379,state=online\r\nmaster_repl_offset:12\r\n";
+        let info =
+            "# Replication\r\nrole:master\r\nslave0:ip=127.0.0.12,port=6379,state=online\r\nmaster_repl_offset:12\r\n";
         assert_eq!(field(info, "role"), Some("master"));
         assert_eq!(field(info, "slave0"), Some("ip=127.0.0.12,port=6379,state=online"));
         assert_eq!(field(info, "master"), None);

@@ -111,7 +111,8 @@ impl Deployment {
                 return Ok(Err(missing));
             }
         }
-        let server = self.hosts.iter().find(|host| host.server.address == master).context("a stranger is the master")?;
+        let server =
+            self.hosts.iter().find(|host| host.server.address == master).context("a stranger is the master")?;
         Ok(match why_not_whole_master(&server.server.replication().await?, SERVERS - 1) {
             None => Ok(master),
             Some(missing) => Err(format!("{master}: {missing}")),

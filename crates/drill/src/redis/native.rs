@@ -5,7 +5,7 @@ use super::scenario::{Fault, Way};
 use super::sentinel::why_not_whole;
 use super::server::why_not_whole_master;
 use super::writer::Endpoint;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, RedisParts};
 use crate::member::{Member, Part, ports};
 use crate::writer::Clock;
 use anyhow::{Context, Result, bail};
@@ -80,7 +80,7 @@ impl Cluster {
             }
         }
         for member in self.members() {
-            if self.options().sentinel
+            if self.options().redis == RedisParts::ServerAndSentinel
                 && let Some(missing) = why_not_whole(&Self::sentinel_login(member), address, replicas).await?
             {
                 return Ok(Err(missing));
@@ -98,7 +98,8 @@ impl Cluster {
         let other = self.members().iter().find(|member| Self::redis_address(member) != master);
         let proxy = other.map(|member| SocketAddr::from((member.address, ports::PROXY_REDIS)));
         let proxy = proxy.map(|address| (Way::Proxy, Endpoint::Fixed(address)));
-        let sentinels = self.options().sentinel.then(|| (Way::Sentinel, Endpoint::Sentinels(self.sentinels())));
+        let sentinels = (self.options().redis == RedisParts::ServerAndSentinel)
+            .then(|| (Way::Sentinel, Endpoint::Sentinels(self.sentinels())));
         proxy.into_iter().chain(sentinels).collect()
     }
 

@@ -212,10 +212,7 @@ async fn ask_for_failover(sentinel: &Login, clock: Clock) -> Result<u64> {
     let deadline = Instant::now() + RECOVERY_TIME_MAX;
     loop {
         let before_us = clock.now_us();
-        let refusal = match sentinel.ask(&["SENTINEL", "FAILOVER", super::MASTER]).await {
-            Ok(_) => return Ok(before_us),
-            Err(error) => error,
-        };
+        let Err(refusal) = sentinel.ask(&["SENTINEL", "FAILOVER", super::MASTER]).await else { return Ok(before_us) };
         if Instant::now() > deadline {
             return Err(refusal.context("the planned switchover is refused"));
         }

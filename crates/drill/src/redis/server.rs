@@ -4,6 +4,7 @@ use super::client::{Login, field};
 use crate::process::{Process, all};
 use anyhow::{Context, Result};
 use rustix::process::Signal;
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -114,7 +115,7 @@ impl Server {
             directory.display()
         );
         if let Some(master) = master {
-            text.push_str(&format!("replicaof {} {}\n", master.ip(), master.port()));
+            writeln!(text, "replicaof {} {}", master.ip(), master.port())?;
         }
         fs::write(directory.join("redis.conf"), text)?;
         Ok(Self { address, program: Program::new("redis", directory) })
@@ -141,7 +142,8 @@ pub(crate) fn why_not_whole_master(replication: &str, replicas: usize) -> Option
     if field(replication, "role") != Some("master") {
         return Some("it is not a master".to_owned());
     }
-    let online = (0..).map_while(|n| field(replication, &format!("slave{n}"))).filter(|one| one.contains("state=online"));
+    let online =
+        (0..).map_while(|n| field(replication, &format!("slave{n}"))).filter(|one| one.contains("state=online"));
     let online = online.count();
     (online != replicas).then(|| format!("{online} of {replicas} replicas are online"))
 }

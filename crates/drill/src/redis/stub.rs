@@ -179,7 +179,8 @@ impl Server {
                 Value::Array(vec![bulk("subscribe"), bulk(channel), Value::Integer(1)])
             }
             "publish" => {
-                let (channel, message) = (words.get(1).map_or("", String::as_str), words.get(2).map_or("", String::as_str));
+                let (channel, message) =
+                    (words.get(1).map_or("", String::as_str), words.get(2).map_or("", String::as_str));
                 let heard = self.hello.send(Value::Array(vec![bulk("message"), bulk(channel), bulk(message)]));
                 Value::Integer(heard.unwrap_or(0) as i64)
             }

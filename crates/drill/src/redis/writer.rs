@@ -145,7 +145,13 @@ fn key(run: &str) -> String {
 /// The numbers of a run that are on the server.
 pub async fn read_back(server: &Login, run: &str) -> Result<HashSet<u64>> {
     let members = server.ask(&["SMEMBERS", &key(run)]).await.context("cannot read the writes back")?;
-    Ok(members.as_array().unwrap_or_default().iter().filter_map(Value::as_integer).map(|number| number as u64).collect())
+    Ok(members
+        .as_array()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(Value::as_integer)
+        .map(|number| number as u64)
+        .collect())
 }
 
 /// Passes on each announcement about our master, for ever.

@@ -36,8 +36,7 @@ fn a_sentinel_answers_bad_input_as_the_original_does_and_does_not_grow() {
         let (directory, other_directory) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let start = async |directory: &tempfile::TempDir, host, maker| {
             let at = SocketAddr::from((address(25, host), 26379));
-            let mut sentinel =
-                Sentinel::new(directory.path(), at, maker, &stub.masters, 1, Timing::REFERENCE).unwrap();
+            let mut sentinel = Sentinel::new(directory.path(), at, maker, &stub.masters, 1, Timing::REFERENCE).unwrap();
             sentinel.start().unwrap();
             eventually("it answers", async || sentinel.login().ask(&["PING"]).await.ok()).await;
             sentinel

@@ -84,7 +84,9 @@ fn two_real_sentinels_and_one_of_ours_fail_over_and_then_two_of_ours_and_a_real_
 /// Names and order of everything that a sentinel says about masters, replicas and sentinels.
 async fn the_same_is_said_in_the_same_order(mixed: &Mixed) {
     let names = |instance: &Value| -> Vec<String> { texts(instance).into_iter().step_by(2).collect() };
-    for command in [["SENTINEL", "MASTERS"].as_slice(), &["SENTINEL", "REPLICAS", MASTER], &["SENTINEL", "SENTINELS", MASTER]] {
+    for command in
+        [["SENTINEL", "MASTERS"].as_slice(), &["SENTINEL", "REPLICAS", MASTER], &["SENTINEL", "SENTINELS", MASTER]]
+    {
         let [real, our] = [&mixed.hosts[0], &mixed.hosts[2]];
         let real = real.sentinel.ask(command).await.unwrap();
         let our = our.sentinel.ask(command).await.unwrap();

@@ -1,7 +1,7 @@
 //! A cluster with Redis, and short ways to ask and to change it.
 
 use super::support::{Done, PATIENCE, World, eventually, options, options_with_default_lease};
-use drill::cluster::{Cluster, ClusterOptions};
+use drill::cluster::{Cluster, ClusterOptions, RedisParts};
 use drill::redis::MASTER;
 use drill::redis::client::{Login, entry};
 use drill::redis::scenario::{self, Fault, Report};
@@ -39,7 +39,7 @@ impl RedisWorld {
     }
 
     async fn started(mut options: ClusterOptions) -> Self {
-        (options.redis, options.sentinel) = (true, true);
+        options.redis = RedisParts::ServerAndSentinel;
         let mut world = Self(World::whole(options).await);
         world.wait_redis_whole(BOOTSTRAP_TIME_MAX).await.unwrap();
         world
