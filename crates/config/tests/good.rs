@@ -1,6 +1,8 @@
 //! Configurations that are accepted, and what they mean.
 
-use config::{Address, MemberConfig, Secret, SentinelMode, WatchdogMode, load, load_client, load_environment, load_text};
+use config::{
+    Address, MemberConfig, Secret, SentinelMode, WatchdogMode, load, load_client, load_environment, load_text,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use types::Millis;

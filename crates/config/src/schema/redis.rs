@@ -29,7 +29,10 @@ pub const DIRECTIVES_RESERVED: &[(&str, &str)] = &[
     ("requirepass", "it comes from redis.authentication"),
     ("masterauth", "it comes from redis.authentication"),
     ("masteruser", "it comes from redis.authentication"),
-    ("user", "it comes from redis.authentication; other users belong into an aclfile, which then has to have this one too"),
+    (
+        "user",
+        "it comes from redis.authentication; other users belong into an aclfile, which then has to have this one too",
+    ),
     ("rename-command", "the agent needs the commands under their own names; restrict users by an aclfile"),
     ("cluster-enabled", "Redis Cluster fails over by itself"),
     ("sentinel", "it belongs into the section sentinel"),

@@ -9,8 +9,8 @@ mod history;
 mod keys;
 mod member;
 pub mod redis;
-mod sync;
 mod sentinel;
+mod sync;
 mod write;
 
 pub use failover::FailoverRequest;
@@ -18,8 +18,8 @@ pub use history::{HistoryLine, history_from_json, history_to_json};
 pub use keys::Keys;
 pub use member::{MemberData, Quorate, Role, RunState, Tags};
 pub use redis::RedisGroup;
-pub use sync::SyncState;
 pub use sentinel::EpochClaim;
+pub use sync::SyncState;
 pub use write::{Fence, StoreWrite};
 
 use crate::config::DynamicConfig;

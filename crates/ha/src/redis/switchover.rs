@@ -66,7 +66,9 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running)
             let until = switchover.paused_until.unwrap_or(now) - DEMOTION_RESERVE;
             draft.begin(Job::WaitOffset { candidate: switchover.candidate.clone(), until });
         }
-        Stage::Demote { .. } if draft.is_shown_as_writable() && !switchover.forced && now < switchover.began + ROUTES_MAX => {
+        Stage::Demote { .. }
+            if draft.is_shown_as_writable() && !switchover.forced && now < switchover.began + ROUTES_MAX =>
+        {
             say(draft, "the proxies are told to lead nobody to the old master");
             draft.wake(switchover.began + ROUTES_MAX);
         }
