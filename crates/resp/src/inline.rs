@@ -138,7 +138,7 @@ mod tests {
         check(r#""a"#, None);
         check(r"'a", None);
         check(r#""a"b"#, None);
-        check(r#"'a'b"#, None);
+        check(r"'a'b", None);
         check(r#""a\"#, None);
     }
 }

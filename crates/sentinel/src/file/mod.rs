@@ -5,6 +5,7 @@
 //!
 //! Invariant: **the user's lines keep their order and their text, and the file is replaced as a whole or not at all.**
 
+mod checks;
 mod error;
 mod harmless;
 mod lines;
