@@ -52,7 +52,6 @@ pub fn take_leader(name: &str, lease: LeaseId, cluster: &Cluster) -> StoreWrite 
         members,
         sync: None,
         failover: None,
-        failover_revision: None,
     }
 }
 
