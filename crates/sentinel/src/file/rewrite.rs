@@ -195,7 +195,7 @@ mod tests {
                 Entry::line("sentinel known-replica", "sentinel known-replica m 3.3.3.3 3"),
                 Entry::gone("sentinel known-replica"),
             ],
-            "a 1\nsentinel known-replica m 3.3.3.3 3\n\nb 2\n\n",
+            "a 1\n\nsentinel known-replica m 3.3.3.3 3\nb 2\n\n",
         );
     }
 
