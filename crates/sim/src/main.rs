@@ -12,6 +12,7 @@ const USAGE: &str = "usage: quorate-sim [--world sentinel] [--seeds COUNT] [--st
      [--mutant NAME]";
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // switches of the command line, each on its own
 struct Options {
     seeds: u64,
     start: u64,
