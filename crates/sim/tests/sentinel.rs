@@ -63,7 +63,7 @@ fn a_vote_that_is_answered_before_it_is_durable_is_noticed() {
 
 #[test]
 fn a_vote_that_is_forgotten_in_a_restart_is_noticed() {
-    check_mutant(Mutant::ForgetLeaderEpoch, 2_000, &[TWO_LEADERS, VOTED_TWICE, TWO_ADDRESSES]);
+    check_mutant(Mutant::ForgetLeaderEpoch, 4_000, &[TWO_LEADERS, VOTED_TWICE, TWO_ADDRESSES]);
 }
 
 #[test]
