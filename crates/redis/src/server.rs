@@ -4,7 +4,7 @@
 //! the next call opens another: nobody takes an answer for that of another question.
 
 use crate::error::{Error, Result};
-use crate::info::Status;
+use crate::info::{Link, Role, Status};
 use crate::settings::NOBODY;
 use resp::Value;
 use resp::client::{Address, ClientError, Connection, Target};
@@ -124,11 +124,14 @@ impl Server {
         Ok(self.replication().await?.offset)
     }
 
-    /// Waits, at most `patience`, until this server has everything up to `offset`. Says whether it has.
-    pub async fn wait_for_offset(&mut self, offset: u64, patience: Duration) -> Result<bool> {
+    /// Waits, at most `patience`, until this server has everything that `master` had: of the same history, because offsets
+    /// of different ones say nothing of each other, and over a link that is up. Says whether it has.
+    pub async fn wait_for_all_of(&mut self, master: &Status, patience: Duration) -> Result<bool> {
         let deadline = tokio::time::Instant::now() + patience;
         loop {
-            if self.offset().await? >= offset {
+            let own = self.replication().await?;
+            let receives = matches!(own.role, Role::Replica { link: Link::Up, .. });
+            if receives && own.replication_id == master.replication_id && own.offset >= master.offset {
                 return Ok(true);
             }
             if tokio::time::Instant::now() >= deadline {

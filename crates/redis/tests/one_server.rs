@@ -2,7 +2,7 @@
 
 mod servers;
 
-use redis::{Address, Error, Link, Login, Role, Secret, Server, StartAs, offset_of_replica};
+use redis::{Address, Error, Link, Login, Role, Secret, Server, StartAs, Status, offset_of_replica};
 use servers::{PATIENCE, TestResult, World};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
@@ -39,10 +39,13 @@ async fn a_replica_follows_and_its_master_knows_how_far_it_is() -> TestResult {
     let master = one.eventually("sees its replica", |status| offset_of_replica(status, &place).is_some()).await?;
     assert_eq!(master.replication_id, followed.replication_id);
     one.set("b", "2").await?;
-    let end = one.server.offset().await?;
-    assert!(two.server.wait_for_offset(end, PATIENCE).await?);
+    let end = one.server.replication().await?;
+    assert!(two.server.wait_for_all_of(&end, PATIENCE).await?);
     assert_eq!(two.get("b").await?.as_deref(), Some("2"));
-    assert!(!two.server.wait_for_offset(end + 1_000_000, Duration::from_millis(20)).await?);
+    let more = Status { offset: end.offset + 1_000_000, ..end.clone() };
+    assert!(!two.server.wait_for_all_of(&more, Duration::from_millis(20)).await?);
+    let another = Status { replication_id: "0".repeat(40), offset: 1, ..end };
+    assert!(!two.server.wait_for_all_of(&another, Duration::from_millis(20)).await?, "another history");
     Ok(())
 }
 
@@ -69,8 +72,8 @@ async fn a_planned_change_of_master_loses_nothing_and_costs_no_copy() -> TestRes
     one.eventually("has writes", |status| status.offset > 10_000).await?;
     let began = Instant::now();
     one.server.pause_writes(Duration::from_secs(5)).await?;
-    let end = one.server.offset().await?;
-    assert!(two.server.wait_for_offset(end, PATIENCE).await?);
+    let end = one.server.replication().await?;
+    assert!(two.server.wait_for_all_of(&end, PATIENCE).await?);
     one.server.demote(Some(&two.address())).await?;
     two.server.promote().await?;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());

@@ -249,7 +249,11 @@ async fn finish(
             Ok(())
         }
         End::Refused(why) => {
-            give_up.await;
+            // The lease carries the claims of the other role's server, too. Where one runs, it runs out by itself, after the
+            // fence; given up now, another member would lead while this one still serves.
+            if ServerKind::ALL.into_iter().all(|server| guard.state_of(server).pid.is_none()) {
+                give_up.await;
+            }
             Err(Fatal(why).into())
         }
         End::GuardGone => {

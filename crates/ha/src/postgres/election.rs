@@ -69,7 +69,9 @@ pub fn switchover_obstacles(cluster: &Cluster, config: &DynamicConfig, name: &Me
 /// A claim without a lease is of a primary that was left to itself in the pause, and may be of one that is gone. An
 /// operator who names the new leader while there is none says that it is.
 pub(super) fn claimed_by_other(cluster: &Cluster, me: &MemberName) -> Option<MemberName> {
-    let asked = cluster.failover.as_ref().is_some_and(|request| request.value.candidate.as_ref() == Some(me));
+    let asked = cluster.failover.as_ref().map(|request| &request.value);
+    // A switchover names the leader: it was asked for while there was one, and says nothing of its end.
+    let asked = asked.is_some_and(|request| request.leader.is_none() && request.candidate.as_ref() == Some(me));
     cluster
         .members
         .iter()

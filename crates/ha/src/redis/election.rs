@@ -117,7 +117,9 @@ pub(super) fn in_sync_candidate(draft: &Draft<'_>) -> Option<MemberName> {
 /// A claim without a lease is of a master that was left to itself in the pause, and may be of one that is gone. An operator
 /// who names the new leader while there is none says that it is.
 pub(super) fn claimed_by_other(group: &RedisGroup, me: &MemberName) -> Option<MemberName> {
-    let asked = group.failover.as_ref().is_some_and(|request| request.value.candidate.as_ref() == Some(me));
+    let asked = group.failover.as_ref().map(|request| &request.value);
+    // A switchover names the leader: it was asked for while there was one, and says nothing of its end.
+    let asked = asked.is_some_and(|request| request.leader.is_none() && request.candidate.as_ref() == Some(me));
     let claims = group.members.iter().filter(|(_, member)| member.lease.is_some() || !asked);
     let mut others = claims.filter(|(name, member)| *name != me && member.data.claim);
     others.next().map(|(name, _)| name.clone())

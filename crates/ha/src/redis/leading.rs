@@ -51,6 +51,7 @@ fn promote(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
         if draft.certainly_no_master() {
             return release(draft, fence);
         }
+        // Not merely told to follow: a promotion that the other worker sent may be read after that.
         draft.begin(Job::Stop { mode: StopMode::Kill });
         return;
     }
@@ -62,7 +63,9 @@ fn promote(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
         return release_for_certain(draft, fence);
     }
     draft.because(Reason::Promoting);
-    if !draft.view.guard.answering || !draft.is_armed() && !draft.is_paused() {
+    // In the pause nobody is fenced, so the claim must be one that outlives the lease.
+    let kept_apart = draft.is_armed() || draft.is_paused() && entry::claim_is_durable(draft);
+    if !draft.view.guard.answering || !kept_apart {
         return draft.because(Reason::GuardNotArmed);
     }
     draft.memory.began_empty = running.keys == 0;
@@ -131,6 +134,11 @@ fn down(draft: &mut Draft<'_>, fence: &RedisFence) {
     }
     if draft.is_paused() {
         draft.because(Reason::Paused);
+        return release(draft, fence);
+    }
+    // Under a leadership of before it would not be promoted again, so starting it serves nobody.
+    if draft.memory.first_revision.is_some_and(|first| fence.epoch <= first) {
+        draft.because(Reason::LeadershipOfBefore);
         return release(draft, fence);
     }
     // First seen down, and a replica has all that was sent to it: at once.
@@ -235,7 +243,7 @@ fn note_history(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
         leader: draft.view.me.clone(),
         replid: running.replid.clone(),
         offset: running.offset,
-        empty: draft.memory.began_empty && !known.is_empty(),
+        empty: draft.memory.began_empty,
         timestamp: Some(draft.view.wall.clone()),
     });
     let surplus = lines.len().saturating_sub(HISTORY_LINES_MAX);

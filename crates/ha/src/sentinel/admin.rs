@@ -160,7 +160,9 @@ impl Sentinel {
         }
         let settings = MasterSettings::new(wanted.quorum, &self.core.periods);
         let id = self.add_master(&wanted.master, self.core.local.mode, address, settings);
-        if let Some(master) = self.masters.get(&id) {
+        if let Some(master) = self.masters.get_mut(&id) {
+            // It may have been monitored and removed before: whom it voted for in this epoch is forgotten.
+            master.vote.epoch = self.core.current_epoch;
             let more = format!(" quorum {}", wanted.quorum);
             self.core.event(Level::Warning, "+monitor", master, Subject::Master, &more);
         }

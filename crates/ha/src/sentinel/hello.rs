@@ -22,6 +22,8 @@ use types::Millis;
 
 /// More sentinels of one master than this are not taken in: messages are not authenticated, and each one counts as a voter.
 pub const PEERS_MAX: usize = 256;
+/// An epoch beyond this is nobody's: epochs grow by one with each failover, and from the largest there is no next one.
+pub const EPOCH_MAX: u64 = i64::MAX as u64 / 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hello<'a> {
@@ -50,7 +52,9 @@ pub(super) fn parse(text: &str) -> Option<Hello<'_>> {
     };
     let id_is_well_formed =
         hello.run_id.len() == RUN_ID_LENGTH && hello.run_id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let complete = fields.next().is_none() && id_is_well_formed && hello.port != 0 && hello.master_port != 0;
+    let epochs_are_sane = hello.epoch.max(hello.config_epoch) <= EPOCH_MAX;
+    let complete =
+        fields.next().is_none() && epochs_are_sane && id_is_well_formed && hello.port != 0 && hello.master_port != 0;
     (complete && is_plain(hello.host) && is_plain(hello.master_host)).then_some(hello)
 }
 

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::dispatcher::Sentinel;
 use super::effect::{Effect, Level};
 use super::flags::Flags;
+use super::hello::EPOCH_MAX;
 use super::master::{Master, Mode};
 use super::request::{Answer, Token};
 use super::saves::Waiter;
@@ -23,6 +24,9 @@ pub(super) fn is_granted(current_epoch: u64, voted: u64, requested: u64) -> bool
 
 /// Votes for the candidate if that is allowed. What counts then is `master.vote`, which may be an older one.
 pub(super) fn vote(core: &mut Core, master: &mut Master, epoch: u64, candidate: &str) {
+    if epoch > EPOCH_MAX {
+        return;
+    }
     if epoch > core.current_epoch {
         core.current_epoch = epoch;
         core.save();

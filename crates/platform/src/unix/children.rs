@@ -196,6 +196,10 @@ impl Children {
             let orphans = self.orphans_of(server);
             if orphans.is_empty() {
                 self.trees_pending.remove(&server);
+                if server == Server::Redis {
+                    // Their numbers may become those of somebody else's sessions.
+                    self.redis_sessions.clear();
+                }
                 self.found.push(ChildEvent::TreeGone(server));
             }
             for pid in orphans {

@@ -113,7 +113,9 @@ impl Executor {
         if self.guard.state_of(ServerKind::Redis).pid.is_none() {
             return Ok(());
         }
-        self.guard.send(&ToGuard::Stop { server: ServerKind::Redis, mode });
+        if !self.guard.send(&ToGuard::Stop { server: ServerKind::Redis, mode }) {
+            return Err("the guard does not take messages".to_owned());
+        }
         let gone = || self.guard.wait_for_server(ServerKind::Redis, |state| state.pid.is_none());
         let ended = if let Ok(ended) = tokio::time::timeout(STOP_LIMIT, gone()).await {
             ended
@@ -141,11 +143,11 @@ impl Executor {
     async fn wait_for(&self, server: &mut Server, candidate: &MemberName, until: Millis) -> Result<u64, String> {
         let address = self.address(candidate)?;
         let mut candidate = self.instance.peer(address).map_err(text)?;
-        let end = server.offset().await.map_err(text)?;
+        let master = server.replication().await.map_err(text)?;
         let patience = Duration::from(until.since(boot_clock()));
         // One question to a host that has just gone must not take the whole pause.
-        match tokio::time::timeout(patience, candidate.wait_for_offset(end, patience)).await {
-            Ok(Ok(true)) => Ok(end),
+        match tokio::time::timeout(patience, candidate.wait_for_all_of(&master, patience)).await {
+            Ok(Ok(true)) => Ok(master.offset),
             Ok(Ok(false)) | Err(_) => Err("the candidate has not caught up in time".to_owned()),
             Ok(Err(error)) => Err(text(error)),
         }

@@ -132,6 +132,22 @@ fn the_requested_one_is_left_the_key_for_a_while() {
     assert!(takes(&decide_after(5, &entries, asked("b", true))), "an operator may say so all the same");
 }
 
+/// The master of the claim may only be cut off: a switchover was asked for while it led.
+#[test]
+fn only_a_failover_says_that_the_holder_of_a_lasting_claim_is_gone() {
+    for (leader, taken) in [(None, true), (Some(name("c")), false)] {
+        let lasting = |group: &mut RedisGroup| {
+            let value = RedisFailoverRequest { leader: leader.clone(), candidate: Some(name("b")), force: true };
+            group.failover = Some(Versioned { value, revision: Revision(20) });
+            if let Some(member) = group.members.get_mut(&name("c")) {
+                member.lease = None;
+            }
+        };
+        let entries = [("b", reported(entry(9))), ("c", RedisMemberData { claim: true, ..entry(1) })];
+        assert_eq!(takes(&decide_after(1_000_000, &entries, lasting)), taken, "{leader:?}");
+    }
+}
+
 #[test]
 fn nofailover_and_the_pause_keep_a_member_from_leading() {
     let never = RedisMemberData { failover_priority: 0, ..reported(entry(9)) };

@@ -34,6 +34,8 @@ fn a_worker_that_was_started_again_promotes_nothing_under_a_leadership_of_before
     let decision = decide(&Memory::default(), &armed(view));
     assert_eq!(job(&decision), Some(&Job::Stop { mode: StopMode::Kill }), "something may be on its way");
     assert!(!releases(&decision));
+    let decision = decide(&Memory::default(), &super::view("a", Some("a"), Server::Down, &entries()));
+    assert!(releases(&decision) && job(&decision).is_none(), "gone: {:?}", decision.reasons);
 }
 
 #[test]
