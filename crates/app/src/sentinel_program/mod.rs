@@ -6,7 +6,7 @@
 mod log;
 
 use sentinel::{Handle, Settings, StateFile, ToSentinel};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The names under which this program is a Sentinel and nothing else.
 const NAMES: [&str; 2] = ["redis-sentinel", "valkey-sentinel"];
@@ -59,6 +59,14 @@ pub fn run(file: &Path, options: &[String]) -> i32 {
         }
     };
     platform::set_process_name("redis-sentinel");
+    if let Err(error) = log::begin(settings.server.log_file.clone()) {
+        let path = settings.server.log_file.unwrap_or_default();
+        eprintln!(
+            "\n*** FATAL CONFIG FILE ERROR ***\nCan't open the log file {}: {error}\nhint: the user that runs this must be able to write it",
+            path.display()
+        );
+        return EXIT_REFUSED;
+    }
     let pid_file = settings.server.pid_file.clone();
     match start(settings) {
         Ok(handle) => {
@@ -107,8 +115,6 @@ fn read(file: &Path, options: &[String]) -> Result<Settings, String> {
 }
 
 fn start(settings: Settings) -> Result<Handle, String> {
-    let log_file: Option<PathBuf> = settings.server.log_file.clone();
-    log::begin(log_file).map_err(|error| format!("Can't open the log file: {error}"))?;
     let masters = settings.configuration.masters.len() as u64;
     let wanted = OPEN_FILES + OPEN_FILES_PER_MASTER * masters + settings.server.clients_max as u64;
     let limit = platform::allow_open_files(wanted);

@@ -75,7 +75,10 @@ pub fn whole(path: &Path, server: &ServerSettings) -> Result<(), FileError> {
         return Err(error("tls-port needs a certificate", "add tls-cert-file and tls-key-file"));
     }
     if (tls.port != 0 || tls.replication) && tls.ca.is_none() && tls.ca_directory.is_none() {
-        return Err(error("TLS needs an authority to believe", "add tls-ca-cert-file"));
+        return Err(error(
+            "TLS needs the certificate of the authority that signed the others' certificates",
+            "add tls-ca-cert-file",
+        ));
     }
     if tls.certificate.is_some() != tls.key.is_some() || tls.client_certificate.is_some() != tls.client_key.is_some() {
         return Err(error("a certificate needs its key", "give both tls-cert-file and tls-key-file"));

@@ -254,16 +254,28 @@ fn sentinel_lines(
             let word = line.words.get(1)?.to_ascii_lowercase();
             let known = SENTINEL_WORDS.contains(&word.as_str());
             let near = if known { None } else { nearest(&word, &SENTINEL_WORDS) };
-            near.map(|near| format!("did you mean 'sentinel {near}'?")).or_else(|| {
-                error
-                    .text
-                    .starts_with("No such master")
-                    .then(|| "write 'sentinel monitor NAME IP PORT QUORUM' before it".to_owned())
-            })
+            near.map(|near| format!("did you mean 'sentinel {near}'?")).or_else(|| hint_for(&word, &error.text))
         });
         match line {
             Some(line) => line.error(path, error.text, hint),
             None => FileError { file: path.to_owned(), line: error.line, text: String::new(), what: error.text, hint },
         }
     })
+}
+
+/// What to do about a complaint whose words are Sentinel's, because people search for them.
+fn hint_for(word: &str, complaint: &str) -> Option<String> {
+    let monitor = "sentinel monitor NAME IP PORT QUORUM";
+    if complaint.starts_with("No such master") {
+        Some(format!("there must be a line '{monitor}' for it"))
+    } else if complaint.starts_with("Can't resolve instance hostname") {
+        Some(
+            "write the IP address, or add 'sentinel resolve-hostnames yes' and make sure that the name resolves"
+                .to_owned(),
+        )
+    } else if word == "monitor" && complaint.starts_with("Unrecognized") {
+        Some(format!("it takes four words: {monitor}"))
+    } else {
+        None
+    }
 }
