@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
-/// Keeps PostgreSQL available
+/// Keeps PostgreSQL and Redis available
 #[derive(Parser)]
 #[command(name = "quorate", disable_version_flag = true, arg_required_else_help = true)]
 struct Arguments {
@@ -22,15 +22,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run this server's member: the guard, and under it the worker and PostgreSQL
+    /// Run this server's member: the guard, and under it the worker, PostgreSQL and Redis
     Agent {
-        /// The member's configuration: any patroni.yml, with the sections store: and proxy: if wanted
+        /// The member's configuration: any patroni.yml, with the sections store:, proxy:, redis: and sentinel: if wanted
         config: PathBuf,
     },
     /// The agent's worker; started by the guard
     #[command(hide = true)]
     Worker { config: PathBuf },
-    /// Run a Redis Sentinel alone, from its own configuration file; takes the options of redis-sentinel after it
+    /// Run a Redis Sentinel alone, as redis-sentinel does: from its configuration file, and with its options
     Sentinel {
         /// sentinel.conf, which is also where the state is kept
         config: PathBuf,
