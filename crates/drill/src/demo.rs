@@ -143,7 +143,7 @@ fn sentences(report: &Report) -> String {
     let Report { outcome, old_leader, new_leader, acknowledged, whole_again, errors } = report;
     let mut lines = vec![
         format!(
-            "Everything of the leader {old_leader} was killed at once: its agent, its store member and PostgreSQL."
+            "Everything of the leader {old_leader} was killed at once: its agent, its store member, PostgreSQL and Redis."
         ),
         format!("Gap without writes: {:.0} ms. {new_leader} is the leader now.", outcome.gap_ms),
         format!("Errors the client saw: {}.", outcome.errors),

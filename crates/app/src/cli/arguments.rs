@@ -56,7 +56,7 @@ pub enum CliCommand {
     EditConfig(EditConfigArguments),
     /// Say why the leader leads, and what keeps every other member from it
     Explain(ExplainArguments),
-    /// The Redis of a cluster
+    /// Look at the Redis of a cluster, and move its master
     #[command(subcommand)]
     Redis(RedisCommand),
     /// Show the version of this program, and of a cluster's members
@@ -314,7 +314,7 @@ pub struct ExplainArguments {
 
 #[derive(Subcommand, Clone, Debug)]
 pub enum RedisCommand {
-    /// Show the members of the Redis
+    /// Show the members that have a Redis
     List(RedisShowArguments),
     /// Hand the master's role over to a replica, as planned and without loss
     Switchover(RedisChangeArguments),
