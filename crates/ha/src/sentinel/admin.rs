@@ -158,6 +158,11 @@ impl Sentinel {
         if self.names.contains_key(&*wanted.master) {
             return self.answer(wanted.token, Answer::error("Duplicate master name."));
         }
+        if let Some(group) = self.group_of(&address) {
+            // Under a second name it would be failed over behind the agents' backs: two masters for a while.
+            let text = format!("This server is run by agents, and watched as '{}' already. Use that name.", group.name);
+            return self.answer(wanted.token, Answer::error(text));
+        }
         let settings = MasterSettings::new(wanted.quorum, &self.core.periods);
         let id = self.add_master(&wanted.master, self.core.local.mode, address, settings);
         if let Some(master) = self.masters.get_mut(&id) {
@@ -171,11 +176,19 @@ impl Sentinel {
 
     fn remove(&mut self, token: Token, name: &str) {
         let Some(id) = self.names.get(name).copied() else { return self.answer(token, Answer::no_such_master()) };
+        if self.masters.get(&id).is_some_and(|master| master.mode == Mode::Supervised) {
+            let text = format!("'{name}' is run by agents, and watched as long as their store has it.");
+            return self.answer(token, Answer::error(text));
+        }
+        self.stop_watching(id);
+        self.answer_when_saved(token);
+    }
+
+    pub(super) fn stop_watching(&mut self, id: MasterId) {
         if let Some(master) = self.masters.get(&id) {
             self.core.event(Level::Warning, "-monitor", master, Subject::Master, "");
         }
         self.remove_master(id);
-        self.answer_when_saved(token);
     }
 
     fn reset(&mut self, token: Token, pattern: &str) {

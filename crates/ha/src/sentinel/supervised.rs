@@ -1,13 +1,14 @@
 //! Masters whose servers our agents run: what the store says is shown, as it comes.
 //!
 //! Deliberately without decisions: this sentinel watches those servers like any others, for its flags and INFO, and never
-//! changes one. The invariant: the address shown is the one of the newest epoch in the store.
+//! changes one. The invariants: the address shown is the one of the newest epoch in the store, and such a server has one
+//! name, so nobody fails it over under another.
 
 use super::address::Address;
 use super::dispatcher::Sentinel;
 use super::effect::Level;
 use super::event::MasterId;
-use super::master::Mode;
+use super::master::{Master, Mode};
 use super::publish::Subject;
 use super::settings::MasterSettings;
 use super::{roles, switch};
@@ -59,6 +60,30 @@ impl Sentinel {
             }
         }
         self.look(id);
+        self.drop_other_names(id);
+    }
+
+    /// The supervised master one of whose servers is at this address.
+    pub(super) fn group_of(&self, address: &Address) -> Option<&Master> {
+        let runs = |master: &Master| {
+            let mut servers = std::iter::once(&master.node).chain(&master.replicas);
+            servers.any(|server| server.address.same(address))
+        };
+        self.masters.values().map(|master| &**master).find(|master| master.mode == Mode::Supervised && runs(master))
+    }
+
+    /// Masters of the configuration, or of a time before the agents ran these servers.
+    fn drop_other_names(&mut self, id: MasterId) {
+        let others = self.masters.iter().filter(|(_, master)| master.mode != Mode::Supervised);
+        let doubles = others.filter(|(_, master)| self.group_of(&master.node.address).is_some_and(|it| it.id == id));
+        for double in doubles.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let names =
+                [double, id].map(|id| self.masters.get(&id).map(|master| master.name.clone()).unwrap_or_default());
+            let text =
+                format!("'{}' is watched no more: agents run its server, and it is called '{}'", names[0], names[1]);
+            self.core.log(Level::Warning, text);
+            self.stop_watching(double);
+        }
     }
 
     fn meet_supervised(&mut self, name: &str, quorum: u32, address: Address) -> MasterId {

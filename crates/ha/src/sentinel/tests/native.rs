@@ -152,3 +152,34 @@ fn a_master_that_agents_run_is_shown_as_the_store_says() {
     rig.event(Event::StoreForgot { master: "db9".into() });
     assert!(rig.sentinel.master("db9").is_none());
 }
+
+/// Under another name a sentinel would promote one of these servers while the agents keep another one as the master.
+#[test]
+fn a_server_that_agents_run_has_one_name() {
+    let mut rig = Rig::settled();
+    let monitor = |master: &str, port: u16| Request::Monitor {
+        master: master.into(),
+        host: "10.0.0.1".into(),
+        port: port.to_string(),
+        quorum: "1".into(),
+    };
+    assert_eq!(rig.ask(monitor("mine", 2)), Some(Answer::Ok), "no agent yet");
+    let says = Event::StoreSays {
+        master: "db1".into(),
+        quorum: 2,
+        address: Address::new("10.0.0.1", 1),
+        epoch: 10,
+        replicas: vec![Address::new("10.0.0.1", 2), Address::new("10.0.0.1", 3)],
+    };
+    rig.said.clear();
+    rig.event(says);
+    assert_eq!(rig.said_but(&[]), "-monitor master mine 10.0.0.1 2");
+    assert!(rig.sentinel.master("mine").is_none());
+    for port in [1, 2, 3] {
+        let Some(Answer::Error(text)) = rig.ask(monitor("mine", port)) else { panic!("{port} was taken") };
+        assert!(text.contains("watched as 'db1' already"), "{text}");
+    }
+    let Some(Answer::Error(text)) = rig.ask(Request::Remove { master: "db1".into() }) else { panic!("removed") };
+    assert!(text.contains("run by agents"), "{text}");
+    assert!(rig.sentinel.master("db1").is_some());
+}
