@@ -174,8 +174,12 @@ impl Draft<'_> {
 
 /// What is to be done now, and why. Pure: the same memory and view give the same decision.
 pub fn decide(memory: &Memory, view: &View) -> Decision {
-    let Some(cluster) = &view.dcs.cluster else {
-        return waiting(memory, Reason::StoreUnreachable { leading: false });
+    let nothing = Cluster::default();
+    let cluster = match &view.dcs.cluster {
+        Some(cluster) => cluster,
+        // Who is asked to end before it has ever seen the store ends all the same.
+        None if view.stopping => &nothing,
+        None => return waiting(memory, Reason::StoreUnreachable { leading: false }),
     };
     let config = cluster.config();
     let mut draft = Draft {
@@ -193,6 +197,8 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
     remember(&mut draft);
     if matches!(view.postgres.server, Server::Unknown) || matches!(view.postgres.data, DataDirectory::Unknown) {
         draft.because(Reason::NotReadyYet);
+    } else if view.dcs.cluster.is_none() {
+        stopping::decide(&mut draft);
     } else {
         arm(&mut draft);
         situation(&mut draft);

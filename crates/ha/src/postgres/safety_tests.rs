@@ -205,3 +205,17 @@ fn a_primary_without_a_key_stops_unless_the_guard_will_do_it() {
     view.guard.armed = Some(NOW);
     assert!(stops(&decide(&Memory::default(), &view)));
 }
+
+#[test]
+fn who_is_asked_to_stop_before_it_has_seen_the_store_stops() {
+    for (server, ends) in [(Server::Down, true), (Server::Running(Box::default()), false)] {
+        let mut view = view(true, None);
+        view.dcs.cluster = None;
+        view.postgres.server = server;
+        assert!(!decide(&Memory::default(), &view).finished, "not asked");
+        view.stopping = true;
+        let decision = decide(&Memory::default(), &view);
+        let stops = decision.actions.iter().any(|action| matches!(action, Action::Begin(_)));
+        assert_eq!((decision.finished, stops), (ends, !ends), "{:?}", decision.reasons);
+    }
+}

@@ -5,8 +5,8 @@ use super::memory::Memory;
 use super::reason::Reason;
 use super::view::{Server, View};
 use super::{entry, following, leaderless, leading, remember, stopping};
-use crate::cluster::RedisGroup;
 use crate::cluster::redis::{RedisFence, RedisWrite};
+use crate::cluster::{Cluster, RedisGroup};
 use crate::guard::StopMode;
 pub use crate::postgres::Arming;
 use types::{MemberName, Millis};
@@ -75,9 +75,15 @@ pub struct Decision {
 
 /// What is to be done now, and why. Pure: the same memory and view give the same decision.
 pub fn decide(memory: &Memory, view: &View) -> Decision {
-    let Some(cluster) = &view.dcs.cluster else {
-        let reasons = vec![Reason::StoreUnreachable { leading: false }];
-        return Decision { next: memory.clone(), reasons, ..Decision::default() };
+    let unseen = Cluster::default();
+    let cluster = match &view.dcs.cluster {
+        Some(cluster) => cluster,
+        // Who is asked to end before it has ever seen the store ends all the same.
+        None if view.stopping => &unseen,
+        None => {
+            let reasons = vec![Reason::StoreUnreachable { leading: false }];
+            return Decision { next: memory.clone(), reasons, ..Decision::default() };
+        }
     };
     let nothing = RedisGroup::default();
     let config = cluster.config();
@@ -97,6 +103,8 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
     remember::remember(&mut draft);
     if matches!(view.server, Server::Unknown) {
         draft.because(Reason::NotReadyYet);
+    } else if view.dcs.cluster.is_none() {
+        stopping::decide(&mut draft);
     } else {
         remember::arm(&mut draft);
         situation(&mut draft);

@@ -133,3 +133,15 @@ fn the_agent_that_stops_switches_over_first_and_ends_redis_then() {
     group(&mut view).leader = None;
     assert!(decide(&memory(), &view).finished);
 }
+
+#[test]
+fn who_is_asked_to_stop_before_it_has_seen_the_store_stops() {
+    for (server, ends) in [(Server::Down, true), (replica(Some("b"), 9), false), (master(9, &[]), false)] {
+        let mut view = view("a", None, server.clone(), &[]);
+        view.dcs.cluster = None;
+        assert!(!decide(&memory(), &view).finished, "not asked");
+        view.stopping = true;
+        let decision = decide(&memory(), &view);
+        assert_eq!((decision.finished, job(&decision).is_none()), (ends, ends), "{server:?}");
+    }
+}
