@@ -2,7 +2,7 @@
 
 use crate::guard::{EXIT_FATAL, GuardProcess};
 use config::{MemberConfig, PostgresqlConfig, RedisConfig};
-use platform::{RunAs, current_user_is_root, find_user, give_to, may_read};
+use platform::{RunAs, current_user_is_root, find_user, give_to, keep_new_files_private, may_read};
 use postgres::data_directory::{DataDirectoryState, Unusable};
 use postgres::{Binaries, Launcher};
 use std::collections::BTreeMap;
@@ -35,6 +35,7 @@ pub fn agent(path: &Path) -> i32 {
             return EXIT_FATAL;
         }
     };
+    keep_new_files_private();
     match GuardProcess::new(path, run_as) {
         Ok(guard) => guard.run(),
         Err(error) => {
