@@ -15,6 +15,11 @@ pub enum Mutant {
     SyncTooEarly,
     /// Claims of others are not seen.
     DropClaim,
+    /// A promotion takes the next number of a timeline as PostgreSQL alone would, whatever the store says.
+    GiveTimelinesAgain,
+    /// A request that names the new leader is taken for the word of an operator that the old one is gone, also when it is for
+    /// a switchover.
+    RequestEndsClaims,
     /// The guard's fence over Redis never falls.
     RedisSkipFence,
     /// Redis is promoted when the leader key is asked for, not when it is held.
@@ -25,20 +30,31 @@ pub enum Mutant {
     RedisDropClaim,
     /// A Redis without data takes itself for the best.
     RedisEmptyLeads,
+    /// `RequestEndsClaims`, of Redis.
+    RedisRequestEndsClaims,
+    /// The first leadership of a group never counts as one that began without data.
+    RedisFirstIsNotEmpty,
+    /// A switchover looks at the candidate's offset alone, not at whose stream it is of.
+    RedisOffsetsOnly,
 }
 
-pub const MUTANTS: [(&str, Mutant); 11] = [
+pub const MUTANTS: [(&str, Mutant); 16] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
     ("forget-fsync", Mutant::ForgetFsync),
     ("sync-too-early", Mutant::SyncTooEarly),
     ("drop-claim", Mutant::DropClaim),
+    ("give-timelines-again", Mutant::GiveTimelinesAgain),
+    ("request-ends-claims", Mutant::RequestEndsClaims),
     ("redis-skip-fence", Mutant::RedisSkipFence),
     ("redis-promote-early", Mutant::RedisPromoteEarly),
     ("redis-hand-over-early", Mutant::RedisHandOverEarly),
     ("redis-drop-claim", Mutant::RedisDropClaim),
     ("redis-empty-leads", Mutant::RedisEmptyLeads),
+    ("redis-request-ends-claims", Mutant::RedisRequestEndsClaims),
+    ("redis-first-is-not-empty", Mutant::RedisFirstIsNotEmpty),
+    ("redis-offsets-only", Mutant::RedisOffsetsOnly),
 ];
 
 impl Mutant {

@@ -212,12 +212,12 @@ impl World {
     }
 
     fn leadership_passes(&mut self, to: usize, before: &Cluster) {
-        let asked = before
-            .failover
-            .as_ref()
-            .is_some_and(|request| request.value.candidate.as_ref() == Some(&self.hosts[to].name));
+        let candidate = before.failover.as_ref().filter(|request| request.value.leader.is_none());
+        let candidate = candidate.and_then(|request| request.value.candidate.as_ref());
+        let asked = candidate == Some(&self.hosts[to].name);
         for host in (0..self.hosts.len()).filter(|host| *host != to) {
-            // Left to itself in the pause, and an operator has said that it is gone: then it had better be.
+            // Left to itself in the pause, and an operator has said that it is gone: then it had better be. (A switchover,
+            // which names the leader, says no such thing.)
             let left_alone = before.members.get(&self.hosts[host].name).is_some_and(|member| member.lease.is_none());
             if asked && left_alone {
                 self.hosts[host].excused_until = Time::MAX;

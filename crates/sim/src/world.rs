@@ -139,7 +139,10 @@ impl World {
             if world.setup.mutant == Some(Mutant::ForgetFsync) {
                 world.hosts[host].disk.set_lies(true);
             }
-            let after = world.random.between(0, 500 * MS);
+            let mut after = world.random.between(0, 500 * MS);
+            if world.setup.redis_latecomer && host + 1 == world.hosts.len() {
+                after += world.brings_data_of_redis(host);
+            }
             world.plan(after, Happening::ServiceStarts { host });
         }
         world.plan_faults();

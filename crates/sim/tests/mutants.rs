@@ -40,6 +40,16 @@ fn a_standby_listed_too_early_is_noticed() {
 }
 
 #[test]
+fn a_number_of_a_timeline_that_is_given_again_is_noticed() {
+    check(Mutant::GiveTimelinesAgain, 1000, &["pages of another history", "onto another history"]);
+}
+
+#[test]
+fn a_switchover_that_ends_a_lasting_claim_is_noticed() {
+    check(Mutant::RequestEndsClaims, 1000, &TWO_PRIMARIES);
+}
+
+#[test]
 fn a_claim_that_is_not_seen_is_noticed() {
     check(Mutant::DropClaim, 300, &TWO_PRIMARIES);
 }

@@ -7,14 +7,14 @@ use crate::guard::StopMode;
 use crate::lease::Lease;
 use types::{LeaseId, Lsn, Millis, Revision, Timeline};
 
-const NOW: Millis = Millis(100_000);
+pub(super) const NOW: Millis = Millis(100_000);
 
 fn lease(id: i64) -> Lease {
     Lease { id: LeaseId(id), ttl: Millis(1500), renewed_at: NOW }
 }
 
 /// A member "a" with a claim; nobody leads.
-fn cluster() -> Cluster {
+pub(super) fn cluster() -> Cluster {
     let data = MemberData { quorate: Some(Quorate { claim: true, ..Quorate::default() }), ..MemberData::default() };
     Cluster {
         revision: Revision(10),
@@ -24,7 +24,7 @@ fn cluster() -> Cluster {
     }
 }
 
-fn view(in_recovery: bool, armed: Option<Millis>) -> View {
+pub(super) fn view(in_recovery: bool, armed: Option<Millis>) -> View {
     let running = Running { in_recovery, observed_at: NOW, timeline: Timeline(1), ..Running::default() };
     View {
         now: NOW,

@@ -100,6 +100,12 @@ impl World {
                 member.data.claim = false;
             }
         }
+        if self.setup.mutant == Some(Mutant::RedisRequestEndsClaims)
+            && let Some(group) = cluster.as_mut().and_then(|cluster| cluster.redis.get_mut(GROUP))
+            && let Some(request) = group.failover.as_mut()
+        {
+            request.value.leader = None;
+        }
         if self.setup.mutant == Some(Mutant::RedisEmptyLeads)
             && host.redis.server.as_ref().is_some_and(|server| server.stream.end() == 0)
             && let Server::Running(running) = &mut server
@@ -176,7 +182,14 @@ impl World {
                     {
                         self.tell_redis(host, 0, super::Command::Promote);
                     }
-                    batch.push(write.clone());
+                    let mut write = write.clone();
+                    if self.setup.mutant == Some(Mutant::RedisFirstIsNotEmpty)
+                        && let RedisWrite::PutHistory { lines, .. } = &mut write
+                        && let Some(first) = lines.first_mut()
+                    {
+                        first.empty = false;
+                    }
+                    batch.push(write);
                 }
                 Action::Begin(job) => self.redis_begin_job(host, job.clone(), view.now),
                 Action::Probe => self.redis_probe_soon(host),

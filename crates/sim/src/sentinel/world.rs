@@ -34,6 +34,7 @@ pub enum Happening {
     Replication,
     SaveDone { process: usize, run: u64, version: u64, snapshot: Box<Configuration>, told: bool },
     Claim { process: usize, run: u64, master: String, epoch: u64 },
+    MonitorAnew { process: usize, run: u64, group: usize },
     StartProcess { process: usize },
     Fault { index: usize },
     Undo { index: usize },
@@ -160,6 +161,11 @@ impl World {
                 self.save_done(process, run, version, *snapshot, told);
             }
             Happening::Claim { process, run, master, epoch } => self.claim(process, run, master, epoch),
+            Happening::MonitorAnew { process, run, group } => {
+                if self.processes[process].run == run {
+                    self.monitor_anew(process, group);
+                }
+            }
             Happening::StartProcess { process } => {
                 if self.processes[process].sentinel.is_none() {
                     self.start_process(process);

@@ -52,6 +52,11 @@ impl World {
                 }
             }
         }
+        if self.setup.mutant == Some(Mutant::RequestEndsClaims)
+            && let Some(request) = cluster.as_mut().and_then(|cluster| cluster.failover.as_mut())
+        {
+            request.value.leader = None;
+        }
         Some(View {
             now,
             wall: host.clock.wall(self.now),

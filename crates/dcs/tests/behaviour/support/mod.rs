@@ -51,6 +51,7 @@ pub fn take_leader(name: &str, lease: LeaseId, cluster: &Cluster) -> StoreWrite 
         member: Box::new(member_data(1)),
         members,
         sync: None,
+        history: None,
         failover: None,
     }
 }
