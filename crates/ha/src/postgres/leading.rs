@@ -177,9 +177,8 @@ fn note_history(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
     }
     let known = draft.cluster.history.as_ref().map(|history| history.value.clone()).unwrap_or_default();
     let mut lines: Vec<HistoryLine> = Vec::new();
-    let is_of_postgres = |line: &HistoryLine| line.reason != timelines::RESERVED;
     for line in &running.history {
-        let old = known.iter().find(|old| is_of_postgres(old) && old.timeline == line.timeline && old.lsn == line.lsn);
+        let old = known.iter().find(|old| !old.is_reserved() && old.timeline == line.timeline && old.lsn == line.lsn);
         lines.push(old.unwrap_or(line).clone());
     }
     // A primary has begun the timeline it is on. A line of the same place with another name is of a leader that began

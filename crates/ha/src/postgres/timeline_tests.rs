@@ -1,9 +1,10 @@
 //! Each promotion gets a number that is nobody else's: what is written when the key is taken, before a promotion, and after.
 
 use super::safety_tests::{NOW, cluster, view};
-use super::timelines::RESERVED;
 use super::*;
-use crate::cluster::{Cluster, HistoryLine, Leader, MemberData, Quorate, RunState, StoreWrite, Versioned};
+use crate::cluster::{
+    Cluster, HistoryLine, Leader, MemberData, Quorate, RESERVED, Role, RunState, StoreWrite, Versioned,
+};
 use types::{LeaseId, Lsn, Millis, Revision, Timeline};
 
 const EPOCH: Revision = Revision(10);
@@ -138,6 +139,8 @@ fn a_promotion_that_nobody_followed_has_no_twin() {
             cluster.leader = Some(Leader { name: "b".into(), epoch: EPOCH, lease: Some(LeaseId(2)) });
             let mut other = cluster.members[&"a".into()].clone();
             other.data = MemberData {
+                state: RunState::Running,
+                role: Role::Primary,
                 timeline: Some(Timeline(4)),
                 quorate: Some(Quorate { claim: true, writable: true, ..Quorate::default() }),
                 ..MemberData::default()

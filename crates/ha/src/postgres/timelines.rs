@@ -10,12 +10,8 @@
 //! every number that any line or any member has.
 
 use super::decide::Draft;
-use crate::cluster::{Cluster, Fence, HistoryLine};
+use crate::cluster::{Cluster, Fence, HistoryLine, RESERVED};
 use types::{Lsn, Revision, Timeline};
-
-/// The reason in a line whose number was given to a promotion, until PostgreSQL's own history has a line for it. A line
-/// that keeps it is of a promotion that nobody followed.
-pub const RESERVED: &str = "reserved";
 
 /// The newest timeline that anybody who is alive has, or that the history names.
 pub fn newest_timeline(cluster: &Cluster) -> Timeline {
@@ -65,5 +61,5 @@ pub(super) fn passed_over(known: &[HistoryLine], own: &[HistoryLine]) -> Vec<His
 
 /// Was this number given to a promotion that nobody follows?
 pub(super) fn is_abandoned(lines: &[HistoryLine], timeline: Timeline) -> bool {
-    lines.iter().any(|line| line.timeline == timeline && line.reason == RESERVED)
+    lines.iter().any(|line| line.timeline == timeline && line.is_reserved())
 }

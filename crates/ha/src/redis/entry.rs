@@ -87,7 +87,10 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
     };
     if !report_is_fresh {
         data.leaderless_at = None;
-        draft.actions.push(Action::Probe);
+        // One that does not answer is asked again in any case, with pauses.
+        if matches!(view.server, Server::Running(_)) {
+            draft.actions.push(Action::Probe);
+        }
     }
     // In the pause nothing fences a master, so its claim must not end with a lease. It goes back to the lease once the guard
     // is armed again.

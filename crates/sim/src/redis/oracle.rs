@@ -134,8 +134,9 @@ impl World {
         let redis = &self.hosts[host].redis;
         let Some(server) = &redis.server else { return };
         let mine = &server.stream;
+        // Data that a leadership went on with after that beginning are the group's own: then this is an ordinary failover.
         let watched = self.hosts[host].worker.as_ref().is_some_and(|worker| worker.frozen == 0);
-        if watched && mine.end() > 0 && mine.root() < by.root() && !redis.may_overwrite {
+        if watched && mine.end() > 0 && mine.branch() < by.root() && !redis.may_overwrite {
             let (had, gets) = (mine.end(), by.end());
             self.violation(format!(
                 "Redis of m{} had {had} writes and is overwritten with the {gets} of m{}, which began without data",

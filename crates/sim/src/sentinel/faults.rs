@@ -4,7 +4,7 @@ use super::mutant::Mutant;
 use super::redis::Life;
 use super::world::{Happening, World};
 use crate::clock::{MS, SECOND, Time};
-use ha::sentinel::{EPOCH_MAX, Event, Request, Tag, Token};
+use ha::sentinel::{EPOCH_MAX, Event, Node, Request, Sentinel, Tag, Token};
 
 /// Faults come within this time after the start; then everything is mended.
 pub const FAULTS_FROM: Time = 6 * SECOND;
@@ -288,6 +288,28 @@ impl World {
         let (from_ip, from_id) = (super::wire::ip(from), super::process::run_id(from));
         let payload = format!("{from_ip},{},{from_id},{epoch},{name},{host},{port},{epoch}", super::process::PORT);
         self.ask(to, Request::Hello { payload });
+    }
+
+    /// A sentinel that monitors a master anew learns of the replicas that are connected then. One that was down at that time, and
+    /// that no sentinel knows any more, is the operator's.
+    pub fn show_lost_servers_the_way(&mut self) {
+        let now = self.now;
+        for index in 0..self.servers.len() {
+            let server = &self.servers[index];
+            let (host, port, group) = (super::wire::ip(server.host), server.port, server.group);
+            let is_it = |node: &Node| node.address.ip == Some(host) && node.address.port == port;
+            let knows = |sentinel: &Sentinel| {
+                sentinel
+                    .masters()
+                    .any(|master| is_it(&master.node) || master.replicas.iter().any(|replica| is_it(&replica.node)))
+            };
+            let lost = !self.processes.iter().any(|process| process.sentinel.as_deref().is_some_and(knows));
+            if lost && server.life == Life::Up {
+                let master = self.believed_master(group);
+                self.say("**", &format!("an operator sees to {}", self.server_name(index)));
+                self.servers[index].follow(now, Some(master));
+            }
+        }
     }
 
     /// REMOVE, MONITOR, and the settings once more, which are forgotten with it.

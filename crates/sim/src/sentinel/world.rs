@@ -202,6 +202,7 @@ impl World {
     }
 
     fn look(&mut self) {
+        self.show_lost_servers_the_way();
         let over = self.now >= FAULTS_UNTIL + HEALED_WITHIN;
         let agreed = (0..self.setup.masters).all(|group| self.agreement(group).is_ok());
         if over {
