@@ -69,6 +69,8 @@ pub enum Fault {
     /// It dies, and its disk comes back with nothing.
     LoseRedisData,
     RedisOrder(RedisOrder),
+    /// The agent of this member refuses one of its two servers (a mistake in its configuration, say) and ends.
+    RefuseRole,
 }
 
 /// At whom a fault is aimed when it happens.
@@ -355,6 +357,7 @@ impl World {
             }
             Fault::LoseRedisData => self.redis_loses_data(host),
             Fault::RedisOrder(order) => self.give_redis_order(order),
+            Fault::RefuseRole => self.role_refuses(host),
             Fault::SlowStoreDisk { times } => {
                 self.hosts[host].disk_slow = times;
                 self.fault_ends(lasts, End::StoreDisk { host });

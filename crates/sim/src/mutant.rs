@@ -36,9 +36,13 @@ pub enum Mutant {
     RedisFirstIsNotEmpty,
     /// A switchover looks at the candidate's offset alone, not at whose stream it is of.
     RedisOffsetsOnly,
+    /// An agent that refuses one server gives its lease up while the other one runs.
+    RedisRefusalEndsLease,
+    /// The guard is armed under a new lease because of a decision that was made under the one before.
+    RedisArmUnderAnyLease,
 }
 
-pub const MUTANTS: [(&str, Mutant); 16] = [
+pub const MUTANTS: [(&str, Mutant); 18] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
@@ -55,6 +59,8 @@ pub const MUTANTS: [(&str, Mutant); 16] = [
     ("redis-request-ends-claims", Mutant::RedisRequestEndsClaims),
     ("redis-first-is-not-empty", Mutant::RedisFirstIsNotEmpty),
     ("redis-offsets-only", Mutant::RedisOffsetsOnly),
+    ("redis-refusal-ends-lease", Mutant::RedisRefusalEndsLease),
+    ("redis-arm-under-any-lease", Mutant::RedisArmUnderAnyLease),
 ];
 
 impl Mutant {

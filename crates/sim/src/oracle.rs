@@ -34,6 +34,7 @@ pub struct Oracle {
     /// The last revision each store has applied in its present run: run, revision.
     applied: Vec<(u64, Revision)>,
     leases: BTreeMap<LeaseId, Renewal>,
+    given_up: BTreeSet<LeaseId>,
     /// The newest branch that has acknowledged a write.
     newest_acknowledging: u32,
     /// The newest branch and who made it.
@@ -92,6 +93,11 @@ impl Oracle {
             *renewal = anew;
         }
         renewal.sent_at = renewal.sent_at.max(sent_at);
+    }
+
+    /// Its owner ends it before its time.
+    pub fn given_up(&mut self, id: LeaseId) {
+        self.given_up.insert(id);
     }
 
     pub fn decided(&mut self, host: usize) {
@@ -200,6 +206,7 @@ impl World {
     pub(crate) fn check_lease(&mut self, id: LeaseId) {
         let Some(renewal) = self.oracle.leases.get(&id) else { return };
         if let Some(expired) = renewal.expired_at
+            && !self.oracle.given_up.contains(&id)
             && expired < renewal.may_end_at()
         {
             let sent = renewal.sent_at;

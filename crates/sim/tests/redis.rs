@@ -88,6 +88,11 @@ fn a_candidate_that_is_judged_by_its_offset_alone_is_noticed() {
 }
 
 #[test]
+fn a_lease_that_ends_with_a_refusal_while_a_server_runs_is_noticed() {
+    check_mutant(Mutant::RedisRefusalEndsLease, 800, &[TWO_MASTERS[0], TWO_MASTERS[1], "could still acknowledge"]);
+}
+
+#[test]
 fn an_empty_redis_that_leads_is_noticed() {
     check_mutant(Mutant::RedisEmptyLeads, 100, &["which began without data"]);
 }

@@ -42,6 +42,8 @@ pub struct KeeperState {
 #[derive(Clone, Copy)]
 struct RoleState {
     arming: Arming,
+    /// The lease that the decision saw: the guard is armed for that one and no other.
+    decided_under: Option<LeaseId>,
     decided_at: Millis,
     /// Not while it leads: its leader key is bound to the lease.
     ttl: Option<Millis>,
@@ -50,8 +52,10 @@ struct RoleState {
 impl KeeperState {
     /// `roles`: which decision loops there are.
     pub fn new(ttl: Millis, roles: PerServer<bool>) -> Arc<Self> {
-        let begun =
-            |there: bool| there.then(|| RoleState { arming: Arming::Leave, decided_at: boot_clock(), ttl: None });
+        let begun = |there: bool| {
+            let (arming, decided_at) = (Arming::Leave, boot_clock());
+            there.then_some(RoleState { arming, decided_under: None, decided_at, ttl: None })
+        };
         let roles = PerServer { postgres: begun(roles.postgres), redis: begun(roles.redis) };
         Arc::new(Self {
             lease: watch::Sender::new(None),
@@ -65,12 +69,14 @@ impl KeeperState {
         self.lease.subscribe()
     }
 
-    /// Called after every decision of a role.
-    pub fn decided(&self, server: ServerKind, arming: Arming) {
+    /// Called after every decision of a role, which saw this lease.
+    pub fn decided(&self, server: ServerKind, arming: Arming, lease: Option<LeaseId>) {
         let changed = match &mut self.roles()[server] {
             Some(role) => {
                 role.decided_at = boot_clock();
-                std::mem::replace(&mut role.arming, arming) != arming
+                let before = (role.arming, role.decided_under);
+                (role.arming, role.decided_under) = (arming, lease);
+                before != (arming, lease)
             }
             None => false,
         };
@@ -105,8 +111,13 @@ impl KeeperState {
         roles.iter().filter_map(|(_, role)| Some(role.as_ref()?.decided_at)).min().unwrap_or_else(boot_clock)
     }
 
-    fn arming(&self, server: ServerKind) -> Arming {
-        self.roles()[server].map_or(Arming::Leave, |role| role.arming)
+    /// Under this lease. Whoever led under another one may lead no more, and a decision about that is still to come.
+    fn arming(&self, server: ServerKind, lease: LeaseId) -> Arming {
+        match self.roles()[server] {
+            Some(RoleState { arming: Arming::Arm, decided_under, .. }) if decided_under != Some(lease) => Arming::Leave,
+            Some(role) => role.arming,
+            None => Arming::Leave,
+        }
     }
 
     fn roles(&self) -> MutexGuard<'_, PerServer<Option<RoleState>>> {
@@ -175,7 +186,7 @@ impl Keeper {
     fn arm(&self, lease: Lease) {
         for server in ServerKind::ALL {
             let armed = self.guard.state_of(server).armed;
-            match self.state.arming(server) {
+            match self.state.arming(server, lease.id) {
                 Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
                     self.guard.send(&ToGuard::Arm { server, until: lease.fence() });
                 }
@@ -260,14 +271,16 @@ mod tests {
     fn the_lease_waits_for_the_slower_of_both_decision_loops() {
         let state = KeeperState::new(Millis(1500), PerServer { postgres: true, redis: true });
         let begun = state.decided_at();
-        state.decided(PG, Arming::Arm);
+        state.decided(PG, Arming::Arm, Some(LeaseId(1)));
         assert_eq!(state.decided_at(), begun, "Redis has not decided");
         state.retire(REDIS);
         assert!(state.decided_at() >= begun);
-        assert_eq!((state.arming(PG), state.arming(REDIS)), (Arming::Arm, Arming::Leave));
+        let under = |lease| (state.arming(PG, LeaseId(lease)), state.arming(REDIS, LeaseId(lease)));
+        assert_eq!(under(1), (Arming::Arm, Arming::Leave));
+        assert_eq!(under(2), (Arming::Leave, Arming::Leave), "nothing was decided under this lease");
         let alone = KeeperState::new(Millis(1500), PerServer { postgres: false, redis: true });
-        alone.decided(PG, Arming::Arm);
-        assert_eq!(alone.arming(PG), Arming::Leave, "there is no PostgreSQL here");
+        alone.decided(PG, Arming::Arm, Some(LeaseId(1)));
+        assert_eq!(alone.arming(PG, LeaseId(1)), Arming::Leave, "there is no PostgreSQL here");
     }
 
     #[test]

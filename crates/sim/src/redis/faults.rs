@@ -49,6 +49,7 @@ pub fn draw_more(seed: u64, from: Time, until: Time, planned: &mut Vec<Planned>)
             9..=12 => Fault::RedisOrder(RedisOrder::Switchover { named: random.percent(50) }),
             13 => Fault::RedisOrder(RedisOrder::Failover { force: random.percent(50) }),
             14 => Fault::RedisOrder(RedisOrder::DeleteLeaderKey),
+            15 if random.percent(50) => Fault::RefuseRole,
             _ => draw(&mut random),
         };
         let aim = if random.percent(70) { Aim::RedisLeader } else { Aim::Anybody };

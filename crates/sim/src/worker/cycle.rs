@@ -93,6 +93,9 @@ impl World {
             return;
         }
         worker.decide_at = None;
+        if worker.refused {
+            return;
+        }
         let Some(view) = self.view(host) else { return };
         let Some(worker) = &mut self.hosts[host].worker else { return };
         let decision = decide(&worker.memory, &view);
@@ -102,7 +105,8 @@ impl World {
         worker.reasons.clone_from(&decision.reasons);
         worker.decided = true;
         worker.decided_at = view.now;
-        let arming_changed = std::mem::replace(&mut worker.arming, decision.arming) != decision.arming;
+        let arming = (decision.arming, view.dcs.lease.map(|lease| lease.id));
+        let arming_changed = std::mem::replace(&mut worker.arming, arming) != arming;
         if changed && self.trace.on {
             let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
             say!(self, host, "decides: {}", reasons.join("; "));

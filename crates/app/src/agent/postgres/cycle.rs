@@ -172,7 +172,8 @@ impl Cycle {
             let decision = decide(&self.state.memory, &view);
             self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
             self.set_going(&decision, &view);
-            self.keeper.decided(ServerKind::Postgres, decision.arming);
+            let lease = view.dcs.lease.map(|lease| lease.id);
+            self.keeper.decided(ServerKind::Postgres, decision.arming, lease);
             if decision.finished {
                 return End::Finished;
             }
