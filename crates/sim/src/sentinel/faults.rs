@@ -301,7 +301,7 @@ impl World {
             let knows = |sentinel: &Sentinel| {
                 sentinel
                     .masters()
-                    .any(|master| is_it(&master.node) || master.replicas.iter().any(|replica| is_it(&replica.node)))
+                    .any(|master| is_it(&master.node) || master.replicas.iter().any(|replica| is_it(replica)))
             };
             let lost = !self.processes.iter().any(|process| process.sentinel.as_deref().is_some_and(knows));
             if lost && server.life == Life::Up {
