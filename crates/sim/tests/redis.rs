@@ -177,3 +177,17 @@ fn a_switchover_that_the_master_does_not_hear_of_replaces_it_only_when_it_is_gon
     let failure = first_failure_of((0..WORLDS).map(broken)).and_then(|failure| failure.violation);
     assert!(failure.as_ref().is_some_and(|what| what.contains(TWO_MASTERS[0])), "{failure:?}");
 }
+
+/// A host that was suspended believes in its lease for as long as it had it then; the new lease that it gets is another matter,
+/// also while its view of the store lags behind.
+#[test]
+fn a_new_lease_arms_nobody_who_led_under_the_one_before() {
+    let script = [
+        Planned::at_redis(9_000, Fault::FreezeHost { clock_too: true }, 6_000),
+        Planned::at_redis(9_050, Fault::Isolate { plane: Some(Plane::Peers), inward: true, outward: true }, 12_000),
+    ];
+    check_scenario(&script);
+    let broken = |seed| Setup { mutant: Some(Mutant::RedisArmUnderAnyLease), ..scenario(seed, &script) };
+    let failure = first_failure_of((0..4 * WORLDS).map(broken)).and_then(|failure| failure.violation);
+    assert!(failure.as_ref().is_some_and(|what| TWO_MASTERS.iter().any(|words| what.contains(words))), "{failure:?}");
+}

@@ -15,7 +15,7 @@ pub struct HistoryLine {
 }
 
 /// The reason in a line whose number was given to a promotion, until PostgreSQL's own history has a line for it. A line
-/// that keeps it is of a promotion that nobody followed.
+/// that keeps it is of a timeline that nobody follows.
 pub const RESERVED: &str = "reserved";
 
 impl HistoryLine {

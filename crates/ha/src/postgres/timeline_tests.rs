@@ -123,6 +123,11 @@ fn the_history_keeps_the_numbers_that_postgresql_passed_over() {
     let lines = written(&[line(1, RESERVED, "a")], vec![own(1)]);
     assert_eq!(numbers(&lines), [(1, "a")]);
     assert_eq!(lines[0].reason, "of PostgreSQL");
+    // The cluster went back to 2, and from there to 5: nobody follows 3 and 4 any more.
+    let real = [1, 2, 3].map(|timeline| line(timeline, "of PostgreSQL", "c"));
+    let lines = written(&[real.as_slice(), &[line(4, RESERVED, "a")]].concat(), vec![own(1), own(2)]);
+    assert_eq!(numbers(&lines), [(1, "c"), (2, "a"), (3, "c"), (4, "a")]);
+    assert_eq!(lines.iter().filter(|line| line.is_reserved()).count(), 2);
     // Number 3 was "b"'s and came to nothing; this server went from 2 to 4.
     let known = [line(1, "of PostgreSQL", "c"), line(2, RESERVED, "b"), line(3, RESERVED, "a")];
     let lines = written(&known, vec![own(1), own(2)]);

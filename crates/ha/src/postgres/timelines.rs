@@ -53,10 +53,12 @@ pub(super) fn reserved_beyond(draft: &Draft<'_>, fence: &Fence) -> Option<Timeli
     (beyond >= newest_of_members(draft.cluster)).then_some(line.timeline)
 }
 
-/// Lines about numbers that PostgreSQL's own history of this leadership does not go to: of promotions that nobody follows.
+/// Lines about numbers that PostgreSQL's own history of this leadership does not go through: of timelines that nobody follows
+/// (any more).
 pub(super) fn passed_over(known: &[HistoryLine], own: &[HistoryLine]) -> Vec<HistoryLine> {
     let end = own.last().map(|line| line.timeline).unwrap_or_default();
-    known.iter().filter(|line| line.timeline > end).cloned().collect()
+    let beyond = known.iter().filter(|line| line.timeline > end);
+    beyond.map(|line| HistoryLine { reason: RESERVED.to_owned(), ..line.clone() }).collect()
 }
 
 /// Was this number given to a promotion that nobody follows?
