@@ -170,7 +170,8 @@ impl World {
         let backlog = std::mem::take(&mut worker.backlog);
         say!(self, host, "worker: goes on");
         self.replay(backlog);
-        if self.hosts[host].guard.is_none() {
+        let refused = self.hosts[host].worker.as_ref().is_some_and(|worker| worker.refused);
+        if refused || self.hosts[host].guard.is_none() {
             self.plan(MS, Happening::WorkerEnds { host, run });
         }
     }

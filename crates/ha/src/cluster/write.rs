@@ -36,6 +36,8 @@ pub enum StoreWrite {
     TakeLeader {
         me: MemberName,
         lease: LeaseId,
+        /// Of the claim. `None`: in the pause nothing fences this member, so its claim must not end with a lease.
+        claim_lease: Option<LeaseId>,
         member: Box<MemberData>,
         members: BTreeMap<MemberName, Revision>,
         sync: Option<(SyncState, Option<Revision>)>,
@@ -101,7 +103,7 @@ impl StoreWrite {
                 let key = keys.key("initialize");
                 (vec![unchanged(&key, Some(*expected))], vec![delete(key)])
             }
-            Self::TakeLeader { me, lease, member, members, sync, history, failover } => {
+            Self::TakeLeader { me, lease, claim_lease, member, members, sync, history, failover } => {
                 let mut compare = vec![absent(&keys.leader())];
                 if !members.contains_key(me) {
                     compare.push(absent(&keys.member(me)));
@@ -109,7 +111,7 @@ impl StoreWrite {
                 compare.extend(members.iter().map(|(name, at)| unchanged(&keys.member(name), Some(*at))));
                 let mut success = vec![
                     put(keys.leader(), me.as_str().into(), Some(*lease)),
-                    put(keys.member(me), json(serde_json::to_string(member)), Some(*lease)),
+                    put(keys.member(me), json(serde_json::to_string(member)), *claim_lease),
                 ];
                 if let Some((state, expected)) = sync {
                     compare.push(unchanged(&keys.key("sync"), *expected));

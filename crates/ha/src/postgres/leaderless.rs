@@ -100,6 +100,7 @@ pub(super) fn take(draft: &mut Draft<'_>, reason: Reason) {
     let write = StoreWrite::TakeLeader {
         me: view.me.clone(),
         lease: lease.id,
+        claim_lease: entry::lease_of_claim(draft, lease.id),
         member: Box::new(entry::build(draft, true)),
         members,
         sync,

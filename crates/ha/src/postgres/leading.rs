@@ -31,9 +31,10 @@ pub(super) fn decide(draft: &mut Draft<'_>, fence: &Fence) {
 fn promote(draft: &mut Draft<'_>, fence: &Fence) {
     let now = draft.view.now;
     draft.because(Reason::Promoting);
-    if !draft.view.guard.answering
-        || draft.view.guard.armed.is_none_or(|until| until <= now) && !draft.cluster.is_paused()
-    {
+    // In the pause nobody is fenced, so the claim must be one that outlives the lease.
+    let armed = draft.view.guard.armed.is_some_and(|until| until > now);
+    let kept_apart = armed || draft.cluster.is_paused() && entry::claim_is_durable(draft);
+    if !draft.view.guard.answering || !kept_apart {
         return draft.because(Reason::GuardNotArmed);
     }
     // It came with the key, unless somebody deleted the history since, or this server started as a primary before.

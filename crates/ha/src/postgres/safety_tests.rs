@@ -205,3 +205,37 @@ fn a_primary_without_a_key_stops_unless_the_guard_will_do_it() {
     view.guard.armed = Some(NOW);
     assert!(stops(&decide(&Memory::default(), &view)));
 }
+
+/// In the pause nothing ends this primary, so what says that it may be one must not end with its lease: from the first moment,
+/// and before anything is promoted.
+#[test]
+fn in_the_pause_a_claim_lasts_from_the_moment_the_key_is_taken() {
+    let pause = |view: &mut View, paused| {
+        if let Some(cluster) = &mut view.dcs.cluster {
+            let config = DynamicConfig { pause: paused, ..DynamicConfig::default() };
+            cluster.config = Some(Versioned { value: config, revision: Revision(2) });
+        }
+    };
+    for paused in [false, true] {
+        let mut view = view(false, Some(NOW + Millis(500)));
+        pause(&mut view, paused);
+        let decision = decide(&Memory { unbroken: true, ..Memory::default() }, &view);
+        let bound = decision.actions.iter().find_map(|action| match action {
+            Action::Write(StoreWrite::TakeLeader { claim_lease, .. }) => Some(claim_lease.is_some()),
+            _ => None,
+        });
+        assert_eq!(bound, Some(!paused), "{:?}", decision.reasons);
+    }
+    // The pause began between the key and the promotion: first the claim is written anew.
+    let mut view = view(true, None);
+    pause(&mut view, true);
+    if let Some(cluster) = &mut view.dcs.cluster {
+        cluster.leader = Some(Leader { name: "a".into(), epoch: Revision(5), lease: Some(LeaseId(1)) });
+    }
+    let decision = decide(&Memory::default(), &view);
+    let begins = |decision: &Decision| decision.actions.iter().any(|action| matches!(action, Action::Begin(_)));
+    let lasting = decision.actions.iter().any(|action| {
+        matches!(action, Action::Write(StoreWrite::PutMember { lease: None, member, .. }) if member.claims_primary())
+    });
+    assert!(lasting && !begins(&decision), "{decision:?}");
+}

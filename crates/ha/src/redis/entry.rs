@@ -92,10 +92,7 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
             draft.actions.push(Action::Probe);
         }
     }
-    // In the pause nothing fences a master, so its claim must not end with a lease. It goes back to the lease once the guard
-    // is armed again.
-    let durable = claim && (draft.is_paused() || claim_is_durable(draft) && !draft.is_armed());
-    let bound_to = (!durable).then_some(lease.id);
+    let bound_to = if claim { lease_of_claim(draft, lease.id) } else { Some(lease.id) };
     if let Some(member) = present
         && member.lease == bound_to
         && !is_news(draft, &member.data, &mut data)
@@ -116,6 +113,13 @@ pub(super) fn note_data(draft: &mut Draft<'_>) {
     }
     let (me, epoch, expected) = (draft.view.me.clone(), leader.epoch, noted.map(|noted| noted.revision));
     draft.write(RedisWrite::PutData { me, epoch, expected });
+}
+
+/// In the pause nothing fences a master, so its claim must not end with a lease. It goes back to the lease once the guard is
+/// armed again.
+pub(super) fn lease_of_claim(draft: &Draft<'_>, lease: LeaseId) -> Option<LeaseId> {
+    let durable = draft.is_paused() || claim_is_durable(draft) && !draft.is_armed();
+    (!durable).then_some(lease)
 }
 
 /// The store keeps the claim of this member even without its lease.

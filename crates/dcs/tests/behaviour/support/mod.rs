@@ -48,6 +48,7 @@ pub fn take_leader(name: &str, lease: LeaseId, cluster: &Cluster) -> StoreWrite 
     StoreWrite::TakeLeader {
         me: name.into(),
         lease,
+        claim_lease: Some(lease),
         member: Box::new(member_data(1)),
         members,
         sync: None,

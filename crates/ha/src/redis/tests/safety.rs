@@ -190,3 +190,22 @@ fn a_member_with_data_does_not_follow_a_leader_that_began_without() {
     view.server = replica(None, 0);
     assert_eq!(job(&decide(&memory(), &view)), Some(&follow), "nothing is lost");
 }
+
+/// In the pause nothing ends this master, so what says that it may be one must not end with its lease: from the first moment.
+#[test]
+fn in_the_pause_the_key_is_taken_with_a_claim_that_lasts() {
+    for paused in [false, true] {
+        let mut view = view("a", None, master(9, &[]), &[("a", master_entry(9))]);
+        (view.guard.armed, view.dcs.lease) = (Some(FENCE), view.dcs.lease);
+        if let Some(cluster) = &mut view.dcs.cluster {
+            let config = crate::config::DynamicConfig { pause: paused, ..Default::default() };
+            cluster.config = Some(crate::cluster::Versioned { value: config, revision: Revision(1) });
+        }
+        let decision = decide(&Memory { unbroken: true, ..memory() }, &view);
+        let bound = writes(&decision).into_iter().find_map(|write| match write {
+            RedisWrite::TakeLeader { claim_lease, .. } => Some(claim_lease.is_some()),
+            _ => None,
+        });
+        assert_eq!(bound, Some(!paused), "{:?}", decision.reasons);
+    }
+}
