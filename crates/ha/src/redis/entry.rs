@@ -6,6 +6,7 @@ use super::memory::Stage;
 use super::reason::Reason;
 use super::view::{JobState, Server, ServerRole};
 use crate::cluster::redis::{RedisMemberData, RedisRole, RedisRunState, RedisWrite};
+use types::LeaseId;
 
 /// What this member says of itself now. `claim`: Redis may be, or may become, a master.
 pub(super) fn build(draft: &Draft<'_>, claim: bool) -> RedisMemberData {

@@ -1,6 +1,8 @@
 //! What must not be done, whatever the view.
 
 use super::*;
+use crate::cluster::Versioned;
+use crate::config::DynamicConfig;
 use crate::guard::StopMode;
 
 /// Every server state there is, with a word for it.
@@ -196,10 +198,10 @@ fn a_member_with_data_does_not_follow_a_leader_that_began_without() {
 fn in_the_pause_the_key_is_taken_with_a_claim_that_lasts() {
     for paused in [false, true] {
         let mut view = view("a", None, master(9, &[]), &[("a", master_entry(9))]);
-        (view.guard.armed, view.dcs.lease) = (Some(FENCE), view.dcs.lease);
+        view.guard.armed = Some(FENCE);
         if let Some(cluster) = &mut view.dcs.cluster {
-            let config = crate::config::DynamicConfig { pause: paused, ..Default::default() };
-            cluster.config = Some(crate::cluster::Versioned { value: config, revision: Revision(1) });
+            let config = DynamicConfig { pause: paused, ..DynamicConfig::default() };
+            cluster.config = Some(Versioned { value: config, revision: Revision(1) });
         }
         let decision = decide(&Memory { unbroken: true, ..memory() }, &view);
         let bound = writes(&decision).into_iter().find_map(|write| match write {
