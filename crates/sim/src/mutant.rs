@@ -20,6 +20,8 @@ pub enum Mutant {
     /// A request that names the new leader is taken for the word of an operator that the old one is gone, also when it is for
     /// a switchover.
     RequestEndsClaims,
+    /// The claim that comes with the key ends with the lease, also in the pause.
+    ClaimEndsWithLease,
     /// The guard's fence over Redis never falls.
     RedisSkipFence,
     /// Redis is promoted when the leader key is asked for, not when it is held.
@@ -42,7 +44,7 @@ pub enum Mutant {
     RedisArmUnderAnyLease,
 }
 
-pub const MUTANTS: [(&str, Mutant); 18] = [
+pub const MUTANTS: [(&str, Mutant); 19] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
@@ -51,6 +53,7 @@ pub const MUTANTS: [(&str, Mutant); 18] = [
     ("drop-claim", Mutant::DropClaim),
     ("give-timelines-again", Mutant::GiveTimelinesAgain),
     ("request-ends-claims", Mutant::RequestEndsClaims),
+    ("claim-ends-with-lease", Mutant::ClaimEndsWithLease),
     ("redis-skip-fence", Mutant::RedisSkipFence),
     ("redis-promote-early", Mutant::RedisPromoteEarly),
     ("redis-hand-over-early", Mutant::RedisHandOverEarly),

@@ -50,6 +50,12 @@ impl World {
         if self.trace.on {
             say!(self, host, "writes: {}", describe(&write));
         }
+        let mut write = write;
+        if self.setup.mutant == Some(Mutant::ClaimEndsWithLease)
+            && let StoreWrite::TakeLeader { lease, claim_lease, .. } = &mut write
+        {
+            *claim_lease = Some(*lease);
+        }
         let mut txn = write.to_txn(&self.keys);
         if self.setup.mutant == Some(Mutant::StaleView) && matches!(write, StoreWrite::TakeLeader { .. }) {
             txn.compare.clear();
