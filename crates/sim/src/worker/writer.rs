@@ -43,14 +43,13 @@ impl World {
     fn next_write(&mut self, host: usize) {
         let Some(worker) = &mut self.hosts[host].worker else { return };
         let Writes::UnderWay { rest, newest } = &mut worker.writes else { return };
-        let Some(write) = rest.pop() else {
+        let Some(mut write) = rest.pop() else {
             let revision = *newest;
             return self.settle(host, revision);
         };
         if self.trace.on {
             say!(self, host, "writes: {}", describe(&write));
         }
-        let mut write = write;
         if self.setup.mutant == Some(Mutant::ClaimEndsWithLease)
             && let StoreWrite::TakeLeader { lease, claim_lease, .. } = &mut write
         {
