@@ -36,15 +36,11 @@ pub enum Mutant {
     RedisRequestEndsClaims,
     /// The first leadership of a group never counts as one that began without data.
     RedisFirstIsNotEmpty,
-    /// A switchover looks at the candidate's offset alone, not at whose stream it is of.
-    RedisOffsetsOnly,
     /// An agent that refuses one server gives its lease up while the other one runs.
     RedisRefusalEndsLease,
-    /// The guard is armed under a new lease because of a decision that was made under the one before.
-    RedisArmUnderAnyLease,
 }
 
-pub const MUTANTS: [(&str, Mutant); 19] = [
+pub const MUTANTS: [(&str, Mutant); 17] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
@@ -61,9 +57,7 @@ pub const MUTANTS: [(&str, Mutant); 19] = [
     ("redis-empty-leads", Mutant::RedisEmptyLeads),
     ("redis-request-ends-claims", Mutant::RedisRequestEndsClaims),
     ("redis-first-is-not-empty", Mutant::RedisFirstIsNotEmpty),
-    ("redis-offsets-only", Mutant::RedisOffsetsOnly),
     ("redis-refusal-ends-lease", Mutant::RedisRefusalEndsLease),
-    ("redis-arm-under-any-lease", Mutant::RedisArmUnderAnyLease),
 ];
 
 impl Mutant {

@@ -165,8 +165,7 @@ impl World {
         ];
         for (server, (arming, decided_under), armed) in servers {
             // Whoever led under another lease may lead no more, and a decision about that is still to come.
-            let any = self.setup.mutant == Some(Mutant::RedisArmUnderAnyLease);
-            let for_this_lease = any || decided_under == Some(lease.id);
+            let for_this_lease = decided_under == Some(lease.id);
             match arming {
                 Arming::Arm if for_this_lease && armed.is_none_or(|until| until < lease.fence()) => {
                     self.tell_guard(host, ToGuard::Arm { server, until: lease.fence() });
