@@ -285,8 +285,8 @@ impl World {
         let from = (to + 1) % self.processes.len();
         let heard = self.setup.mutant == Some(Mutant::HearImpossibleEpochs);
         let epoch = if heard { EPOCH_MAX } else { epoch };
-        let (from_ip, from_id) = (super::wire::ip(from), super::process::run_id(from));
-        let payload = format!("{from_ip},{},{from_id},{epoch},{name},{host},{port},{epoch}", super::process::PORT);
+        let (address, id) = (super::wire::ip(from), super::process::run_id(from));
+        let payload = format!("{address},{},{id},{epoch},{name},{host},{port},{epoch}", super::process::PORT);
         self.ask(to, Request::Hello { payload });
     }
 
@@ -299,9 +299,7 @@ impl World {
             let (host, port, group) = (super::wire::ip(server.host), server.port, server.group);
             let is_it = |node: &Node| node.address.ip == Some(host) && node.address.port == port;
             let knows = |sentinel: &Sentinel| {
-                sentinel
-                    .masters()
-                    .any(|master| is_it(&master.node) || master.replicas.iter().any(|replica| is_it(replica)))
+                sentinel.masters().any(|master| is_it(&master.node) || master.replicas.iter().any(&is_it))
             };
             let lost = !self.processes.iter().any(|process| process.sentinel.as_deref().is_some_and(knows));
             if lost && server.life == Life::Up {

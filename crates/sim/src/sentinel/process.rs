@@ -34,6 +34,7 @@ pub enum Incoming {
 
 /// What is wrong around a process.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // troubles that come and go, each on its own
 pub struct Troubles {
     pub disk_full: bool,
     /// The next save ends the process: before it is on the disk, or after.
