@@ -302,7 +302,7 @@ impl World {
                 sentinel.masters().any(|master| is_it(&master.node) || master.replicas.iter().any(&is_it))
             };
             let lost = !self.processes.iter().any(|process| process.sentinel.as_deref().is_some_and(knows));
-            if lost && server.life == Life::Up {
+            if lost && server.life == Life::Up && self.monitored_anew.contains(&group) {
                 let master = self.believed_master(group);
                 self.say("**", &format!("an operator sees to {}", self.server_name(index)));
                 self.servers[index].follow(now, Some(master));
@@ -316,6 +316,7 @@ impl World {
         let known = self.processes[index].sentinel.as_ref().and_then(|sentinel| sentinel.master_address(&master));
         let Some((host, port)) = known else { return };
         self.say_of(index, &format!("is told to monitor {master} anew"));
+        self.monitored_anew.insert(group);
         self.ask(index, Request::Remove { master: master.clone() });
         let (port, quorum) = (port.to_string(), self.setup.quorum().to_string());
         self.ask(index, Request::Monitor { master: master.clone(), host, port, quorum });

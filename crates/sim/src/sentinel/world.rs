@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::trace::Trace;
 use ha::sentinel::{Configuration, Event, LinkEnd};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// How long it may take until everything is as it should be again: TILT, two rounds of elections, and the times after which
 /// servers are put right.
@@ -83,6 +83,8 @@ pub struct World {
     /// The epoch of each master, native only.
     pub store: BTreeMap<String, u64>,
     pub planned: Vec<Planned>,
+    /// Groups whose replicas some sentinel was made to forget.
+    pub monitored_anew: BTreeSet<usize>,
     pub events: u64,
     healed: bool,
     done: bool,
@@ -120,6 +122,7 @@ impl World {
             connections: BTreeMap::new(),
             store: BTreeMap::new(),
             planned: Vec::new(),
+            monitored_anew: BTreeSet::new(),
             events: 0,
             healed: false,
             done: false,
