@@ -19,8 +19,8 @@ fn line(timeline: u32, reason: &str, leader: &str) -> HistoryLine {
     }
 }
 
-fn history(lines: &[HistoryLine], revision: i64) -> Option<Versioned<Vec<HistoryLine>>> {
-    Some(Versioned { value: lines.to_vec(), revision: Revision(revision) })
+fn history(lines: &[HistoryLine], revision: i64) -> Versioned<Vec<HistoryLine>> {
+    Versioned { value: lines.to_vec(), revision: Revision(revision) }
 }
 
 fn numbers(lines: &[HistoryLine]) -> Vec<(u32, &str)> {
@@ -64,7 +64,7 @@ fn whoever_takes_the_key_to_be_promoted_takes_a_number_along() {
         };
     }
     // Timeline 3 was given to "b", and nobody knows what became of it.
-    cluster.history = history(&[line(1, "", "a"), line(2, RESERVED, "b")], 8);
+    cluster.history = Some(history(&[line(1, "", "a")), line(2, RESERVED, "b")], 8);
     cluster.leader = None;
     view.dcs.cluster = Some(cluster);
     let decision = decide(&Memory::default(), &view);
@@ -81,7 +81,7 @@ fn whoever_takes_the_key_to_be_promoted_takes_a_number_along() {
 fn nobody_is_promoted_without_a_number_of_this_very_leadership() {
     let reserved = [line(1, RESERVED, "a")];
     let decide_with = |change: &dyn Fn(&mut Cluster)| decide(&Memory::default(), &leading(true, change));
-    let good = decide_with(&|cluster| cluster.history = history(&reserved, EPOCH.0));
+    let good = decide_with(&|cluster| cluster.history = Some(history(&reserved, EPOCH.0)));
     assert_eq!((promotes_beyond(&good), history_written(&good)), (Some(1), None));
 
     // Of a leadership before this one; somebody else's; or not there at all.
@@ -90,7 +90,7 @@ fn nobody_is_promoted_without_a_number_of_this_very_leadership() {
         (vec![line(1, RESERVED, "b")], EPOCH.0, vec![(1, "b"), (2, "a")]),
         (vec![], EPOCH.0, vec![(1, "a")]),
     ] {
-        let decision = decide_with(&|cluster| cluster.history = history(&lines, revision));
+        let decision = decide_with(&|cluster| cluster.history = Some(history(&lines, revision)));
         assert_eq!(promotes_beyond(&decision), None);
         assert_eq!(numbers(&history_written(&decision).unwrap_or_default()), expected);
     }
@@ -99,7 +99,7 @@ fn nobody_is_promoted_without_a_number_of_this_very_leadership() {
 
     // A member came meanwhile that was promoted by hand.
     let by_hand = decide_with(&|cluster| {
-        cluster.history = history(&reserved, EPOCH.0);
+        cluster.history = Some(history(&reserved, EPOCH.0));
         let mut other = cluster.members[&"a".into()].clone();
         other.data = MemberData { timeline: Some(Timeline(5)), ..MemberData::default() };
         cluster.members.insert("b".into(), other);
@@ -112,7 +112,7 @@ fn nobody_is_promoted_without_a_number_of_this_very_leadership() {
 fn the_history_keeps_the_numbers_that_postgresql_passed_over() {
     let own = |timeline| HistoryLine { timestamp: None, new_leader: None, ..line(timeline, "of PostgreSQL", "") };
     let written = |known: &[HistoryLine], own: Vec<HistoryLine>| {
-        let mut view = leading(false, |cluster| cluster.history = history(known, EPOCH.0));
+        let mut view = leading(false, |cluster| cluster.history = Some(history(known, EPOCH.0)));
         if let Server::Running(running) = &mut view.postgres.server {
             running.timeline = Timeline(9);
             running.history = own;
@@ -140,7 +140,7 @@ fn the_history_keeps_the_numbers_that_postgresql_passed_over() {
 fn a_promotion_that_nobody_followed_has_no_twin() {
     let comes_back = |lines: &[HistoryLine]| {
         let mut view = leading(true, |cluster| {
-            cluster.history = history(lines, EPOCH.0);
+            cluster.history = Some(history(lines, EPOCH.0));
             cluster.leader = Some(Leader { name: "b".into(), epoch: EPOCH, lease: Some(LeaseId(2)) });
             let mut other = cluster.members[&"a".into()].clone();
             other.data = MemberData {
