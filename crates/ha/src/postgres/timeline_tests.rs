@@ -64,7 +64,7 @@ fn whoever_takes_the_key_to_be_promoted_takes_a_number_along() {
         };
     }
     // Timeline 3 was given to "b", and nobody knows what became of it.
-    cluster.history = Some(history(&[line(1, "", "a")), line(2, RESERVED, "b")], 8);
+    cluster.history = Some(history(&[line(1, "", "a"), line(2, RESERVED, "b")], 8));
     cluster.leader = None;
     view.dcs.cluster = Some(cluster);
     let decision = decide(&Memory::default(), &view);
