@@ -310,6 +310,21 @@ impl World {
         }
     }
 
+    /// One that crashed between the operator's two commands is told the second one again.
+    pub fn finish_monitoring_anew(&mut self) {
+        for group in self.monitored_anew.clone() {
+            let master = super::world::master_name(group);
+            for index in 0..self.processes.len() {
+                let sentinel = self.processes[index].sentinel.as_ref();
+                if sentinel.is_some_and(|sentinel| sentinel.master_address(&master).is_none()) {
+                    let server = &self.servers[self.believed_master(group)];
+                    let (host, port) = (super::wire::ip(server.host).to_string(), server.port);
+                    self.monitor(index, master.clone(), host, port);
+                }
+            }
+        }
+    }
+
     /// REMOVE, MONITOR, and the settings once more, which are forgotten with it.
     pub fn monitor_anew(&mut self, index: usize, group: usize) {
         let master = super::world::master_name(group);
@@ -318,15 +333,19 @@ impl World {
         self.say_of(index, &format!("is told to monitor {master} anew"));
         self.monitored_anew.insert(group);
         self.ask(index, Request::Remove { master: master.clone() });
+        self.monitor(index, master, host, port);
+        if self.setup.mutant == Some(Mutant::ForgetVoteOfRemoved) {
+            self.forget_vote(index, group);
+        }
+    }
+
+    fn monitor(&mut self, index: usize, master: String, host: String, port: u16) {
         let (port, quorum) = (port.to_string(), self.setup.quorum().to_string());
         self.ask(index, Request::Monitor { master: master.clone(), host, port, quorum });
         let (down_after, timeout) = (self.setup.down_after.to_string(), self.setup.failover_timeout.to_string());
         let settings = ["down-after-milliseconds", &down_after, "failover-timeout", &timeout];
         let arguments = settings.map(str::to_owned).to_vec();
         self.ask(index, Request::Set { master, arguments, executable: Vec::new() });
-        if self.setup.mutant == Some(Mutant::ForgetVoteOfRemoved) {
-            self.forget_vote(index, group);
-        }
     }
 
     fn believed_master(&self, group: usize) -> usize {

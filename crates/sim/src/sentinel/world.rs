@@ -205,6 +205,7 @@ impl World {
     }
 
     fn look(&mut self) {
+        self.finish_monitoring_anew();
         self.show_lost_servers_the_way();
         let over = self.now >= FAULTS_UNTIL + HEALED_WITHIN;
         let agreed = (0..self.setup.masters).all(|group| self.agreement(group).is_ok());
