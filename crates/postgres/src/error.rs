@@ -4,6 +4,7 @@
 //! carries a password; connection strings are kept out of every text.
 
 use std::{fmt, io, path::PathBuf, time::Duration};
+use types::Timeline;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -50,6 +51,9 @@ pub enum Error {
     #[error("PostgreSQL answered {action} with something unexpected: {why}")]
     Answer { action: &'static str, why: String },
 
+    #[error("the store names timeline {named} and this server is on {own}: too far apart to be passed over")]
+    TimelinesApart { own: Timeline, named: Timeline },
+
     #[error("the postmaster did not become ready within {} s (last state: {last})", .after.as_secs())]
     NotReady { after: Duration, last: String },
 
@@ -84,6 +88,7 @@ impl Error {
             Self::Sql { .. } => "postgres-sql",
             Self::SqlTimeout { .. } => "postgres-sql-timeout",
             Self::Answer { .. } => "postgres-answer",
+            Self::TimelinesApart { .. } => "postgres-timelines-apart",
             Self::NotReady { .. } => "postgres-not-ready",
             Self::PostmasterEnded => "postgres-ended",
         }
@@ -119,6 +124,9 @@ impl Error {
             Self::Sql { message, .. } => hint_from(message).to_owned(),
             Self::SqlTimeout { .. } => "the server is overloaded, its disk hangs, or it is still recovering".to_owned(),
             Self::Answer { .. } => "this is a defect; please report it with the text above".to_owned(),
+            Self::TimelinesApart { .. } => {
+                "correct the key 'history' of this cluster in the store, or delete it".to_owned()
+            }
             Self::NotReady { .. } | Self::PostmasterEnded => "see the end of PostgreSQL's own log".to_owned(),
         }
     }

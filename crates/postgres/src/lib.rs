@@ -22,6 +22,7 @@ pub mod rewind;
 pub mod run;
 pub mod slot;
 pub mod sql;
+pub mod timeline_numbers;
 
 pub use binaries::{Binaries, Version};
 pub use configuration::{Configuration, Role, Settings, Standby};

@@ -127,6 +127,83 @@ async fn a_cluster_fails_over_and_takes_the_old_primary_back() -> TestResult {
     Ok(())
 }
 
+/// Number 2 is somebody else's, so the promotion begins timeline 3; who has less follows over the gap, and the old primary is
+/// rewound over it.
+#[tokio::test]
+async fn a_promotion_passes_over_a_number_that_is_taken_and_the_others_follow() -> TestResult {
+    let world = World::new().await?;
+    let mut a = world.server("a")?;
+    let mut b = world.server("b")?;
+    let mut c = world.server("c")?;
+    a.initialize().await?;
+    a.configure(&Role::Primary).await?;
+    a.start().await?;
+    a.create_roles().await?;
+    let (progress, _) = tokio::sync::watch::channel(CloneProgress::default());
+    for replica in [&mut b, &mut c] {
+        a.local.create_physical_slot(&slot::slot_name(&replica.name), true).await?;
+        let from = CloneFrom { source: a.conninfo("replicator", None), slot: None, options: vec![] };
+        let data_dir = replica.locations.data_dir.clone();
+        clone::clone(&world.binaries, &world.launcher, &data_dir, Existing::Refuse, &from, &progress).await?;
+        replica.configure(&replica.following(&a)).await?;
+        replica.start().await?;
+        replica.eventually("streams", SqlStatus::is_streaming).await?;
+    }
+    // It has certainly no more than the other.
+    c.stop().await?;
+    a.local.execute("a table", "create table public.t (n int); insert into public.t values (1)").await?;
+    let written = a.local.probe(false).await?.position.end();
+    b.eventually("has the table", |status| status.position.end() >= written).await?;
+    a.kill();
+
+    // A number that was taken for a promotion which did not come about is free again.
+    timeline_numbers::take(&world.launcher, &b.locations.data_dir, Timeline(1), Timeline(7)).await?;
+    timeline_numbers::give_back(&b.locations.data_dir).await?;
+    timeline_numbers::take(&world.launcher, &b.locations.data_dir, Timeline(1), Timeline(2)).await?;
+    b.local.promote().await?;
+    let promoted = b.eventually("is primary", |status| !status.in_recovery).await?;
+    assert_eq!(promoted.timeline, Timeline(3));
+    b.configure(&Role::Primary).await?;
+    b.local.checkpoint(Duration::from_secs(60)).await?;
+    b.local.execute("a row", "insert into public.t values (2)").await?;
+    let branches = history::read_local(&b.locations.data_dir, Timeline(3))?;
+    assert_eq!(branches.iter().map(|branch| branch.timeline).collect::<Vec<_>>(), [Timeline(1)]);
+
+    // The replica goes on on timeline 1, from there to 3, and gets the file of number 2 on the way.
+    for name in ["a", "c"] {
+        b.local.create_physical_slot(name, true).await?;
+    }
+    c.configure(&c.following(&b)).await?;
+    c.start().await?;
+    let followed = |status: &SqlStatus| status.is_streaming() && status.timeline == Timeline(3);
+    c.eventually("follows over the gap", followed).await?;
+    assert_eq!(history::read_local(&c.locations.data_dir, Timeline(2))?, []);
+
+    let timeouts = sql::Timeouts::default();
+    let source = b.conninfo("rewinder", Some("postgres"));
+    let from = RewindFrom { source, restore_target_wal: false, options: vec![] };
+    let outcome = rewind(&world.binaries, &world.version, &world.launcher, &a.locations, &from, timeouts).await?;
+    assert!(matches!(outcome, RewindOutcome::Done | RewindOutcome::NotNeeded), "{outcome:?}");
+    a.configure(&a.following(&b)).await?;
+    timeline_numbers::give_back(&a.locations.data_dir).await?;
+    a.start().await?;
+    a.eventually("follows over the gap", followed).await?;
+    // Started anew, it finds its way to the newest timeline by itself.
+    c.stop().await?;
+    timeline_numbers::give_back(&c.locations.data_dir).await?;
+    assert_eq!(history::read_local(&c.locations.data_dir, Timeline(2))?, [], "the way to 3 leads past 2");
+    c.start().await?;
+    c.eventually("follows again", followed).await?;
+    for replica in [&a, &c] {
+        eventually("has both rows", async || {
+            let rows = replica.local.query("a count", "select count(*) from public.t", &[]).await?;
+            Ok((rows[0].get::<_, i64>(0) == 2).then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn parameters_that_need_a_restart_are_told_and_a_standby_starts_with_what_its_primary_had() -> TestResult {
     let world = World::new().await?;

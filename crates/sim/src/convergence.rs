@@ -67,10 +67,12 @@ impl World {
         if config.is_synchronous() && truth.sync.as_ref().is_none_or(|sync| sync.value.standbys.is_empty()) {
             return Some("nobody is a synchronous standby".to_owned());
         }
-        let lines = truth.history.as_ref().map_or(0, |history| history.value.len());
+        // The other lines are of numbers that were passed over.
+        let known = truth.history.as_ref().map(|history| history.value.as_slice()).unwrap_or_default();
+        let lines = known.iter().filter(|line| !line.is_reserved()).count();
         let history = self.hosts[leader].postgres.data.cluster().map_or(0, |cluster| cluster.wal.history().len());
         if lines != history {
-            return Some(format!("/history has {lines} lines, and {name} a history of {history}"));
+            return Some(format!("/history has {lines} lines of PostgreSQL's, and {name} a history of {history}"));
         }
         if self.now - self.oracle.proxied_acknowledged_at > 2 * SECOND {
             return Some("no write went through a proxy lately".to_owned());

@@ -69,6 +69,8 @@ pub enum Fault {
     /// It dies, and its disk comes back with nothing.
     LoseRedisData,
     RedisOrder(RedisOrder),
+    /// The agent of this member refuses one of its two servers (a mistake in its configuration, say) and ends.
+    RefuseRole,
 }
 
 /// At whom a fault is aimed when it happens.
@@ -169,7 +171,7 @@ fn sequence(random: &mut Random, from: Time, planned: &mut Vec<Planned>) -> Time
     let isolate = |plane| Fault::Isolate { plane, inward: true, outward: true };
     let short = random.between(20 * MS, 900 * MS);
     let while_ = random.between(2 * SECOND, 9 * SECOND);
-    match random.below(8) {
+    match random.below(10) {
         0 => {
             then(0, Fault::FreezeWorker, while_);
             then(short / 4, Fault::Order(Order::DeleteLeaderKey), 0);
@@ -201,6 +203,18 @@ fn sequence(random: &mut Random, from: Time, planned: &mut Vec<Planned>) -> Time
         6 => {
             then(0, Fault::FreezeGuard, while_ + 3 * SECOND);
             then(short, Fault::KillWorker, 0);
+        }
+        // A switchover is asked for, and the leader does not hear of it; in the pause nothing ends its server.
+        7 => {
+            then(0, Fault::Order(Order::Pause), while_ + 3 * SECOND);
+            then(short + 100 * MS, Fault::FreezeWorker, while_ + SECOND);
+            then(short / 8, Fault::Order(Order::Switchover { named: true }), 0);
+        }
+        // The leader is gone as soon as it was promoted.
+        8 => {
+            then(0, Fault::PowerOff, while_ + 4 * SECOND);
+            then(1_400 * MS + short / 2, Fault::PowerOff, while_);
+            then(2 * SECOND, draw(random), while_);
         }
         _ => {
             then(0, Fault::Order(Order::Pause), while_);
@@ -343,6 +357,7 @@ impl World {
             }
             Fault::LoseRedisData => self.redis_loses_data(host),
             Fault::RedisOrder(order) => self.give_redis_order(order),
+            Fault::RefuseRole => self.role_refuses(host),
             Fault::SlowStoreDisk { times } => {
                 self.hosts[host].disk_slow = times;
                 self.fault_ends(lasts, End::StoreDisk { host });

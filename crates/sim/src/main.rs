@@ -78,7 +78,8 @@ fn main() -> ExitCode {
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let redis = options.redis || options.mutant.is_some_and(Mutant::is_of_redis);
-    let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, redis, ..Setup::new(seed) };
+    let plain = |seed| if redis { Setup::with_redis(seed) } else { Setup::new(seed) };
+    let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, ..plain(seed) };
     if let Some(seed) = options.seed {
         let outcome = run(setup(seed));
         for line in &outcome.trace {

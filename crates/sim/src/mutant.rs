@@ -15,6 +15,13 @@ pub enum Mutant {
     SyncTooEarly,
     /// Claims of others are not seen.
     DropClaim,
+    /// A promotion takes the next number of a timeline as PostgreSQL alone would, whatever the store says.
+    GiveTimelinesAgain,
+    /// A request that names the new leader is taken for the word of an operator that the old one is gone, also when it is for
+    /// a switchover.
+    RequestEndsClaims,
+    /// The claim that comes with the key ends with the lease, also in the pause.
+    ClaimEndsWithLease,
     /// The guard's fence over Redis never falls.
     RedisSkipFence,
     /// Redis is promoted when the leader key is asked for, not when it is held.
@@ -25,20 +32,32 @@ pub enum Mutant {
     RedisDropClaim,
     /// A Redis without data takes itself for the best.
     RedisEmptyLeads,
+    /// `RequestEndsClaims`, of Redis.
+    RedisRequestEndsClaims,
+    /// The first leadership of a group never counts as one that began without data.
+    RedisFirstIsNotEmpty,
+    /// An agent that refuses one server gives its lease up while the other one runs.
+    RedisRefusalEndsLease,
 }
 
-pub const MUTANTS: [(&str, Mutant); 11] = [
+pub const MUTANTS: [(&str, Mutant); 17] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
     ("forget-fsync", Mutant::ForgetFsync),
     ("sync-too-early", Mutant::SyncTooEarly),
     ("drop-claim", Mutant::DropClaim),
+    ("give-timelines-again", Mutant::GiveTimelinesAgain),
+    ("request-ends-claims", Mutant::RequestEndsClaims),
+    ("claim-ends-with-lease", Mutant::ClaimEndsWithLease),
     ("redis-skip-fence", Mutant::RedisSkipFence),
     ("redis-promote-early", Mutant::RedisPromoteEarly),
     ("redis-hand-over-early", Mutant::RedisHandOverEarly),
     ("redis-drop-claim", Mutant::RedisDropClaim),
     ("redis-empty-leads", Mutant::RedisEmptyLeads),
+    ("redis-request-ends-claims", Mutant::RedisRequestEndsClaims),
+    ("redis-first-is-not-empty", Mutant::RedisFirstIsNotEmpty),
+    ("redis-refusal-ends-lease", Mutant::RedisRefusalEndsLease),
 ];
 
 impl Mutant {

@@ -34,6 +34,7 @@ pub struct Oracle {
     /// The last revision each store has applied in its present run: run, revision.
     applied: Vec<(u64, Revision)>,
     leases: BTreeMap<LeaseId, Renewal>,
+    given_up: BTreeSet<LeaseId>,
     /// The newest branch that has acknowledged a write.
     newest_acknowledging: u32,
     /// The newest branch and who made it.
@@ -92,6 +93,11 @@ impl Oracle {
             *renewal = anew;
         }
         renewal.sent_at = renewal.sent_at.max(sent_at);
+    }
+
+    /// Its owner ends it before its time.
+    pub fn given_up(&mut self, id: LeaseId) {
+        self.given_up.insert(id);
     }
 
     pub fn decided(&mut self, host: usize) {
@@ -200,6 +206,7 @@ impl World {
     pub(crate) fn check_lease(&mut self, id: LeaseId) {
         let Some(renewal) = self.oracle.leases.get(&id) else { return };
         if let Some(expired) = renewal.expired_at
+            && !self.oracle.given_up.contains(&id)
             && expired < renewal.may_end_at()
         {
             let sent = renewal.sent_at;
@@ -212,12 +219,12 @@ impl World {
     }
 
     fn leadership_passes(&mut self, to: usize, before: &Cluster) {
-        let asked = before
-            .failover
-            .as_ref()
-            .is_some_and(|request| request.value.candidate.as_ref() == Some(&self.hosts[to].name));
+        let candidate = before.failover.as_ref().filter(|request| request.value.leader.is_none());
+        let candidate = candidate.and_then(|request| request.value.candidate.as_ref());
+        let asked = candidate == Some(&self.hosts[to].name);
         for host in (0..self.hosts.len()).filter(|host| *host != to) {
-            // Left to itself in the pause, and an operator has said that it is gone: then it had better be.
+            // Left to itself in the pause, and an operator has said that it is gone: then it had better be. (A switchover,
+            // which names the leader, says no such thing.)
             let left_alone = before.members.get(&self.hosts[host].name).is_some_and(|member| member.lease.is_none());
             if asked && left_alone {
                 self.hosts[host].excused_until = Time::MAX;

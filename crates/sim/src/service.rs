@@ -2,11 +2,15 @@
 
 use crate::clock::{Clock, MS, SECOND, Time};
 use crate::guard::{GuardInput, GuardProcess};
+use crate::mutant::Mutant;
 use crate::say;
+use crate::store::Request;
+use crate::store::client::Purpose;
 use crate::worker::WorkerEvent;
 use crate::world::{Happening, World};
 use ha::guard::{Guard, ToGuard};
 use ha::lease::GUARD_SILENCE_MAX;
+use kv::Command;
 
 /// Worker and guard count as stopped together when one stopped so shortly after the other that the first could not do
 /// its part: the guard's silence is noticed after `GUARD_SILENCE_MAX`, and the lease at that time goes on for a while.
@@ -72,7 +76,26 @@ impl World {
         self.tell_guard(host, ToGuard::Finish { leave_running });
         let run = self.hosts[host].worker_run;
         let at = self.hosts[host].to_guard_at - self.now;
-        self.plan(at + MS, Happening::WorkerSeesNoGuard { host, run });
+        self.plan(at + MS, Happening::WorkerEnds { host, run });
+    }
+
+    /// The agent ends because it cannot look after one of its servers. Its lease carries the claims of the other one, too: it
+    /// gives it up only where none runs.
+    pub(crate) fn role_refuses(&mut self, host: usize) {
+        let none_runs = self.hosts[host].postgres.server.is_none() && self.hosts[host].redis.server.is_none();
+        let Some(worker) = self.hosts[host].worker.as_mut().filter(|worker| worker.frozen == 0) else { return };
+        worker.refused = true;
+        let run = worker.run;
+        say!(self, host, "worker: refuses one of its servers");
+        if let Some(lease) = self.hosts[host].worker.as_ref().and_then(|worker| worker.lease)
+            && (none_runs || self.setup.mutant == Some(Mutant::RedisRefusalEndsLease))
+        {
+            self.oracle.given_up(lease.id);
+            let revoke = Request::Change(Command::LeaseRevoke { id: lease.id });
+            self.call(host, Purpose::Operator, revoke);
+        }
+        let after = self.random.between(20 * MS, 200 * MS);
+        self.plan(after, Happening::WorkerEnds { host, run });
     }
 
     pub(crate) fn kill_guard(&mut self, host: usize) {
@@ -86,7 +109,7 @@ impl World {
         self.redis_ends(host, "its guard died");
         let run = self.hosts[host].worker_run;
         let after = self.random.between(100, 5 * MS);
-        self.plan(after, Happening::WorkerSeesNoGuard { host, run });
+        self.plan(after, Happening::WorkerEnds { host, run });
         let after = self.random.between(200 * MS, 2 * SECOND);
         self.plan(after, Happening::ServiceStarts { host });
     }
@@ -147,8 +170,9 @@ impl World {
         let backlog = std::mem::take(&mut worker.backlog);
         say!(self, host, "worker: goes on");
         self.replay(backlog);
-        if self.hosts[host].guard.is_none() {
-            self.plan(MS, Happening::WorkerSeesNoGuard { host, run });
+        let refused = self.hosts[host].worker.as_ref().is_some_and(|worker| worker.refused);
+        if refused || self.hosts[host].guard.is_none() {
+            self.plan(MS, Happening::WorkerEnds { host, run });
         }
     }
 

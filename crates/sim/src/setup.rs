@@ -12,6 +12,8 @@ pub struct Setup {
     pub trace: bool,
     /// Every member has a Redis beside its PostgreSQL.
     pub redis: bool,
+    /// The last member comes late, when the others have a master already, and brings data of Redis along.
+    pub redis_latecomer: bool,
     /// JSON, as a new cluster gets it.
     pub bootstrap_config: String,
     /// These faults, and no others; `None`: as the seed draws them.
@@ -32,12 +34,23 @@ impl Setup {
         let bootstrap_config = format!(
             r#"{{"ttl":{ttl},"loop_wait":{loop_wait},"primary_start_timeout":{start_timeout},"synchronous_mode":{synchronous},"synchronous_mode_strict":{strict},"synchronous_node_count":{count}}}"#
         );
-        Self { seed, members, mutant: None, trace: false, redis: false, bootstrap_config, script: None }
+        Self {
+            seed,
+            members,
+            mutant: None,
+            trace: false,
+            redis: false,
+            redis_latecomer: false,
+            bootstrap_config,
+            script: None,
+        }
     }
 
     /// The same, with a Redis on every member.
     pub fn with_redis(seed: u64) -> Self {
-        Self { redis: true, ..Self::new(seed) }
+        // Another stream than the faults', so that neither disturbs the other.
+        let redis_latecomer = Random::new(seed ^ 0x1A7E).percent(10);
+        Self { redis: true, redis_latecomer, ..Self::new(seed) }
     }
 
     /// The command that runs this again.

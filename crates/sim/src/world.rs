@@ -61,7 +61,7 @@ pub enum Happening {
     KillTree { host: usize, run: u64 },
     KillRedis { host: usize, run: u64 },
     WorkerStarts { host: usize, run: u64 },
-    WorkerSeesNoGuard { host: usize, run: u64 },
+    WorkerEnds { host: usize, run: u64 },
     ServiceStarts { host: usize },
     Client(ClientEvent),
     Fault(usize),
@@ -139,7 +139,10 @@ impl World {
             if world.setup.mutant == Some(Mutant::ForgetFsync) {
                 world.hosts[host].disk.set_lies(true);
             }
-            let after = world.random.between(0, 500 * MS);
+            let mut after = world.random.between(0, 500 * MS);
+            if world.setup.redis_latecomer && host + 1 == world.hosts.len() {
+                after += world.brings_data_of_redis(host);
+            }
             world.plan(after, Happening::ServiceStarts { host });
         }
         world.plan_faults();
@@ -240,7 +243,7 @@ impl World {
                     self.worker_starts(host, run);
                 }
             }
-            Happening::WorkerSeesNoGuard { host, run } => {
+            Happening::WorkerEnds { host, run } => {
                 if self.hosts[host].worker.as_ref().is_some_and(|worker| worker.run == run && worker.frozen == 0) {
                     self.kill_worker(host);
                 }

@@ -13,6 +13,7 @@ fn check(mutant: Mutant, within: u64, expected: &[&str]) {
 
 const TWO_PRIMARIES: [&str; 2] = ["could still acknowledge", "as an old primary"];
 const LOST: &str = "synchronous mode";
+const TWO_HISTORIES: &str = "onto another history";
 
 #[test]
 fn a_fence_that_never_falls_is_noticed() {
@@ -26,7 +27,7 @@ fn a_lease_that_is_renewed_blindly_is_noticed() {
 
 #[test]
 fn a_leader_key_that_is_taken_on_a_stale_view_is_noticed() {
-    check(Mutant::StaleView, 1500, &[TWO_PRIMARIES[0], TWO_PRIMARIES[1], LOST]);
+    check(Mutant::StaleView, 1500, &[TWO_PRIMARIES[0], TWO_PRIMARIES[1], LOST, TWO_HISTORIES]);
 }
 
 #[test]
@@ -37,6 +38,16 @@ fn a_forgotten_fsync_is_noticed() {
 #[test]
 fn a_standby_listed_too_early_is_noticed() {
     check(Mutant::SyncTooEarly, 400, &[LOST]);
+}
+
+#[test]
+fn a_number_of_a_timeline_that_is_given_again_is_noticed() {
+    check(Mutant::GiveTimelinesAgain, 1000, &["pages of another history", TWO_HISTORIES]);
+}
+
+#[test]
+fn a_switchover_that_ends_a_lasting_claim_is_noticed() {
+    check(Mutant::RequestEndsClaims, 1000, &TWO_PRIMARIES);
 }
 
 #[test]

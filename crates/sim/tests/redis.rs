@@ -3,6 +3,7 @@
 use sim::faults::{Fault, Planned};
 use sim::mutant::Mutant;
 use sim::network::Plane;
+use sim::operator::Order;
 use sim::redis::faults::RedisOrder;
 use sim::run::{first_failure, first_failure_of, report, run};
 use sim::setup::Setup;
@@ -72,14 +73,33 @@ fn a_hand_over_that_does_not_wait_for_the_candidate_is_noticed() {
 }
 
 #[test]
+fn a_switchover_that_ends_a_lasting_claim_is_noticed() {
+    check_mutant(Mutant::RedisRequestEndsClaims, 400, &TWO_MASTERS);
+}
+
+#[test]
+fn a_first_leadership_without_data_that_is_not_noted_is_noticed() {
+    check_mutant(Mutant::RedisFirstIsNotEmpty, 400, &["which began without data"]);
+}
+
+#[test]
+fn a_lease_that_ends_with_a_refusal_while_a_server_runs_is_noticed() {
+    check_mutant(Mutant::RedisRefusalEndsLease, 800, &[TWO_MASTERS[0], TWO_MASTERS[1], "could still acknowledge"]);
+}
+
+#[test]
 fn an_empty_redis_that_leads_is_noticed() {
     check_mutant(Mutant::RedisEmptyLeads, 100, &["which began without data"]);
+}
+
+fn scenario(seed: u64, script: &[Planned]) -> Setup {
+    Setup { members: 3, script: Some(script.to_vec()), redis_latecomer: false, ..Setup::with_redis(seed) }
 }
 
 fn check_scenario(script: &[Planned]) -> u64 {
     let mut switchovers = 0;
     for seed in 0..WORLDS {
-        let setup = Setup { members: 3, script: Some(script.to_vec()), ..Setup::with_redis(seed) };
+        let setup = scenario(seed, script);
         let outcome = run(setup.clone());
         if let Some(violation) = outcome.violation {
             let trace = run(Setup { trace: true, ..setup }).trace.join("\n");
@@ -136,4 +156,19 @@ fn the_key_of_redis_is_taken_again_when_somebody_deletes_it() {
     let delete = Fault::RedisOrder(RedisOrder::DeleteLeaderKey);
     check_scenario(&[Planned::at_redis(9_000, delete.clone(), 0)]);
     check_scenario(&[Planned::at_redis(9_000, Fault::FreezeWorker, 4_000), Planned::at_redis(9_100, delete, 0)]);
+}
+
+/// The claim of a master that is only cut off outlives its lease in the pause. A switchover that was asked for while it led says
+/// nothing of its end.
+#[test]
+fn a_switchover_that_the_master_does_not_hear_of_replaces_it_only_when_it_is_gone() {
+    let script = [
+        Planned::at_redis(9_000, Fault::Order(Order::Pause), 7_000),
+        Planned::at_redis(9_900, Fault::FreezeWorker, 5_000),
+        Planned::at_redis(9_950, Fault::RedisOrder(RedisOrder::Switchover { named: true }), 0),
+    ];
+    check_scenario(&script);
+    let broken = |seed| Setup { mutant: Some(Mutant::RedisRequestEndsClaims), ..scenario(seed, &script) };
+    let failure = first_failure_of((0..WORLDS).map(broken)).and_then(|failure| failure.violation);
+    assert!(failure.as_ref().is_some_and(|what| what.contains(TWO_MASTERS[0])), "{failure:?}");
 }

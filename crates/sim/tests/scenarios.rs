@@ -1,9 +1,10 @@
 //! What the simulator found once, written down: each scenario broke a promise before it was mended.
 
 use sim::faults::{Fault, Planned};
+use sim::mutant::Mutant;
 use sim::network::Plane;
 use sim::operator::Order;
-use sim::run::run;
+use sim::run::{first_failure_of, run};
 use sim::setup::Setup;
 
 /// Several worlds, because what happens in a scenario still depends on delays.
@@ -13,14 +14,14 @@ const ASYNCHRONOUS: &str = r#"{"ttl":1.5,"loop_wait":2,"primary_start_timeout":3
 const IMPATIENT: &str = r#"{"ttl":1.5,"loop_wait":2,"primary_start_timeout":0}"#;
 const SYNCHRONOUS: &str = r#"{"ttl":1.5,"loop_wait":2,"synchronous_mode":true}"#;
 
+fn scenario(seed: u64, config: &str, script: &[Planned]) -> Setup {
+    let bootstrap_config = config.to_owned();
+    Setup { members: 3, bootstrap_config, script: Some(script.to_vec()), ..Setup::new(seed) }
+}
+
 fn check(config: &str, script: &[Planned]) {
     for seed in 0..WORLDS {
-        let setup = Setup {
-            members: 3,
-            bootstrap_config: config.to_owned(),
-            script: Some(script.to_vec()),
-            ..Setup::new(seed)
-        };
+        let setup = scenario(seed, config, script);
         let outcome = run(setup.clone());
         if let Some(violation) = outcome.violation {
             let trace = run(Setup { trace: true, ..setup }).trace.join("\n");
@@ -122,6 +123,25 @@ fn two_leaders_that_begin_the_same_timeline_leave_one_history() {
     );
 }
 
+/// The first of them was promoted, and nobody saw it: nothing of it came to the store or to a standby. It comes back while there
+/// is no leader, so it starts as a standby, and nothing on its disk says any more that it led.
+#[test]
+fn a_promotion_that_nobody_saw_does_not_share_its_timeline_with_the_next() {
+    let mut given_again = 0;
+    for cut_at in (10_550..10_800).step_by(50) {
+        let script = [
+            Planned::at_leader(9_000, Fault::PowerOff, 12_000),
+            Planned::at_leader(cut_at, isolate(None), 6_000),
+            Planned::at_leader(cut_at + 5_400, Fault::PowerOff, 6_000),
+        ];
+        check(ASYNCHRONOUS, &script);
+        let mutant = Some(Mutant::GiveTimelinesAgain);
+        let broken = |seed| Setup { mutant, ..scenario(seed, ASYNCHRONOUS, &script) };
+        given_again += (0..WORLDS).filter(|seed| run(broken(*seed)).violation.is_some()).count();
+    }
+    assert!(given_again > 0, "no such promotion came to pass");
+}
+
 #[test]
 fn a_standby_that_nothing_reaches_is_not_listed_as_synchronous() {
     check(
@@ -160,4 +180,38 @@ fn a_switchover_reaches_its_candidate_while_processes_die() {
             ],
         );
     }
+}
+
+/// The claim of a primary that is only cut off outlives its lease in the pause. A switchover that was asked for while it led says
+/// nothing of its end.
+#[test]
+fn a_switchover_that_the_leader_does_not_hear_of_replaces_it_only_when_it_is_gone() {
+    let script = [
+        Planned::at_leader(9_000, Fault::Order(Order::Pause), 7_000),
+        Planned::at_leader(9_900, Fault::FreezeWorker, 5_000),
+        Planned::at_leader(9_950, Fault::Order(Order::Switchover { named: true }), 0),
+    ];
+    check(ASYNCHRONOUS, &script);
+    let broken = |seed| Setup { mutant: Some(Mutant::RequestEndsClaims), ..scenario(seed, ASYNCHRONOUS, &script) };
+    let violation = first_failure_of((0..WORLDS).map(broken)).and_then(|failure| failure.violation);
+    assert!(violation.as_ref().is_some_and(|what| what.contains("could still acknowledge")), "{violation:?}");
+}
+
+/// The leader of a paused cluster takes a key that somebody deleted again, and is cut off in the next moment: its claim must have
+/// come with the key, and outlive the lease.
+#[test]
+fn a_claim_in_the_pause_lasts_from_the_moment_the_key_is_taken() {
+    let mut noticed = 0;
+    for frozen_after in 3..15 {
+        let script = [
+            Planned::at_leader(9_000, Fault::Order(Order::Pause), 7_000),
+            Planned::at_leader(9_500, Fault::Order(Order::DeleteLeaderKey), 0),
+            Planned::at_leader(9_500 + frozen_after, Fault::FreezeWorker, 5_000),
+            Planned::at_leader(9_600, Fault::Order(Order::Switchover { named: true }), 0),
+        ];
+        check(ASYNCHRONOUS, &script);
+        let broken = |seed| Setup { mutant: Some(Mutant::ClaimEndsWithLease), ..scenario(seed, ASYNCHRONOUS, &script) };
+        noticed += (0..WORLDS).filter(|seed| run(broken(*seed)).violation.is_some()).count();
+    }
+    assert!(noticed > 0, "nobody was cut off in that moment");
 }

@@ -87,6 +87,16 @@ fn sentinels_that_do_not_hear_each_other_are_noticed() {
 }
 
 #[test]
+fn a_vote_that_is_forgotten_with_a_removed_master_is_noticed() {
+    check_mutant(Mutant::ForgetVoteOfRemoved, 4_000, &[TWO_LEADERS, VOTED_TWICE, TWO_ADDRESSES]);
+}
+
+#[test]
+fn an_epoch_that_leaves_no_next_one_is_noticed() {
+    check_mutant(Mutant::HearImpossibleEpochs, 400, &[AT_THE_END]);
+}
+
+#[test]
 fn a_server_that_is_left_a_master_is_noticed() {
     check_mutant(Mutant::LeaveRenegades, 300, &[AT_THE_END]);
 }

@@ -14,6 +14,16 @@ pub struct HistoryLine {
     pub new_leader: Option<String>,
 }
 
+/// The reason in a line whose number was given to a promotion, until PostgreSQL's own history has a line for it. A line
+/// that keeps it is of a timeline that nobody follows.
+pub const RESERVED: &str = "reserved";
+
+impl HistoryLine {
+    pub fn is_reserved(&self) -> bool {
+        self.reason == RESERVED
+    }
+}
+
 /// Patroni's form: `[[tl, lsn, "reason", "timestamp", "new leader"], ...]`, the last two optional.
 pub fn history_from_json(text: &str) -> Result<Vec<HistoryLine>, String> {
     let rows: Vec<Vec<Value>> = super::read(text)?;

@@ -14,7 +14,7 @@ mod sync;
 mod write;
 
 pub use failover::FailoverRequest;
-pub use history::{HistoryLine, history_from_json, history_to_json};
+pub use history::{HistoryLine, RESERVED, history_from_json, history_to_json};
 pub use keys::Keys;
 pub use member::{MemberData, Quorate, Role, RunState, Tags};
 pub use redis::RedisGroup;

@@ -36,9 +36,13 @@ pub enum StoreWrite {
     TakeLeader {
         me: MemberName,
         lease: LeaseId,
+        /// Of the claim. `None`: in the pause nothing fences this member, so its claim must not end with a lease.
+        claim_lease: Option<LeaseId>,
         member: Box<MemberData>,
         members: BTreeMap<MemberName, Revision>,
         sync: Option<(SyncState, Option<Revision>)>,
+        /// `/history` with a line for the timeline that the promotion is to begin.
+        history: Option<(Vec<HistoryLine>, Option<Revision>)>,
         /// The request that this leadership fulfils, removed with it.
         failover: Option<Revision>,
     },
@@ -99,7 +103,7 @@ impl StoreWrite {
                 let key = keys.key("initialize");
                 (vec![unchanged(&key, Some(*expected))], vec![delete(key)])
             }
-            Self::TakeLeader { me, lease, member, members, sync, failover } => {
+            Self::TakeLeader { me, lease, claim_lease, member, members, sync, history, failover } => {
                 let mut compare = vec![absent(&keys.leader())];
                 if !members.contains_key(me) {
                     compare.push(absent(&keys.member(me)));
@@ -107,11 +111,15 @@ impl StoreWrite {
                 compare.extend(members.iter().map(|(name, at)| unchanged(&keys.member(name), Some(*at))));
                 let mut success = vec![
                     put(keys.leader(), me.as_str().into(), Some(*lease)),
-                    put(keys.member(me), json(serde_json::to_string(member)), Some(*lease)),
+                    put(keys.member(me), json(serde_json::to_string(member)), *claim_lease),
                 ];
                 if let Some((state, expected)) = sync {
                     compare.push(unchanged(&keys.key("sync"), *expected));
                     success.push(put(keys.key("sync"), json(serde_json::to_string(state)), None));
+                }
+                if let Some((lines, expected)) = history {
+                    compare.push(unchanged(&keys.key("history"), *expected));
+                    success.push(put(keys.key("history"), history_to_json(lines).into_bytes(), None));
                 }
                 if let Some(expected) = failover {
                     compare.push(unchanged(&keys.key("failover"), Some(*expected)));

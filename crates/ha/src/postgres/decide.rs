@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, Fence, StoreWrite};
 use crate::config::DynamicConfig;
 use crate::guard::StopMode;
 use crate::reason::Reason;
-use types::{Lsn, MemberName, Millis};
+use types::{Lsn, MemberName, Millis, Timeline};
 
 /// So many failures in a row, about half a minute with their pauses, and the data directory is made anew.
 const REJOIN_FAILURES_MAX: u32 = 6;
@@ -27,8 +27,12 @@ pub enum Job {
     Stop {
         mode: StopMode,
     },
-    /// Done when PostgreSQL accepts writes.
-    Promote,
+    /// Done when PostgreSQL accepts writes, on a timeline with the next number after `beyond` (or after its own, if that is
+    /// greater). PostgreSQL finds the numbers up to there taken when each has a history file; one that holds only a comment
+    /// does, and is nobody's parent.
+    Promote {
+        beyond: Timeline,
+    },
     Checkpoint,
     /// Makes the data directory anew; what was there is moved aside.
     Clone {
@@ -47,7 +51,7 @@ impl Job {
             Self::PostBootstrap => "post-bootstrap",
             Self::Start { .. } => "start",
             Self::Stop { .. } => "stop",
-            Self::Promote => "promotion",
+            Self::Promote { .. } => "promotion",
             Self::Checkpoint => "checkpoint",
             Self::Clone { .. } => "clone",
             Self::Rejoin { .. } => "rejoin",
@@ -149,7 +153,7 @@ impl Draft<'_> {
             }
             return false;
         }
-        self.memory.promoting |= job == Job::Promote;
+        self.memory.promoting |= matches!(job, Job::Promote { .. });
         if matches!(job, Job::Start { .. }) {
             // Counts as a failure until PostgreSQL has been seen running.
             self.memory.failed(&job, now);
@@ -286,7 +290,7 @@ fn take_up_job(draft: &mut Draft<'_>) {
                 Job::Stop { .. }
                 | Job::Initdb
                 | Job::PostBootstrap
-                | Job::Promote
+                | Job::Promote { .. }
                 | Job::Checkpoint
                 | Job::Start { .. } => {}
             }

@@ -80,18 +80,6 @@ pub(super) fn claimed_by_other(cluster: &Cluster, me: &MemberName) -> Option<Mem
         .map(|(name, _)| name.clone())
 }
 
-/// The newest timeline that anybody who is alive has, or that the history names.
-///
-/// A promotion must go beyond it. PostgreSQL itself takes the number after the newest that has a history file in the
-/// local `pg_wal`, and so two members can give one number to two histories, which pg_rewind takes for one. A history
-/// file that holds only a comment keeps a number from being taken, and makes it nobody's parent.
-pub fn newest_timeline(cluster: &Cluster) -> Timeline {
-    let members = cluster.members.values().filter_map(|member| member.data.timeline).max();
-    let history =
-        cluster.history.as_ref().and_then(|history| history.value.last()).map(|line| Timeline(line.timeline.0 + 1));
-    members.max(history).unwrap_or_default()
-}
-
 /// A live member with a newer history than `mine`.
 fn newer_history(cluster: &Cluster, mine: &Member) -> Option<Timeline> {
     let newest = cluster.members.values().filter_map(|member| member.data.timeline).max();

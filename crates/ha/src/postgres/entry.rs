@@ -4,6 +4,7 @@ use super::decide::Job;
 use super::decide::{Action, Draft};
 use super::view::{DataDirectory, JobState, Server, View};
 use crate::cluster::{MemberData, Quorate, Role, RunState, StoreWrite};
+use types::LeaseId;
 
 /// What this member says of itself now. `claim`: PostgreSQL may be, or may become, writable.
 pub(super) fn build(draft: &Draft<'_>, claim: bool) -> MemberData {
@@ -95,11 +96,7 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
         }
         draft.actions.push(Action::Probe);
     }
-    // In the pause nothing fences a primary, so its claim must not end with a lease. It goes back to the lease once the
-    // guard is armed again.
-    let armed = view.guard.armed.is_some_and(|until| until > view.now);
-    let durable = claim && (draft.cluster.is_paused() || claim_is_durable(draft) && !armed);
-    let bound_to = (!durable).then_some(lease.id);
+    let bound_to = if claim { lease_of_claim(draft, lease.id) } else { Some(lease.id) };
     if let Some(member) = present
         && member.lease == bound_to
         && !is_news(draft, &member.data, &mut data)
@@ -113,6 +110,14 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
         member: Box::new(data),
         expected: present.map(|member| member.revision),
     });
+}
+
+/// In the pause nothing fences a primary, so its claim must not end with a lease. It goes back to the lease once the guard is
+/// armed again.
+pub(super) fn lease_of_claim(draft: &Draft<'_>, lease: LeaseId) -> Option<LeaseId> {
+    let armed = draft.view.guard.armed.is_some_and(|until| until > draft.view.now);
+    let durable = draft.cluster.is_paused() || claim_is_durable(draft) && !armed;
+    (!durable).then_some(lease)
 }
 
 /// The store keeps the claim of this member even without its lease.

@@ -1,6 +1,7 @@
 //! Another member holds the leader key.
 
 use super::decide::{Action, Draft, Job};
+use super::timelines;
 use super::view::{DataDirectory, Request, Server};
 use crate::guard::StopMode;
 use crate::reason::Reason;
@@ -113,12 +114,15 @@ fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
     }
 }
 
-/// This member was a primary on a timeline that the cluster knows as somebody else's beginning. PostgreSQL numbers
-/// timelines without asking anybody, so two members that were promoted after each other, the first unseen, have the same
-/// number for two histories. pg_rewind takes them for one, and would leave pages of the one in the other. (The same may
+/// This member was a primary on a timeline that the cluster knows as somebody else's beginning: one number for two
+/// histories. Since numbers come from the store (see `timelines`) that takes a promotion that nobody decided here, by hand
+/// or before this program managed the cluster. pg_rewind would leave pages of the one history in the other. (The same may
 /// happen to a timeline above the leader's: the cluster went back, and on another way.)
 fn is_twin(draft: &Draft<'_>, timeline: Timeline) -> bool {
     let lines = draft.cluster.history.as_ref().map(|history| history.value.as_slice()).unwrap_or_default();
+    if timelines::is_abandoned(lines, timeline) {
+        return false;
+    }
     let began = lines.iter().find(|line| line.timeline.0 + 1 == timeline.0);
     began.and_then(|line| line.new_leader.as_ref()).is_some_and(|other| *other != draft.view.me.as_str())
 }

@@ -2,7 +2,7 @@
 
 use super::decide::{Draft, Job, stop_a_primary_without_lease};
 use super::view::{DataDirectory, Server};
-use super::{bootstrap, election, entry};
+use super::{bootstrap, election, entry, timelines};
 use crate::cluster::{StoreWrite, SyncState};
 use crate::guard::StopMode;
 use crate::reason::Reason;
@@ -33,7 +33,7 @@ fn keep_leading(draft: &mut Draft<'_>) {
     let covered = !draft.config.is_synchronous()
         || draft.cluster.sync.as_ref().is_none_or(|sync| sync.value.covers(&draft.view.me));
     let running = draft.view.postgres.server.running();
-    let newest = running.is_some_and(|running| running.timeline >= election::newest_timeline(draft.cluster));
+    let newest = running.is_some_and(|running| running.timeline >= timelines::newest_timeline(draft.cluster));
     match election::claimed_by_other(draft.cluster, &draft.view.me) {
         None if fence_holds && covered && newest && draft.memory.unbroken => {
             take(draft, Reason::NoLeaderSince { since: now });
@@ -92,12 +92,19 @@ pub(super) fn take(draft: &mut Draft<'_>, reason: Reason) {
     });
     // A request that names another candidate did not come true; either way this leadership ends it.
     let failover = draft.cluster.failover.as_ref().filter(|request| request.value.scheduled_at.is_none());
+    // Whoever is to be promoted takes the number of its timeline along. A history that cannot be read is replaced before the
+    // promotion: it keeps nobody from leading.
+    let in_recovery = view.postgres.server.running().is_some_and(|running| running.in_recovery);
+    let readable = !draft.cluster.unreadable.contains_key("history");
+    let history = (in_recovery && readable).then(|| timelines::reserve(draft));
     let write = StoreWrite::TakeLeader {
         me: view.me.clone(),
         lease: lease.id,
+        claim_lease: entry::lease_of_claim(draft, lease.id),
         member: Box::new(entry::build(draft, true)),
         members,
         sync,
+        history,
         failover: failover.map(|request| request.revision),
     };
     draft.write(write);

@@ -4,7 +4,7 @@ use super::decide::{Action, Draft, Job};
 use super::election::switchover_obstacles;
 use super::memory::SwitchoverStage;
 use super::view::{DataDirectory, Request, Running, Server};
-use super::{bootstrap, entry, switchover, synchronous};
+use super::{bootstrap, entry, switchover, synchronous, timelines};
 use crate::cluster::{Fence, HistoryLine, Status, StoreWrite};
 use crate::guard::StopMode;
 use crate::reason::Reason;
@@ -18,7 +18,7 @@ const MEMBER_SLOTS_TTL: Millis = Millis(30 * 60 * 1000);
 pub(super) fn decide(draft: &mut Draft<'_>, fence: &Fence) {
     let view = draft.view;
     match &view.postgres.server {
-        Server::Running(running) if running.in_recovery => promote(draft),
+        Server::Running(running) if running.in_recovery => promote(draft, fence),
         Server::Running(running) => serve(draft, fence, running),
         Server::Unresponsive { since, .. } => draft.because(Reason::Unresponsive { since: *since }),
         Server::Starting => starting(draft),
@@ -28,15 +28,21 @@ pub(super) fn decide(draft: &mut Draft<'_>, fence: &Fence) {
 }
 
 /// The guard must have confirmed the fence before PostgreSQL may become a primary.
-fn promote(draft: &mut Draft<'_>) {
+fn promote(draft: &mut Draft<'_>, fence: &Fence) {
     let now = draft.view.now;
     draft.because(Reason::Promoting);
-    if !draft.view.guard.answering
-        || draft.view.guard.armed.is_none_or(|until| until <= now) && !draft.cluster.is_paused()
-    {
+    // In the pause nobody is fenced, so the claim must be one that outlives the lease.
+    let armed = draft.view.guard.armed.is_some_and(|until| until > now);
+    let kept_apart = armed || draft.cluster.is_paused() && entry::claim_is_durable(draft);
+    if !draft.view.guard.answering || !kept_apart {
         return draft.because(Reason::GuardNotArmed);
     }
-    draft.begin(Job::Promote);
+    // It came with the key, unless somebody deleted the history since, or this server started as a primary before.
+    let Some(beyond) = timelines::reserved_beyond(draft, fence) else {
+        let (lines, _) = timelines::reserve(draft);
+        return draft.write(StoreWrite::PutHistory { fence: fence.clone(), lines });
+    };
+    draft.begin(Job::Promote { beyond });
 }
 
 fn serve(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
@@ -173,7 +179,7 @@ fn note_history(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
     let known = draft.cluster.history.as_ref().map(|history| history.value.clone()).unwrap_or_default();
     let mut lines: Vec<HistoryLine> = Vec::new();
     for line in &running.history {
-        let old = known.iter().find(|old| old.timeline == line.timeline && old.lsn == line.lsn);
+        let old = known.iter().find(|old| !old.is_reserved() && old.timeline == line.timeline && old.lsn == line.lsn);
         lines.push(old.unwrap_or(line).clone());
     }
     // A primary has begun the timeline it is on. A line of the same place with another name is of a leader that began
@@ -184,6 +190,7 @@ fn note_history(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
         last.timestamp = Some(draft.view.wall.clone());
         last.new_leader = Some(draft.view.me.to_string());
     }
+    lines.extend(timelines::passed_over(&known, &lines));
     if lines != known {
         draft.write(StoreWrite::PutHistory { fence: fence.clone(), lines });
     }

@@ -1,7 +1,7 @@
 //! The decisions for one PostgreSQL: `decide(&Memory, &View) -> Decision`.
 //!
 //! A file per situation a member can be in (`bootstrap`, `leading`, `following`, `leaderless`, `stopping`), and a file
-//! per rule that several of them need (`election`, `synchronous`, `switchover`, `entry`).
+//! per rule that several of them need (`election`, `synchronous`, `switchover`, `timelines`, `entry`).
 
 mod bootstrap;
 mod decide;
@@ -17,10 +17,13 @@ mod safety_tests;
 mod stopping;
 mod switchover;
 mod synchronous;
+#[cfg(test)]
+mod timeline_tests;
+mod timelines;
 mod view;
 
 pub use decide::{Action, Arming, Decision, Job, decide};
-pub use election::{newest_timeline, obstacles, switchover_obstacles};
+pub use election::{obstacles, switchover_obstacles};
 pub use explain::{Explanation, explain};
 pub use leading::slot_name;
 pub use memory::Memory;

@@ -7,14 +7,14 @@ use crate::guard::StopMode;
 use crate::lease::Lease;
 use types::{LeaseId, Lsn, Millis, Revision, Timeline};
 
-const NOW: Millis = Millis(100_000);
+pub(super) const NOW: Millis = Millis(100_000);
 
 fn lease(id: i64) -> Lease {
     Lease { id: LeaseId(id), ttl: Millis(1500), renewed_at: NOW }
 }
 
 /// A member "a" with a claim; nobody leads.
-fn cluster() -> Cluster {
+pub(super) fn cluster() -> Cluster {
     let data = MemberData { quorate: Some(Quorate { claim: true, ..Quorate::default() }), ..MemberData::default() };
     Cluster {
         revision: Revision(10),
@@ -24,7 +24,7 @@ fn cluster() -> Cluster {
     }
 }
 
-fn view(in_recovery: bool, armed: Option<Millis>) -> View {
+pub(super) fn view(in_recovery: bool, armed: Option<Millis>) -> View {
     let running = Running { in_recovery, observed_at: NOW, timeline: Timeline(1), ..Running::default() };
     View {
         now: NOW,
@@ -218,4 +218,38 @@ fn who_is_asked_to_stop_before_it_has_seen_the_store_stops() {
         let stops = decision.actions.iter().any(|action| matches!(action, Action::Begin(_)));
         assert_eq!((decision.finished, stops), (ends, !ends), "{:?}", decision.reasons);
     }
+}
+
+/// In the pause nothing ends this primary, so what says that it may be one must not end with its lease: from the first moment,
+/// and before anything is promoted.
+#[test]
+fn in_the_pause_a_claim_lasts_from_the_moment_the_key_is_taken() {
+    let pause = |view: &mut View, paused| {
+        if let Some(cluster) = &mut view.dcs.cluster {
+            let config = DynamicConfig { pause: paused, ..DynamicConfig::default() };
+            cluster.config = Some(Versioned { value: config, revision: Revision(2) });
+        }
+    };
+    for paused in [false, true] {
+        let mut view = view(false, Some(NOW + Millis(500)));
+        pause(&mut view, paused);
+        let decision = decide(&Memory { unbroken: true, ..Memory::default() }, &view);
+        let bound = decision.actions.iter().find_map(|action| match action {
+            Action::Write(StoreWrite::TakeLeader { claim_lease, .. }) => Some(claim_lease.is_some()),
+            _ => None,
+        });
+        assert_eq!(bound, Some(!paused), "{:?}", decision.reasons);
+    }
+    // The pause began between the key and the promotion: first the claim is written anew.
+    let mut view = view(true, None);
+    pause(&mut view, true);
+    if let Some(cluster) = &mut view.dcs.cluster {
+        cluster.leader = Some(Leader { name: "a".into(), epoch: Revision(5), lease: Some(LeaseId(1)) });
+    }
+    let decision = decide(&Memory::default(), &view);
+    let begins = |decision: &Decision| decision.actions.iter().any(|action| matches!(action, Action::Begin(_)));
+    let lasting = decision.actions.iter().any(|action| {
+        matches!(action, Action::Write(StoreWrite::PutMember { lease: None, member, .. }) if member.claims_primary())
+    });
+    assert!(lasting && !begins(&decision), "{decision:?}");
 }

@@ -6,6 +6,7 @@ use super::memory::Stage;
 use super::reason::Reason;
 use super::view::{JobState, Server, ServerRole};
 use crate::cluster::redis::{RedisMemberData, RedisRole, RedisRunState, RedisWrite};
+use types::LeaseId;
 
 /// What this member says of itself now. `claim`: Redis may be, or may become, a master.
 pub(super) fn build(draft: &Draft<'_>, claim: bool) -> RedisMemberData {
@@ -87,12 +88,12 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
     };
     if !report_is_fresh {
         data.leaderless_at = None;
-        draft.actions.push(Action::Probe);
+        // One that does not answer is asked again in any case, with pauses.
+        if matches!(view.server, Server::Running(_)) {
+            draft.actions.push(Action::Probe);
+        }
     }
-    // In the pause nothing fences a master, so its claim must not end with a lease. It goes back to the lease once the guard
-    // is armed again.
-    let durable = claim && (draft.is_paused() || claim_is_durable(draft) && !draft.is_armed());
-    let bound_to = (!durable).then_some(lease.id);
+    let bound_to = if claim { lease_of_claim(draft, lease.id) } else { Some(lease.id) };
     if let Some(member) = present
         && member.lease == bound_to
         && !is_news(draft, &member.data, &mut data)
@@ -113,6 +114,13 @@ pub(super) fn note_data(draft: &mut Draft<'_>) {
     }
     let (me, epoch, expected) = (draft.view.me.clone(), leader.epoch, noted.map(|noted| noted.revision));
     draft.write(RedisWrite::PutData { me, epoch, expected });
+}
+
+/// In the pause nothing fences a master, so its claim must not end with a lease. It goes back to the lease once the guard is
+/// armed again.
+pub(super) fn lease_of_claim(draft: &Draft<'_>, lease: LeaseId) -> Option<LeaseId> {
+    let durable = draft.is_paused() || claim_is_durable(draft) && !draft.is_armed();
+    (!durable).then_some(lease)
 }
 
 /// The store keeps the claim of this member even without its lease.

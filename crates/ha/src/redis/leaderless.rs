@@ -93,5 +93,13 @@ fn take(draft: &mut Draft<'_>, reason: Reason) {
     // A request that names another candidate did not come true; either way this leadership ends it.
     let failover = draft.group.failover.as_ref().map(|request| request.revision);
     let member = Box::new(entry::build(draft, true));
-    draft.write(RedisWrite::TakeLeader { me: view.me.clone(), lease: lease.id, member, members, failover });
+    let claim_lease = entry::lease_of_claim(draft, lease.id);
+    draft.write(RedisWrite::TakeLeader {
+        me: view.me.clone(),
+        lease: lease.id,
+        claim_lease,
+        member,
+        members,
+        failover,
+    });
 }

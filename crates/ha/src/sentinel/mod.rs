@@ -75,6 +75,7 @@ pub use dispatcher::{Local, Sentinel};
 pub use effect::{Command, Effect, Level, LinkKind, Manner};
 pub use event::{Event, LinkEnd, LinkId, MasterId, Reply, ScriptEnd, ScriptId, Tag};
 pub use flags::Flags;
+pub use hello::EPOCH_MAX;
 pub use master::{FailoverState, Master, Mode};
 pub use node::{Node, Role};
 pub use peer::Peer;

@@ -1,7 +1,8 @@
 //! Streaming: walsenders and walreceivers.
 //!
 //! A cut link does not end a connection, it only stalls it; that is why a fast stop can hang. A standby is accepted
-//! when its log is the beginning of the sender's; otherwise it tries again and again, as the real one does.
+//! when its log is the beginning of the sender's; otherwise it tries again and again, as the real one does. When it is not,
+//! and only seems to be, the real one may go on over the difference: that must not come to pass.
 
 use super::wal::Wal;
 use super::{Phase, PostgresEvent, Receiver, Sender};
@@ -86,6 +87,11 @@ impl World {
             return false;
         }
         if !own.wal.is_prefix_of(&other.wal) {
+            if own.wal.seems_prefix_of(&other.wal) {
+                let (mine, theirs) = (host + 1, from + 1);
+                self.violation(format!("m{mine} streams from m{theirs} onto another history of the same timeline"));
+                return false;
+            }
             say!(self, host, "postgres: cannot stream from m{}: its history is another one", from + 1);
             return false;
         }

@@ -84,6 +84,16 @@ impl Wal {
         self.common(other) >= self.end()
     }
 
+    /// A walsender takes it to be so: it compares timelines and positions, and cannot see into them. (Where both have a
+    /// record's end at that position, the standby notices nothing either.)
+    pub fn seems_prefix_of(&self, other: &Self) -> bool {
+        let (count, last) = (self.segments.len(), self.last());
+        let pairs = self.segments.iter().zip(&other.segments);
+        let same =
+            pairs.take_while(|(mine, theirs)| (mine.timeline, mine.start) == (theirs.timeline, theirs.start)).count();
+        same == count && other.segments.get(count - 1).is_some_and(|theirs| last.end <= theirs.end)
+    }
+
     /// Timeline and where it was left, for every one but the present: a history file.
     pub fn history(&self) -> Vec<(u32, u64)> {
         let ended = &self.segments[..self.segments.len() - 1];
@@ -131,5 +141,6 @@ mod tests {
         twin.extend_to(170);
         assert_eq!(old.apparent_common(&twin), Some(u64::MAX), "the same timeline, begun at the same place");
         assert_eq!(old.common(&twin), 100);
+        assert!(old.seems_prefix_of(&twin) && !old.is_prefix_of(&twin) && !old.seems_prefix_of(&new));
     }
 }

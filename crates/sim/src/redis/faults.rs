@@ -4,6 +4,7 @@ use super::GROUP;
 use crate::clock::{MS, SECOND, Time};
 use crate::faults::{Aim, Fault, Planned, draw};
 use crate::note;
+use crate::operator::Order;
 use crate::random::Random;
 use crate::store::Request;
 use crate::store::client::Purpose;
@@ -32,6 +33,10 @@ pub fn draw_more(seed: u64, from: Time, until: Time, planned: &mut Vec<Planned>)
     let mut at = from;
     for _ in 0..random.between(2, FAULTS_MAX) {
         at += if random.percent(40) { random.between(0, 500 * MS) } else { random.between(500 * MS, GAP_MAX) };
+        if random.percent(6) {
+            at = unheard_switchover(&mut random, at, planned);
+            continue;
+        }
         let lasts = match random.below(3) {
             0 => random.between(50 * MS, 800 * MS),
             1 => random.between(500 * MS, 3 * SECOND),
@@ -44,12 +49,26 @@ pub fn draw_more(seed: u64, from: Time, until: Time, planned: &mut Vec<Planned>)
             9..=12 => Fault::RedisOrder(RedisOrder::Switchover { named: random.percent(50) }),
             13 => Fault::RedisOrder(RedisOrder::Failover { force: random.percent(50) }),
             14 => Fault::RedisOrder(RedisOrder::DeleteLeaderKey),
+            15 if random.percent(50) => Fault::RefuseRole,
             _ => draw(&mut random),
         };
         let aim = if random.percent(70) { Aim::RedisLeader } else { Aim::Anybody };
         planned.push(Planned { at, fault, lasts, aim });
     }
     at.max(until)
+}
+
+/// A switchover is asked for, and the master's worker does not hear of it; in the pause nothing ends its server. Returns when
+/// the last of these begins.
+fn unheard_switchover(random: &mut Random, from: Time, planned: &mut Vec<Planned>) -> Time {
+    let frozen_for = random.between(2 * SECOND, 9 * SECOND);
+    let frozen_at = from + random.between(100 * MS, 900 * MS);
+    let asked_at = frozen_at + random.between(0, 200 * MS);
+    let switchover = Fault::RedisOrder(RedisOrder::Switchover { named: true });
+    let pause = Fault::Order(Order::Pause);
+    let faults = [(from, pause, frozen_for), (frozen_at, Fault::FreezeWorker, frozen_for), (asked_at, switchover, 0)];
+    planned.extend(faults.map(|(at, fault, lasts)| Planned { at, fault, lasts, aim: Aim::RedisLeader }));
+    asked_at
 }
 
 impl World {

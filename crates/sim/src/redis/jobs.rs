@@ -2,7 +2,7 @@
 //! before they act is the contract of `ha::redis::Job`.
 
 use super::lifecycle::NOBODY;
-use super::{Command, RedisWorkerEvent};
+use super::{Command, Link, RedisWorkerEvent, Role};
 use crate::clock::{MS, SECOND, Time};
 use crate::mutant::Mutant;
 use crate::network::Plane;
@@ -135,11 +135,19 @@ impl World {
             return self.redis_job_ends(host, &Err("the candidate did not catch up in time".to_owned()));
         }
         let reachable = self.hosts[candidate].up && self.network.connects(Plane::Replication, host, candidate);
-        let end = |redis: &super::Redis| redis.server.as_ref().filter(|_| redis.frozen == 0).map(|s| s.stream.end());
-        let (mine, theirs) = (end(&self.hosts[host].redis), end(&self.hosts[candidate].redis));
-        match (mine, theirs.filter(|_| reachable)) {
-            (Some(mine), Some(theirs)) if theirs >= mine => self.redis_job_ends(host, &Ok(Some(theirs))),
-            _ => self.redis_job_soon(host, OFFSET_POLL, Step::LookAtOffset { candidate, until }),
+        let server = |at: usize| self.hosts[at].redis.server.as_ref().filter(|_| self.hosts[at].redis.frozen == 0);
+        let caught_up = match (server(host), server(candidate).filter(|_| reachable)) {
+            (Some(mine), Some(theirs)) => {
+                let receives = matches!(theirs.role, Role::Replica { link: Link::Up { .. }, .. });
+                // Offsets of different histories say nothing of each other.
+                (receives && theirs.id == mine.id && theirs.stream.end() >= mine.stream.end())
+                    .then(|| mine.stream.end())
+            }
+            _ => None,
+        };
+        match caught_up {
+            Some(end) => self.redis_job_ends(host, &Ok(Some(end))),
+            None => self.redis_job_soon(host, OFFSET_POLL, Step::LookAtOffset { candidate, until }),
         }
     }
 

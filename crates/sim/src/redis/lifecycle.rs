@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// `appendfsync everysec`.
 const FSYNC_EVERY: Time = SECOND;
+/// What a member brings along that comes late; any number would do.
+const KEYS_BROUGHT: u64 = 50;
 /// The word in the start command for a replica of nobody.
 pub const NOBODY: &str = "nobody";
 
@@ -18,6 +20,18 @@ impl World {
     pub(crate) fn redis_soon(&mut self, host: usize, after: Time, event: RedisEvent) {
         let run = self.hosts[host].redis.run;
         self.plan(after, Happening::Redis { host, run, event });
+    }
+
+    /// A disk with data from before there was this group. Returns how much later than the others the member comes.
+    pub(crate) fn brings_data_of_redis(&mut self, host: usize) -> Time {
+        let branch = self.next_branch();
+        let redis = &mut self.hosts[host].redis;
+        redis.disk.fork(branch);
+        for _ in 0..KEYS_BROUGHT {
+            redis.disk.append();
+        }
+        redis.synced = redis.disk.end();
+        self.random.between(2 * SECOND, 8 * SECOND)
     }
 
     /// The guard starts it, always as a replica.

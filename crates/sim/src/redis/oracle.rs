@@ -15,7 +15,6 @@ use crate::note;
 use crate::world::World;
 use ha::cluster::RedisGroup;
 use std::collections::{BTreeMap, BTreeSet};
-use types::MemberName;
 
 /// In half a second. A busy moment has some dozens; a decision that wakes itself at once has hundreds.
 const DECISIONS_MAX: u32 = 250;
@@ -98,12 +97,12 @@ impl World {
     }
 
     fn redis_leadership_passes(&mut self, to: usize, before: &RedisGroup) {
-        let asked = |name: &MemberName| {
-            before.failover.as_ref().is_some_and(|request| request.value.candidate.as_ref() == Some(name))
-        };
-        let asked = asked(&self.hosts[to].name);
+        let candidate = before.failover.as_ref().filter(|request| request.value.leader.is_none());
+        let candidate = candidate.and_then(|request| request.value.candidate.as_ref());
+        let asked = candidate == Some(&self.hosts[to].name);
         for host in (0..self.hosts.len()).filter(|host| *host != to) {
-            // Left to itself in the pause, and an operator has said that it is gone: then it had better be.
+            // Left to itself in the pause, and an operator has said that it is gone: then it had better be. (A switchover,
+            // which names the leader, says no such thing.)
             let left_alone = before.members.get(&self.hosts[host].name).is_some_and(|member| member.lease.is_none());
             if asked && left_alone {
                 self.hosts[host].excused_until = Time::MAX;
@@ -135,8 +134,9 @@ impl World {
         let redis = &self.hosts[host].redis;
         let Some(server) = &redis.server else { return };
         let mine = &server.stream;
+        // Data that a leadership went on with after that beginning are the group's own: then this is an ordinary failover.
         let watched = self.hosts[host].worker.as_ref().is_some_and(|worker| worker.frozen == 0);
-        if watched && mine.end() > 0 && mine.root() < by.root() && !redis.may_overwrite {
+        if watched && mine.end() > 0 && mine.branch() < by.root() && !redis.may_overwrite {
             let (had, gets) = (mine.end(), by.end());
             self.violation(format!(
                 "Redis of m{} had {had} writes and is overwritten with the {gets} of m{}, which began without data",

@@ -14,7 +14,7 @@ use ha::redis::{
     Action, Arming, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, Reason, Running, Server, Settings,
     View, decide,
 };
-use types::Millis;
+use types::{LeaseId, Millis};
 
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools)] // the worker's own flags, as many as it has
@@ -24,7 +24,8 @@ pub struct RedisWorker {
     /// The guard said that it runs.
     pub up: bool,
     pub armed: Option<Millis>,
-    pub arming: Arming,
+    /// And the lease that the decision saw.
+    pub arming: (Arming, Option<LeaseId>),
     pub decided_at: Option<Millis>,
     pub decide_at: Option<Time>,
     pub reasons: Vec<Reason>,
@@ -100,6 +101,12 @@ impl World {
                 member.data.claim = false;
             }
         }
+        if self.setup.mutant == Some(Mutant::RedisRequestEndsClaims)
+            && let Some(group) = cluster.as_mut().and_then(|cluster| cluster.redis.get_mut(GROUP))
+            && let Some(request) = group.failover.as_mut()
+        {
+            request.value.leader = None;
+        }
         if self.setup.mutant == Some(Mutant::RedisEmptyLeads)
             && host.redis.server.as_ref().is_some_and(|server| server.stream.end() == 0)
             && let Server::Running(running) = &mut server
@@ -137,6 +144,9 @@ impl World {
             return;
         }
         worker.decide_at = None;
+        if self.hosts[host].worker.as_ref().is_some_and(|worker| worker.refused) {
+            return;
+        }
         let Some(view) = self.redis_view(host) else { return };
         let Some(worker) = self.redis_worker(host) else { return };
         let decision = decide(&worker.memory, &view);
@@ -146,7 +156,8 @@ impl World {
         worker.reasons.clone_from(&decision.reasons);
         worker.decided_at = Some(view.now);
         worker.finished = decision.finished;
-        let arming_changed = std::mem::replace(&mut worker.arming, decision.arming) != decision.arming;
+        let arming = (decision.arming, view.dcs.lease.map(|lease| lease.id));
+        let arming_changed = std::mem::replace(&mut worker.arming, arming) != arming;
         if changed && self.trace.on {
             let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
             say!(self, host, "decides about Redis: {}", reasons.join("; "));
@@ -176,7 +187,14 @@ impl World {
                     {
                         self.tell_redis(host, 0, super::Command::Promote);
                     }
-                    batch.push(write.clone());
+                    let mut write = write.clone();
+                    if self.setup.mutant == Some(Mutant::RedisFirstIsNotEmpty)
+                        && let RedisWrite::PutHistory { lines, .. } = &mut write
+                        && let Some(first) = lines.first_mut()
+                    {
+                        first.empty = false;
+                    }
+                    batch.push(write);
                 }
                 Action::Begin(job) => self.redis_begin_job(host, job.clone(), view.now),
                 Action::Probe => self.redis_probe_soon(host),

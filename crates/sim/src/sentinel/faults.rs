@@ -1,9 +1,10 @@
 //! What goes wrong, and for how long.
 
+use super::mutant::Mutant;
 use super::redis::Life;
 use super::world::{Happening, World};
 use crate::clock::{MS, SECOND, Time};
-use ha::sentinel::{Event, Request, Tag, Token};
+use ha::sentinel::{EPOCH_MAX, Event, Node, Request, Sentinel, Tag, Token};
 
 /// Faults come within this time after the start; then everything is mended.
 pub const FAULTS_FROM: Time = 6 * SECOND;
@@ -62,6 +63,18 @@ pub enum Fault {
         group: usize,
         at: usize,
     },
+    /// An operator removes the master at this sentinel and has it monitored anew: right after its next vote.
+    MonitorAnew {
+        process: usize,
+    },
+    /// Everybody's master is monitored anew after their next vote.
+    MonitorAllAnew,
+    /// Somebody who may publish says hello with an epoch that no failover reaches.
+    ImpossibleEpoch {
+        group: usize,
+        to: usize,
+        epoch: u64,
+    },
     /// An operator asks one sentinel, or two at the same moment, for a failover.
     Failover {
         group: usize,
@@ -108,7 +121,7 @@ impl World {
         let server = self.random.below(self.servers.len());
         let host = self.random.below(self.hosts);
         let empty = self.random.percent(30);
-        match self.random.between(0, 100) {
+        match self.random.between(0, 112) {
             0..20 => Fault::KillMaster { group, empty },
             20..28 => Fault::FreezeMaster { group },
             28..34 => Fault::KillServer { server, empty },
@@ -125,6 +138,12 @@ impl World {
             80..86 => Fault::CrashAtSave { process },
             86..89 => Fault::CrashAllAtSave,
             89..92 => Fault::WithoutStore { process },
+            100..104 => Fault::MonitorAnew { process },
+            104..108 => Fault::MonitorAllAnew,
+            108..112 => {
+                let epoch = self.random.pick(&[u64::MAX, i64::MAX as u64, EPOCH_MAX + 1]).unwrap_or(u64::MAX);
+                Fault::ImpossibleEpoch { group, to: process, epoch }
+            }
             _ => {
                 let other = (process + 1) % processes;
                 Fault::Failover { group, at: process, also_at: self.random.percent(60).then_some(other) }
@@ -163,6 +182,13 @@ impl World {
                 }
             }
             Fault::WithoutStore { process } => self.processes[process].troubles.without_store = true,
+            Fault::MonitorAnew { process } => self.processes[process].troubles.monitor_anew = true,
+            Fault::MonitorAllAnew => {
+                for process in &mut self.processes {
+                    process.troubles.monitor_anew = true;
+                }
+            }
+            Fault::ImpossibleEpoch { group, to, epoch } => self.say_impossible_hello(group, to, epoch),
             Fault::PlainFailover { group, at } => self.order_failover(group, at, true),
             Fault::Failover { group, at, also_at } => {
                 self.order_failover(group, at, false);
@@ -199,9 +225,16 @@ impl World {
                 }
             }
             Fault::WithoutStore { process } => self.processes[process].troubles.without_store = false,
+            Fault::MonitorAnew { process } => self.processes[process].troubles.monitor_anew = false,
+            Fault::MonitorAllAnew => {
+                for process in &mut self.processes {
+                    process.troubles.monitor_anew = false;
+                }
+            }
             // Replaced by what they hit.
             Fault::KillMaster { .. }
             | Fault::FreezeMaster { .. }
+            | Fault::ImpossibleEpoch { .. }
             | Fault::PlainFailover { .. }
             | Fault::Failover { .. } => {}
         }
@@ -232,12 +265,87 @@ impl World {
             (false, _) if plain => None,
             (false, _) => Some("COORDINATED".to_owned()),
         };
+        self.ask(index, Request::Failover { master: super::world::master_name(group), option });
+    }
+
+    /// An operator's request.
+    pub fn ask(&mut self, index: usize, request: Request) {
         let token = Token(self.next_number());
         let run = self.processes[index].run;
         let pending = super::process::Pending { connection: None, tag: Tag::Ignored, group: None };
         self.processes[index].pending.insert(token, pending);
-        let request = Request::Failover { master: super::world::master_name(group), option };
         self.report(index, run, Event::Request { token, request });
+    }
+
+    /// In the name of a sentinel that is known.
+    fn say_impossible_hello(&mut self, group: usize, to: usize, epoch: u64) {
+        let name = super::world::master_name(group);
+        let server = &self.servers[self.believed_master(group)];
+        let (host, port) = (super::wire::ip(server.host), server.port);
+        let from = (to + 1) % self.processes.len();
+        let heard = self.setup.mutant == Some(Mutant::HearImpossibleEpochs);
+        let epoch = if heard { EPOCH_MAX } else { epoch };
+        let (address, id) = (super::wire::ip(from), super::process::run_id(from));
+        let payload = format!("{address},{},{id},{epoch},{name},{host},{port},{epoch}", super::process::PORT);
+        self.ask(to, Request::Hello { payload });
+    }
+
+    /// A sentinel that monitors a master anew learns of the replicas that are connected then. One that was down at that time, and
+    /// that no sentinel knows any more, is the operator's.
+    pub fn show_lost_servers_the_way(&mut self) {
+        let now = self.now;
+        for index in 0..self.servers.len() {
+            let server = &self.servers[index];
+            let (host, port, group) = (super::wire::ip(server.host), server.port, server.group);
+            let is_it = |node: &Node| node.address.ip == Some(host) && node.address.port == port;
+            let knows = |sentinel: &Sentinel| {
+                sentinel.masters().any(|master| is_it(&master.node) || master.replicas.iter().any(&is_it))
+            };
+            let lost = !self.processes.iter().any(|process| process.sentinel.as_deref().is_some_and(knows));
+            if lost && server.life == Life::Up && self.monitored_anew.contains(&group) {
+                let master = self.believed_master(group);
+                self.say("**", &format!("an operator sees to {}", self.server_name(index)));
+                self.servers[index].follow(now, Some(master));
+            }
+        }
+    }
+
+    /// One that crashed between the operator's two commands is told the second one again.
+    pub fn finish_monitoring_anew(&mut self) {
+        for group in self.monitored_anew.clone() {
+            let master = super::world::master_name(group);
+            for index in 0..self.processes.len() {
+                let sentinel = self.processes[index].sentinel.as_ref();
+                if sentinel.is_some_and(|sentinel| sentinel.master_address(&master).is_none()) {
+                    let server = &self.servers[self.believed_master(group)];
+                    let (host, port) = (super::wire::ip(server.host).to_string(), server.port);
+                    self.monitor(index, master.clone(), host, port);
+                }
+            }
+        }
+    }
+
+    /// REMOVE, MONITOR, and the settings once more, which are forgotten with it.
+    pub fn monitor_anew(&mut self, index: usize, group: usize) {
+        let master = super::world::master_name(group);
+        let known = self.processes[index].sentinel.as_ref().and_then(|sentinel| sentinel.master_address(&master));
+        let Some((host, port)) = known else { return };
+        self.say_of(index, &format!("is told to monitor {master} anew"));
+        self.monitored_anew.insert(group);
+        self.ask(index, Request::Remove { master: master.clone() });
+        self.monitor(index, master, host, port);
+        if self.setup.mutant == Some(Mutant::ForgetVoteOfRemoved) {
+            self.forget_vote(index, group);
+        }
+    }
+
+    fn monitor(&mut self, index: usize, master: String, host: String, port: u16) {
+        let (port, quorum) = (port.to_string(), self.setup.quorum().to_string());
+        self.ask(index, Request::Monitor { master: master.clone(), host, port, quorum });
+        let (down_after, timeout) = (self.setup.down_after.to_string(), self.setup.failover_timeout.to_string());
+        let settings = ["down-after-milliseconds", &down_after, "failover-timeout", &timeout];
+        let arguments = settings.map(str::to_owned).to_vec();
+        self.ask(index, Request::Set { master, arguments, executable: Vec::new() });
     }
 
     fn believed_master(&self, group: usize) -> usize {

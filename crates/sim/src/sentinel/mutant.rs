@@ -17,9 +17,13 @@ pub enum Mutant {
     DeafToHellos,
     /// A server that says it is a master is believed without a look at who should be.
     LeaveRenegades,
+    /// A master that is monitored anew has no vote of before.
+    ForgetVoteOfRemoved,
+    /// A hello with an epoch that cannot be is taken for one with the largest that can.
+    HearImpossibleEpochs,
 }
 
-pub const MUTANTS: [(&str, Mutant); 7] = [
+pub const MUTANTS: [(&str, Mutant); 9] = [
     ("answer-before-durable", Mutant::AnswerBeforeDurable),
     ("forget-leader-epoch", Mutant::ForgetLeaderEpoch),
     ("adopt-equal-epoch", Mutant::AdoptEqualEpoch),
@@ -27,6 +31,8 @@ pub const MUTANTS: [(&str, Mutant); 7] = [
     ("epoch-for-everybody", Mutant::EpochForEverybody),
     ("deaf-to-hellos", Mutant::DeafToHellos),
     ("leave-renegades", Mutant::LeaveRenegades),
+    ("forget-vote-of-removed", Mutant::ForgetVoteOfRemoved),
+    ("hear-impossible-epochs", Mutant::HearImpossibleEpochs),
 ];
 
 impl Mutant {

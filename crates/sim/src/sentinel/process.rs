@@ -34,10 +34,13 @@ pub enum Incoming {
 
 /// What is wrong around a process.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // troubles that come and go, each on its own
 pub struct Troubles {
     pub disk_full: bool,
     /// The next save ends the process: before it is on the disk, or after.
     pub crash_at_save: bool,
+    /// After the next vote for a master it is removed, and monitored anew.
+    pub monitor_anew: bool,
     /// The store cannot be reached from here.
     pub without_store: bool,
 }
@@ -255,6 +258,28 @@ impl World {
         }
     }
 
+    /// The mutant's sentinel: as it is, but for the vote.
+    pub fn forget_vote(&mut self, index: usize, group: usize) {
+        let (now, seed, run) = (self.clock(), self.random.draw(), self.processes[index].run);
+        let mode = if self.setup.native { Mode::Native } else { Mode::Mixed };
+        let name = super::world::master_name(group);
+        let Some(mut configuration) = self.processes[index].sentinel.as_ref().map(|sentinel| sentinel.configuration())
+        else {
+            return;
+        };
+        for master in configuration.masters.iter_mut().filter(|master| master.name == name) {
+            master.leader_epoch = 0;
+        }
+        self.crash_process(index);
+        let process = &mut self.processes[index];
+        process.disk = configuration.clone();
+        let local = Local { port: PORT, own_password: None, fresh_id: run_id(index), seed, mode };
+        process.run = run + 1;
+        process.sentinel = Some(Box::new(Sentinel::new(now, configuration, local)));
+        process.tick_at = 0;
+        self.report(index, run + 1, Event::Start);
+    }
+
     fn save(&mut self, index: usize, run: u64, version: u64) {
         let Some(sentinel) = &self.processes[index].sentinel else { return };
         let snapshot = Box::new(sentinel.configuration());
@@ -297,6 +322,10 @@ impl World {
             && let Some(group) = pending.group
         {
             self.witness_vote(index, group, *epoch, leader);
+            if std::mem::take(&mut self.processes[index].troubles.monitor_anew) {
+                let run = self.processes[index].run;
+                self.schedule(MS, Happening::MonitorAnew { process: index, run, group });
+            }
         }
         let Some(number) = pending.connection else {
             self.say_of(index, &format!("answers {answer:?}"));

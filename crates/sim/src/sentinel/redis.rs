@@ -66,7 +66,7 @@ impl Server {
         }
     }
 
-    fn follow(&mut self, now: Time, master: Option<usize>) {
+    pub fn follow(&mut self, now: Time, master: Option<usize>) {
         if self.follows != master {
             self.follows = master;
             self.link_up = false;

@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::trace::Trace;
 use ha::sentinel::{Configuration, Event, LinkEnd};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// How long it may take until everything is as it should be again: TILT, two rounds of elections, and the times after which
 /// servers are put right.
@@ -34,6 +34,7 @@ pub enum Happening {
     Replication,
     SaveDone { process: usize, run: u64, version: u64, snapshot: Box<Configuration>, told: bool },
     Claim { process: usize, run: u64, master: String, epoch: u64 },
+    MonitorAnew { process: usize, run: u64, group: usize },
     StartProcess { process: usize },
     Fault { index: usize },
     Undo { index: usize },
@@ -82,6 +83,8 @@ pub struct World {
     /// The epoch of each master, native only.
     pub store: BTreeMap<String, u64>,
     pub planned: Vec<Planned>,
+    /// Groups whose replicas some sentinel was made to forget.
+    pub monitored_anew: BTreeSet<usize>,
     pub events: u64,
     healed: bool,
     done: bool,
@@ -119,6 +122,7 @@ impl World {
             connections: BTreeMap::new(),
             store: BTreeMap::new(),
             planned: Vec::new(),
+            monitored_anew: BTreeSet::new(),
             events: 0,
             healed: false,
             done: false,
@@ -160,6 +164,11 @@ impl World {
                 self.save_done(process, run, version, *snapshot, told);
             }
             Happening::Claim { process, run, master, epoch } => self.claim(process, run, master, epoch),
+            Happening::MonitorAnew { process, run, group } => {
+                if self.processes[process].run == run {
+                    self.monitor_anew(process, group);
+                }
+            }
             Happening::StartProcess { process } => {
                 if self.processes[process].sentinel.is_none() {
                     self.start_process(process);
@@ -196,6 +205,8 @@ impl World {
     }
 
     fn look(&mut self) {
+        self.finish_monitoring_anew();
+        self.show_lost_servers_the_way();
         let over = self.now >= FAULTS_UNTIL + HEALED_WITHIN;
         let agreed = (0..self.setup.masters).all(|group| self.agreement(group).is_ok());
         if over {

@@ -52,6 +52,11 @@ impl World {
                 }
             }
         }
+        if self.setup.mutant == Some(Mutant::RequestEndsClaims)
+            && let Some(request) = cluster.as_mut().and_then(|cluster| cluster.failover.as_mut())
+        {
+            request.value.leader = None;
+        }
         Some(View {
             now,
             wall: host.clock.wall(self.now),
@@ -88,6 +93,9 @@ impl World {
             return;
         }
         worker.decide_at = None;
+        if worker.refused {
+            return;
+        }
         let Some(view) = self.view(host) else { return };
         let Some(worker) = &mut self.hosts[host].worker else { return };
         let decision = decide(&worker.memory, &view);
@@ -97,7 +105,8 @@ impl World {
         worker.reasons.clone_from(&decision.reasons);
         worker.decided = true;
         worker.decided_at = view.now;
-        let arming_changed = std::mem::replace(&mut worker.arming, decision.arming) != decision.arming;
+        let arming = (decision.arming, view.dcs.lease.map(|lease| lease.id));
+        let arming_changed = std::mem::replace(&mut worker.arming, arming) != arming;
         if changed && self.trace.on {
             let reasons: Vec<String> = decision.reasons.iter().map(ToString::to_string).collect();
             say!(self, host, "decides: {}", reasons.join("; "));

@@ -1,6 +1,7 @@
 //! The long work that decisions begin: one at a time, each ends with done or with why not.
 
 use crate::clock::{MS, SECOND, Time};
+use crate::mutant::Mutant;
 use crate::postgres::Phase;
 use crate::postgres::directory::Data;
 use crate::postgres::tools::Rejoin;
@@ -8,7 +9,7 @@ use crate::say;
 use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::guard::{FromGuard, ServerKind, StartCommand, StopMode, ToGuard};
-use ha::postgres::{Job, JobState, JobView, Server, names_at_start, newest_timeline};
+use ha::postgres::{Job, JobState, JobView, Server, names_at_start};
 use types::Millis;
 
 /// `pg_ctl_timeout`: then an orderly stop becomes a kill.
@@ -54,12 +55,11 @@ impl World {
                 self.tell_guard(host, ToGuard::Stop { server: ServerKind::Postgres, mode });
                 (STOP_LIMIT, JobStep::StopLimit)
             }
-            Job::Promote => {
+            Job::Promote { beyond } => {
                 let names = names_at_start(&cluster, &cluster.config());
-                (
-                    self.random.between(2 * MS, 15 * MS),
-                    JobStep::Promote { names, timelines_taken: newest_timeline(&cluster).0 },
-                )
+                let again = self.setup.mutant == Some(Mutant::GiveTimelinesAgain);
+                let timelines_taken = if again { 0 } else { beyond.0 };
+                (self.random.between(2 * MS, 15 * MS), JobStep::Promote { names, timelines_taken })
             }
             Job::Checkpoint => {
                 let slow = self.hosts[host].postgres.slow_disk;
@@ -257,7 +257,7 @@ impl World {
         if let (Job::Start { upstream, .. }, Ok(())) = (&job, &result) {
             worker.following.clone_from(upstream);
         }
-        if job == Job::Promote
+        if let Job::Promote { beyond } = &job
             && result.is_ok()
             && let Server::Running(running) = &mut worker.server
         {
@@ -265,7 +265,7 @@ impl World {
             running.in_recovery = false;
             running.streaming = false;
             running.write = running.receive.max(running.replay).unwrap_or_default();
-            running.timeline.0 += 1;
+            running.timeline.0 = running.timeline.max(*beyond).0 + 1;
             running.standbys.clear();
             worker.promoted = Some(postgres);
         }

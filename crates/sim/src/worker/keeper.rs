@@ -51,7 +51,7 @@ impl World {
         let sent = self.hosts[host].clock.read(sent_at);
         let blindly = self.setup.mutant == Some(Mutant::RenewBlindly);
         let Some(worker) = &self.hosts[host].worker else { return };
-        if worker.asking {
+        if worker.asking || worker.refused {
             return;
         }
         let Some(lease) = worker.lease else {
@@ -107,6 +107,7 @@ impl World {
         self.tell_guard(host, ToGuard::Memo { text: format!("{} {}", id.0, ttl.0) });
         self.after_renewal(host);
         self.decide_soon(host);
+        self.redis_decide_soon(host);
     }
 
     pub(crate) fn renewed(
@@ -130,12 +131,14 @@ impl World {
                 if first {
                     say!(self, host, "keeper: takes up lease {id}");
                     self.decide_soon(host);
+                    self.redis_decide_soon(host);
                 }
             }
             Answer::Refused(_) => {
                 worker.lease = None;
                 say!(self, host, "keeper: lease {id} is gone");
                 self.decide_soon(host);
+                self.redis_decide_soon(host);
                 self.keep(host);
             }
             Answer::Changed { .. } | Answer::Loaded { .. } | Answer::NotTaken | Answer::Unknown => {
@@ -160,9 +163,11 @@ impl World {
             (ServerKind::Postgres, worker.arming, worker.armed),
             (ServerKind::Redis, worker.redis.arming, worker.redis.armed),
         ];
-        for (server, arming, armed) in servers {
+        for (server, (arming, decided_under), armed) in servers {
+            // Whoever led under another lease may lead no more, and a decision about that is still to come.
+            let for_this_lease = decided_under == Some(lease.id);
             match arming {
-                Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
+                Arming::Arm if for_this_lease && armed.is_none_or(|until| until < lease.fence()) => {
                     self.tell_guard(host, ToGuard::Arm { server, until: lease.fence() });
                 }
                 Arming::Disarm if armed.is_some() => self.tell_guard(host, ToGuard::Disarm { server }),

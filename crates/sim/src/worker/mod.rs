@@ -27,7 +27,7 @@ pub use jobs::JobStep;
 pub use observer::{NamesInForce, Work};
 use std::collections::{BTreeMap, VecDeque};
 use store::Event;
-use types::{MemberName, Millis, Revision};
+use types::{LeaseId, MemberName, Millis, Revision};
 pub use writer::Writes;
 
 /// The process, with all that is lost when it dies.
@@ -47,7 +47,8 @@ pub struct Worker {
     pub seen_revision: Revision,
     // The keeper.
     pub lease: Option<Lease>,
-    pub arming: Arming,
+    /// And the lease that the decision saw.
+    pub arming: (Arming, Option<LeaseId>),
     pub ttl: Millis,
     pub decided_at: Millis,
     pub guard_answered_at: Millis,
@@ -65,6 +66,8 @@ pub struct Worker {
     pub writes: Writes,
     pub requests: VecDeque<Request>,
     pub stopping: bool,
+    /// It ends because it cannot look after one of its servers.
+    pub refused: bool,
     pub decide_at: Option<Time>,
     pub reasons: Vec<Reason>,
     pub decided: bool,
@@ -131,7 +134,7 @@ impl Worker {
             connected: false,
             seen_revision: Revision(0),
             lease: None,
-            arming: Arming::Leave,
+            arming: (Arming::Leave, None),
             ttl: ha::config::TTL_DEFAULT,
             decided_at: now,
             guard_answered_at: Millis::ZERO,
@@ -148,6 +151,7 @@ impl Worker {
             writes: Writes::Idle,
             requests: VecDeque::new(),
             stopping: false,
+            refused: false,
             decide_at: None,
             reasons: Vec::new(),
             decided: false,

@@ -43,12 +43,17 @@ impl World {
     fn next_write(&mut self, host: usize) {
         let Some(worker) = &mut self.hosts[host].worker else { return };
         let Writes::UnderWay { rest, newest } = &mut worker.writes else { return };
-        let Some(write) = rest.pop() else {
+        let Some(mut write) = rest.pop() else {
             let revision = *newest;
             return self.settle(host, revision);
         };
         if self.trace.on {
             say!(self, host, "writes: {}", describe(&write));
+        }
+        if self.setup.mutant == Some(Mutant::ClaimEndsWithLease)
+            && let StoreWrite::TakeLeader { lease, claim_lease, .. } = &mut write
+        {
+            *claim_lease = Some(*lease);
         }
         let mut txn = write.to_txn(&self.keys);
         if self.setup.mutant == Some(Mutant::StaleView) && matches!(write, StoreWrite::TakeLeader { .. }) {

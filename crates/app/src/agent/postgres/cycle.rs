@@ -472,7 +472,7 @@ impl Cycle {
         if matches!(job, Job::Start { .. }) && result.is_ok() {
             (self.state.started, self.state.adopted) = (true, true);
         }
-        if job == Job::Promote {
+        if let Job::Promote { beyond } = &job {
             self.outputs.probe.notify_one();
             if result.is_ok()
                 && let Server::Running(running) = &mut self.state.server
@@ -481,7 +481,7 @@ impl Cycle {
                 running.in_recovery = false;
                 running.streaming = false;
                 running.write = running.receive.max(running.replay).unwrap_or_default();
-                running.timeline.0 += 1;
+                running.timeline.0 = running.timeline.max(*beyond).0 + 1;
                 running.standbys.clear();
                 self.state.promoted = self.guard.state().pid;
             }

@@ -12,9 +12,10 @@ use postgres::data_directory::Existing;
 use postgres::rewind::{RewindFrom, RewindOutcome};
 use postgres::slot::slot_name;
 use postgres::sql::{Timeouts, create_roles, fetch_history};
+use postgres::timeline_numbers;
 use std::sync::Arc;
 use std::time::Duration;
-use types::MemberName;
+use types::{MemberName, Timeline};
 
 /// How often a promotion is looked at. PostgreSQL tells nobody when it is over.
 const PROMOTION_POLL: Duration = Duration::from_millis(4);
@@ -38,7 +39,7 @@ impl Jobs {
                 self.start(cluster, standby, *fence).await
             }
             Job::Stop { mode } => self.stop(*mode).await,
-            Job::Promote => self.promote(cluster).await,
+            Job::Promote { beyond } => self.promote(cluster, *beyond).await,
             Job::Checkpoint => self.instance.slow_sql.checkpoint(CHECKPOINT_LIMIT).await.map_err(text),
             Job::Clone { from } => self.clone_from(cluster, from).await,
             Job::Rejoin { leader } => self.rejoin(cluster, leader).await,
@@ -77,6 +78,9 @@ impl Jobs {
         fence: Option<types::Millis>,
     ) -> Result<(), String> {
         self.instance.set_dynamic(&cluster.config()).await;
+        if standby.is_some() {
+            timeline_numbers::give_back(&self.instance.settings.data_dir).await.map_err(text)?;
+        }
         let names = names_at_start(cluster, &cluster.config());
         let written = self.instance.prepare_start(standby, names).await.map_err(text)?;
         for adjustment in &written.effective.adjustments {
@@ -125,15 +129,21 @@ impl Jobs {
         ended.map(drop).map_err(|_| "the guard is gone".to_owned())
     }
 
-    async fn promote(&self, cluster: &Cluster) -> Result<(), String> {
+    async fn promote(&self, cluster: &Cluster, beyond: Timeline) -> Result<(), String> {
         let sql = &self.instance.sql;
         let names = names_at_start(cluster, &cluster.config());
         if self.instance.set_synchronous_standby_names(&names).await.map_err(text)? {
             sql.reload().await.map_err(text)?;
         }
-        // The file may have taken its time. Without a fence that stands nothing would end this primary.
+        let own = cluster.members.get(&self.instance.member.name).and_then(|member| member.data.timeline);
+        let data_dir = &self.instance.settings.data_dir;
+        timeline_numbers::take(&self.instance.launcher, data_dir, own.unwrap_or(Timeline(1)), beyond)
+            .await
+            .map_err(text)?;
+        // The files may have taken their time. Without a fence that stands nothing would end this primary.
         let fenced = self.guard.state().armed.is_some_and(|until| until > boot_clock());
         if !fenced && !cluster.is_paused() {
+            timeline_numbers::give_back(data_dir).await.map_err(text)?;
             return Err("the fence has fallen before the promotion".to_owned());
         }
         sql.promote().await.map_err(text)?;

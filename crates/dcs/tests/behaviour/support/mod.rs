@@ -48,9 +48,11 @@ pub fn take_leader(name: &str, lease: LeaseId, cluster: &Cluster) -> StoreWrite 
     StoreWrite::TakeLeader {
         me: name.into(),
         lease,
+        claim_lease: Some(lease),
         member: Box::new(member_data(1)),
         members,
         sync: None,
+        history: None,
         failover: None,
     }
 }

@@ -33,6 +33,8 @@ pub enum RedisWrite {
     TakeLeader {
         me: MemberName,
         lease: LeaseId,
+        /// Of the claim. `None`: in the pause nothing fences this member, so its claim must not end with a lease.
+        claim_lease: Option<LeaseId>,
         member: Box<RedisMemberData>,
         members: BTreeMap<MemberName, Revision>,
         /// The request that this leadership fulfils, removed with it.
@@ -100,7 +102,7 @@ impl RedisWrite {
     pub fn to_txn(&self, keys: &Keys, group: &str) -> TxnRequest {
         let keys = &keys.redis(group);
         let (compare, success) = match self {
-            Self::TakeLeader { me, lease, member, members, failover } => {
+            Self::TakeLeader { me, lease, claim_lease, member, members, failover } => {
                 let mut compare = vec![absent(&keys.leader())];
                 if !members.contains_key(me) {
                     compare.push(absent(&keys.member(me)));
@@ -108,7 +110,7 @@ impl RedisWrite {
                 compare.extend(members.iter().map(|(name, at)| unchanged(&keys.member(name), Some(*at))));
                 let mut success = vec![
                     put(keys.leader(), me.as_str().into(), Some(*lease)),
-                    put(keys.member(me), json(member), Some(*lease)),
+                    put(keys.member(me), json(member), *claim_lease),
                 ];
                 fulfil(keys, *failover, &mut compare, &mut success);
                 (compare, success)

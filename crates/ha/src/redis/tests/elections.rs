@@ -251,3 +251,16 @@ fn who_was_in_sync_comes_before_who_was_not_when_a_restart_has_forgotten_the_off
         assert_eq!(takes(&decision), expected, "{in_sync:?} {waited}: {:?}", decision.reasons);
     }
 }
+
+/// Only an answer makes a report fresh; whoever does not answer is asked with pauses, not again with every decision.
+#[test]
+fn a_redis_that_does_not_answer_is_not_asked_without_a_pause() {
+    let entries = [("b", entry(7))];
+    let memory = Memory { leader_missing_since: Some(NOW), ..memory() };
+    let last = Running { observed_at: NOW - Millis(1), ..running(ServerRole::Replica { of: None, link_up: false }, 7) };
+    let silent = Server::Silent { since: NOW, refused: true, last: Box::new(last.clone()) };
+    for (server, asked) in [(Server::Running(Box::new(last)), true), (silent, false)] {
+        let decision = decide(&memory, &view("b", None, server, &entries));
+        assert_eq!(decision.actions.contains(&Action::Probe), asked, "{:?}", decision.reasons);
+    }
+}

@@ -1,6 +1,8 @@
 //! What must not be done, whatever the view.
 
 use super::*;
+use crate::cluster::Versioned;
+use crate::config::DynamicConfig;
 use crate::guard::StopMode;
 
 /// Every server state there is, with a word for it.
@@ -214,5 +216,24 @@ fn a_redis_that_is_down_is_not_started_right_into_a_leader_that_began_without_da
         group(&mut view).history = Some(Versioned { value: vec![line], revision: Revision(60) });
         let decision = decide(&Memory { data_epoch, ..memory() }, &view);
         assert_eq!(job(&decision), Some(&Job::Start { upstream }), "{empty} {data_epoch:?}");
+    }
+}
+
+/// In the pause nothing ends this master, so what says that it may be one must not end with its lease: from the first moment.
+#[test]
+fn in_the_pause_the_key_is_taken_with_a_claim_that_lasts() {
+    for paused in [false, true] {
+        let mut view = view("a", None, master(9, &[]), &[("a", master_entry(9))]);
+        view.guard.armed = Some(FENCE);
+        if let Some(cluster) = &mut view.dcs.cluster {
+            let config = DynamicConfig { pause: paused, ..DynamicConfig::default() };
+            cluster.config = Some(Versioned { value: config, revision: Revision(1) });
+        }
+        let decision = decide(&Memory { unbroken: true, ..memory() }, &view);
+        let bound = writes(&decision).into_iter().find_map(|write| match write {
+            RedisWrite::TakeLeader { claim_lease, .. } => Some(claim_lease.is_some()),
+            _ => None,
+        });
+        assert_eq!(bound, Some(!paused), "{:?}", decision.reasons);
     }
 }
