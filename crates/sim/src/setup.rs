@@ -1,5 +1,6 @@
 //! What a run is made from: the seed, and what somebody wants otherwise.
 
+use crate::clock::{SECOND, Time};
 use crate::faults::Planned;
 use crate::mutant::Mutant;
 use crate::random::Random;
@@ -12,6 +13,8 @@ pub struct Setup {
     pub trace: bool,
     /// Every member has a Redis beside its PostgreSQL.
     pub redis: bool,
+    /// Its `repl-ping-replica-period`.
+    pub redis_ping: Time,
     /// JSON, as a new cluster gets it.
     pub bootstrap_config: String,
     /// These faults, and no others; `None`: as the seed draws them.
@@ -32,7 +35,7 @@ impl Setup {
         let bootstrap_config = format!(
             r#"{{"ttl":{ttl},"loop_wait":{loop_wait},"primary_start_timeout":{start_timeout},"synchronous_mode":{synchronous},"synchronous_mode_strict":{strict},"synchronous_node_count":{count}}}"#
         );
-        Self { seed, members, mutant: None, trace: false, redis: false, bootstrap_config, script: None }
+        Self { seed, members, mutant: None, trace: false, redis: false, redis_ping: SECOND, bootstrap_config, script: None }
     }
 
     /// The same, with a Redis on every member.

@@ -40,7 +40,7 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> RedisMemberData {
 fn writes_wait(draft: &Draft<'_>) -> bool {
     draft.memory.switchover.as_ref().is_some_and(|switchover| match switchover.stage {
         Stage::Pause => false,
-        Stage::WaitOffset | Stage::Demote { .. } | Stage::HandOver { .. } => true,
+        Stage::WaitOffset | Stage::Demote { .. } | Stage::CatchUp { .. } | Stage::HandOver { .. } => true,
     })
 }
 

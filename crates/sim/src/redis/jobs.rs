@@ -26,9 +26,10 @@ pub enum Step {
     NothingToStop,
     StopLimit,
     Promote { fence: RedisFence },
-    Demote { to: usize, until: Option<Millis> },
+    StepDown { until: Option<Millis> },
     Send { command: Command },
-    LookAtOffset { candidate: usize, until: Millis },
+    /// `mark`: where the own stream was at the first look.
+    LookAtOffset { candidate: usize, mark: Option<u64>, until: Millis },
     TooLate,
 }
 
@@ -57,9 +58,9 @@ impl World {
             }
             Job::Pause { lasts, .. } => (100, Step::Send { command: Command::Pause { lasts: lasts.0 * MS } }),
             Job::WaitOffset { candidate, until } => {
-                (100, Step::LookAtOffset { candidate: at(self, &candidate), until })
+                (100, Step::LookAtOffset { candidate: at(self, &candidate), mark: None, until })
             }
-            Job::DemoteTo { candidate, until, .. } => (100, Step::Demote { to: at(self, &candidate), until }),
+            Job::StepDown { until, .. } => (100, Step::StepDown { until }),
             Job::Unpause => (100, Step::Send { command: Command::Unpause }),
         };
         self.redis_job_soon(host, after, step);
@@ -95,15 +96,15 @@ impl World {
                 Ok(()) => self.redis_send_command(host, number, Command::Promote),
                 Err(why) => self.redis_job_ends(host, &Err(why.to_owned())),
             },
-            Step::Demote { to, until } => {
+            Step::StepDown { until } => {
                 let now = self.hosts[host].clock.read(self.now);
                 if until.is_some_and(|until| until <= now) {
                     return self.redis_job_ends(host, &Err("the pause may be over".to_owned()));
                 }
-                self.redis_send_command(host, number, Command::Demote { to });
+                self.redis_send_command(host, number, Command::StepDown);
             }
             Step::Send { command } => self.redis_send_command(host, number, command),
-            Step::LookAtOffset { candidate, until } => self.redis_look_at_offset(host, candidate, until),
+            Step::LookAtOffset { candidate, mark, until } => self.redis_look_at_offset(host, candidate, mark, until),
             Step::TooLate => self.redis_job_ends(host, &Err("there was no answer in time".to_owned())),
         }
     }
@@ -126,7 +127,7 @@ impl World {
         self.redis_job_soon(host, COMMAND_TIMEOUT, Step::TooLate);
     }
 
-    fn redis_look_at_offset(&mut self, host: usize, candidate: usize, until: Millis) {
+    fn redis_look_at_offset(&mut self, host: usize, candidate: usize, mark: Option<u64>, until: Millis) {
         let now = self.hosts[host].clock.read(self.now);
         if self.setup.mutant == Some(Mutant::RedisHandOverEarly) {
             return self.redis_job_ends(host, &Ok(Some(u64::MAX)));
@@ -136,10 +137,10 @@ impl World {
         }
         let reachable = self.hosts[candidate].up && self.network.connects(Plane::Replication, host, candidate);
         let end = |redis: &super::Redis| redis.server.as_ref().filter(|_| redis.frozen == 0).map(|s| s.stream.end());
-        let (mine, theirs) = (end(&self.hosts[host].redis), end(&self.hosts[candidate].redis));
-        match (mine, theirs.filter(|_| reachable)) {
-            (Some(mine), Some(theirs)) if theirs >= mine => self.redis_job_ends(host, &Ok(Some(theirs))),
-            _ => self.redis_job_soon(host, OFFSET_POLL, Step::LookAtOffset { candidate, until }),
+        let (mark, theirs) = (mark.or(end(&self.hosts[host].redis)), end(&self.hosts[candidate].redis));
+        match (mark, theirs.filter(|_| reachable)) {
+            (Some(mark), Some(theirs)) if theirs >= mark => self.redis_job_ends(host, &Ok(Some(theirs))),
+            _ => self.redis_job_soon(host, OFFSET_POLL, Step::LookAtOffset { candidate, mark, until }),
         }
     }
 
@@ -171,9 +172,7 @@ impl World {
             let role = match &job {
                 Job::Promote { .. } => Some(ServerRole::Master),
                 Job::Follow { leader } => Some(ServerRole::Replica { of: leader.clone(), link_up: false }),
-                Job::DemoteTo { candidate, .. } => {
-                    Some(ServerRole::Replica { of: Some(candidate.clone()), link_up: false })
-                }
+                Job::StepDown { .. } => Some(ServerRole::Replica { of: None, link_up: false }),
                 Job::Start { .. } | Job::Stop { .. } | Job::Pause { .. } | Job::WaitOffset { .. } | Job::Unpause => {
                     None
                 }
