@@ -61,7 +61,8 @@ fn done(draft: &mut Draft<'_>, job: &Job, offset: Option<u64>) {
                 }
                 (Some(Stage::Demote { .. }), _) => switchover::advance(draft, Stage::HandOver { since: now }),
                 // Given up meanwhile: Redis is promoted again.
-                (Some(Stage::Pause | Stage::WaitOffset | Stage::CatchUp { .. } | Stage::HandOver { .. }) | None, _) => {}
+                (Some(Stage::Pause | Stage::WaitOffset | Stage::CatchUp { .. } | Stage::HandOver { .. }) | None, _) => {
+                }
             }
         }
         Job::Start { .. } | Job::Stop { .. } | Job::Promote { .. } => {}

@@ -22,14 +22,26 @@ const OFFSET_POLL: Time = 2 * MS;
 /// Where a job has got to.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Prepared { upstream: String },
+    Prepared {
+        upstream: String,
+    },
     NothingToStop,
     StopLimit,
-    Promote { fence: RedisFence },
-    StepDown { until: Option<Millis> },
-    Send { command: Command },
+    Promote {
+        fence: RedisFence,
+    },
+    StepDown {
+        until: Option<Millis>,
+    },
+    Send {
+        command: Command,
+    },
     /// `mark`: where the own stream was at the first look.
-    LookAtOffset { candidate: usize, mark: Option<u64>, until: Millis },
+    LookAtOffset {
+        candidate: usize,
+        mark: Option<u64>,
+        until: Millis,
+    },
     TooLate,
 }
 
