@@ -129,6 +129,7 @@ fn writes_entry_already(draft: &Draft<'_>) -> bool {
         Action::Write(
             RedisWrite::PutMember { .. }
             | RedisWrite::PutData { .. }
+            | RedisWrite::AllowOverwrite { .. }
             | RedisWrite::PutStatus { .. }
             | RedisWrite::PutHistory { .. }
             | RedisWrite::PutFailover { .. }
