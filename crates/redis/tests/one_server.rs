@@ -121,6 +121,36 @@ async fn a_demotion_cuts_the_clients_and_ends_the_writes() -> TestResult {
     Ok(())
 }
 
+/// A planned change of master waits for the end of the stream after the demotion: that must still arrive.
+#[tokio::test]
+async fn what_a_master_had_sent_before_its_demotion_reaches_its_replica_after_it() -> TestResult {
+    let world = World::new().await?;
+    let mut one = world.start("one", &StartAs::ReplicaOfNobody).await?;
+    one.server.promote().await?;
+    let mut two = world.start("two", &one.replica_of_this()).await?;
+    two.eventually("follows", |status| matches!(status.role, Role::Replica { link: Link::Up, .. })).await?;
+    one.set("a", "1").await?;
+    let known = one.server.replication().await?;
+    assert!(two.server.wait_for_all_of(&known, PATIENCE).await?);
+    two.signal("STOP");
+    one.set("a", "2").await?;
+    let end = one.server.demote(None).await?;
+    assert!(end > known.offset);
+    two.signal("CONT");
+    // As the executor asks: the demoted one is the measure.
+    let stands = one.server.replication().await?;
+    assert_eq!((stands.offset, &stands.replication_id), (end, &known.replication_id));
+    assert!(two.server.wait_for_all_of(&stands, PATIENCE).await?);
+    two.server.promote().await?;
+    assert_eq!(two.get("a").await?.as_deref(), Some("2"));
+    // And it goes on from there without a copy.
+    one.server.replica_of(&two.address()).await?;
+    one.eventually("follows the new one", |it| matches!(it.role, Role::Replica { link: Link::Up, .. })).await?;
+    let log = std::fs::read_to_string(two.settings.data_dir.join("log"))?;
+    assert!(log.contains("Partial resynchronization request from") && !log.contains("Full resync requested"), "{log}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn silence_refusal_and_wrong_passwords_are_told_apart() -> TestResult {
     let world = World::new().await?;

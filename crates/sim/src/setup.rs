@@ -1,5 +1,6 @@
 //! What a run is made from: the seed, and what somebody wants otherwise.
 
+use crate::clock::{SECOND, Time};
 use crate::faults::Planned;
 use crate::mutant::Mutant;
 use crate::random::Random;
@@ -14,6 +15,8 @@ pub struct Setup {
     pub redis: bool,
     /// The last member comes late, when the others have a master already, and brings data of Redis along.
     pub redis_latecomer: bool,
+    /// Its `repl-ping-replica-period`.
+    pub redis_ping: Time,
     /// JSON, as a new cluster gets it.
     pub bootstrap_config: String,
     /// These faults, and no others; `None`: as the seed draws them.
@@ -41,6 +44,7 @@ impl Setup {
             trace: false,
             redis: false,
             redis_latecomer: false,
+            redis_ping: SECOND,
             bootstrap_config,
             script: None,
         }

@@ -1,5 +1,6 @@
 //! Worlds in which every member has a Redis beside its PostgreSQL: seeds, mutants, and scenarios that broke a promise once.
 
+use sim::clock::{MS, SECOND, Time};
 use sim::faults::{Fault, Planned};
 use sim::mutant::Mutant;
 use sim::network::Plane;
@@ -97,9 +98,13 @@ fn scenario(seed: u64, script: &[Planned]) -> Setup {
 }
 
 fn check_scenario(script: &[Planned]) -> u64 {
+    check_scenario_with_pings(script, SECOND)
+}
+
+fn check_scenario_with_pings(script: &[Planned], redis_ping: Time) -> u64 {
     let mut switchovers = 0;
     for seed in 0..WORLDS {
-        let setup = scenario(seed, script);
+        let setup = Setup { redis_ping, ..scenario(seed, script) };
         let outcome = run(setup.clone());
         if let Some(violation) = outcome.violation {
             let trace = run(Setup { trace: true, ..setup }).trace.join("\n");
@@ -115,6 +120,12 @@ const SWITCHOVER: Fault = Fault::RedisOrder(RedisOrder::Switchover { named: fals
 #[test]
 fn a_planned_switchover_comes_true_and_loses_nothing() {
     assert_eq!(check_scenario(&[Planned::at_redis(9_000, SWITCHOVER, 0)]), WORLDS);
+}
+
+/// In every switchover one comes between the look at the candidate and the demotion.
+#[test]
+fn pings_of_the_master_do_not_keep_a_switchover_from_coming_true() {
+    assert_eq!(check_scenario_with_pings(&[Planned::at_redis(9_000, SWITCHOVER, 0)], MS / 5), WORLDS);
 }
 
 #[test]

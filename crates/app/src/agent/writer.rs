@@ -156,6 +156,7 @@ impl Write {
                 RedisWrite::ReleaseLeader { .. } => "release Redis's leader key",
                 RedisWrite::PutMember { .. } => "write the own entry for Redis",
                 RedisWrite::PutData { .. } => "note whose data Redis has",
+                RedisWrite::AllowOverwrite { .. } => "let Redis's data be replaced",
                 RedisWrite::PutStatus { .. } => "write Redis's status",
                 RedisWrite::PutHistory { .. } => "write Redis's history",
                 RedisWrite::PutFailover { .. } => "write the failover request for Redis",

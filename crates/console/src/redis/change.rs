@@ -8,7 +8,6 @@ use dcs::Written;
 use ha::cluster::redis::RedisWrite;
 use serde_json::{Map, Value};
 use std::time::Duration;
-use tokio::sync::mpsc::error::TrySendError;
 use types::MemberName;
 
 /// Longer than a lease, an election and a pause of writes together.
@@ -61,14 +60,26 @@ pub async fn begin(
     })
 }
 
-pub fn overwrite(redis: &RedisApi) -> Reply {
-    if redis.snapshots.borrow().local.is_leader {
-        return Reply::text(503, "this member is the master; there is nobody to copy from");
+/// Noted in the store for the present leadership: it outlives the agent, and says nothing of a later one that has lost its data.
+pub async fn overwrite(api: &Api, redis: &RedisApi) -> Result<Reply, Reply> {
+    let (me, name) = {
+        let snapshot = redis.snapshots.borrow();
+        (snapshot.me.clone(), snapshot.name.clone())
+    };
+    let group = api.load().await?.redis_group(&name);
+    let Some(leader) = &group.leader else {
+        return Err(Reply::text(503, "there is no master to copy from at the moment; ask again when there is one"));
+    };
+    if leader.name == me {
+        return Err(Reply::text(503, "this member is the master; there is nobody to copy from"));
     }
-    match redis.overwrite.try_send(()) {
-        // One that waits already says the same.
-        Ok(()) | Err(TrySendError::Full(())) => Reply::text(202, "its data may be replaced by the master's"),
-        Err(TrySendError::Closed(())) => Reply::text(503, "the agent is stopping"),
+    tracing::info!(leader = %leader.name, "what Redis has here may be replaced by what its master has");
+    let expected = group.overwrite.get(&me).map(|allowed| allowed.revision);
+    let write = RedisWrite::AllowOverwrite { member: me, epoch: leader.epoch, expected };
+    match api.write_redis(&name, write).await? {
+        Some(Written::Done { .. }) => Ok(Reply::text(202, "its data may be replaced by the master's")),
+        Some(Written::Refused) => Err(Reply::text(409, "the master changed at the same time; look first")),
+        None => Err(outcome_unknown()),
     }
 }
 

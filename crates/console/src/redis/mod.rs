@@ -42,7 +42,7 @@ pub(crate) async fn change(api: &Api, what: &str, body: &Map<String, Value>) -> 
     let changed = match what {
         "switchover" => change::begin(api, redis, RedisAction::Switchover, body).await,
         "failover" => change::begin(api, redis, RedisAction::Failover, body).await,
-        "overwrite" => Ok(change::overwrite(redis)),
+        "overwrite" => change::overwrite(api, redis).await,
         _ => Err(Reply::text(404, "there is /redis/switchover, /redis/failover and /redis/overwrite")),
     };
     match changed {

@@ -6,15 +6,13 @@ use ha::cluster::redis::RedisMemberData;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use types::MemberName;
 
 /// The API's ways to the Redis role.
 #[derive(Clone)]
 pub struct RedisApi {
     pub snapshots: watch::Receiver<Arc<RedisSnapshot>>,
-    /// What the local Redis has may be replaced by what the master has.
-    pub overwrite: mpsc::Sender<()>,
 }
 
 #[derive(Clone, Debug)]

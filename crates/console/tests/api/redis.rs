@@ -4,7 +4,7 @@ use super::world::{Answer, World, ask};
 use console::redis::{RedisApi, RedisLocal, RedisServerStatus, RedisSnapshot};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use types::Revision;
 
 const NAME: &str = "db1";
@@ -12,7 +12,6 @@ const NAME: &str = "db1";
 struct RedisWorld {
     world: World,
     snapshots: watch::Sender<Arc<RedisSnapshot>>,
-    overwrite: mpsc::Receiver<()>,
 }
 
 fn entry(name: &str, more: &str) -> String {
@@ -29,9 +28,8 @@ fn redis() -> RedisWorld {
     store.put("redis/db1/members/pg2", &entry("pg2", r#","role":"replica","link_up":true,"following":"pg1""#));
     store.put("redis/db1/members/pg3", &entry("pg3", r#","role":"replica""#).replace("100", "40"));
     let (snapshots, receiver) = watch::channel(Arc::new(RedisSnapshot::starting("pg1".into(), NAME.into())));
-    let (overwrite_sender, overwrite) = mpsc::channel(1);
-    world.api.redis = Some(RedisApi { snapshots: receiver, overwrite: overwrite_sender });
-    let redis = RedisWorld { world, snapshots, overwrite };
+    world.api.redis = Some(RedisApi { snapshots: receiver });
+    let redis = RedisWorld { world, snapshots };
     redis.publish();
     redis
 }
@@ -165,15 +163,16 @@ async fn what_cannot_be_is_refused_before_anything_is_written() {
 
 #[tokio::test]
 async fn a_replica_may_be_told_to_take_the_masters_data() {
-    let mut redis = redis();
+    let redis = redis();
     assert_eq!(redis.ask("POST", "/redis/overwrite", None).await.status, 503, "the master has nobody to copy from");
-    redis.snapshots.send_modify(|snapshot| {
-        let snapshot = Arc::make_mut(snapshot);
-        snapshot.local.is_leader = false;
-        snapshot.revision = Revision(0);
-    });
+    redis.world.store.delete("redis/db1/leader");
+    assert_eq!(redis.ask("POST", "/redis/overwrite", None).await.status, 503, "there is no master");
+    assert_eq!(redis.world.store.get("redis/db1/overwrite/pg1"), None);
+    // It is of the leadership that stands, and may be said again.
     for _ in 0..2 {
+        let Revision(epoch) = redis.world.store.put("redis/db1/leader", "pg2");
         assert_eq!(redis.ask("POST", "/redis/overwrite", None).await.status, 202);
+        let noted = redis.world.store.get("redis/db1/overwrite/pg1");
+        assert_eq!(noted, Some(format!(r#"{{"epoch":{epoch}}}"#)));
     }
-    assert_eq!(redis.overwrite.try_recv(), Ok(()));
 }

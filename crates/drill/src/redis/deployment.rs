@@ -110,6 +110,9 @@ impl Deployment {
             if let Some(missing) = missing {
                 return Ok(Err(missing));
             }
+            if host.sentinel.is_in_tilt().await? {
+                return Ok(Err(format!("the sentinel {} is in TILT", host.sentinel.address)));
+            }
         }
         let server =
             self.hosts.iter().find(|host| host.server.address == master).context("a stranger is the master")?;

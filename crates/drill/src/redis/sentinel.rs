@@ -1,7 +1,7 @@
 //! One sentinel as a child process: the distribution's, or ours in its place, with the same configuration file.
 
 use super::MASTER;
-use super::client::{Login, entry, texts};
+use super::client::{Login, entry, field, texts};
 use super::server::Program;
 use anyhow::{Context, Result};
 use resp::Value;
@@ -110,10 +110,20 @@ impl Sentinel {
         master_address(&self.login(), MASTER).await
     }
 
+    /// For 30 s after it was frozen it neither votes nor fails over. A fault in that time would find one sentinel less than
+    /// people have.
+    pub(crate) async fn is_in_tilt(&self) -> Result<bool> {
+        Ok(says_tilt(&self.login().ask_text(&["INFO", "sentinel"]).await?))
+    }
+
     /// What is missing to a quiet, complete view; `None` when nothing is.
     pub(crate) async fn why_not_whole(&self, master: SocketAddr, replicas: usize) -> Result<Option<String>> {
         why_not_whole(&self.login(), master, replicas).await
     }
+}
+
+fn says_tilt(info: &str) -> bool {
+    field(info, "sentinel_tilt") != Some("0")
 }
 
 /// What a sentinel tells clients about a master.
@@ -147,4 +157,19 @@ pub(crate) async fn why_not_whole(sentinel: &Login, master: SocketAddr, replicas
         return Ok(Some(format!("{says}: {error:#}")));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentinel_that_was_frozen_says_that_it_is_in_tilt() {
+        let info = |tilt: &str| format!("# Sentinel\r\nsentinel_masters:1\r\n{tilt}sentinel_running_scripts:0\r\n");
+        let calm = info("sentinel_tilt:0\r\nsentinel_tilt_since_seconds:-1\r\n");
+        let tilted = info("sentinel_tilt:1\r\nsentinel_tilt_since_seconds:4\r\n");
+        for (info, expected) in [(calm, false), (tilted, true), (info(""), true)] {
+            assert_eq!(says_tilt(&info), expected, "{info}");
+        }
+    }
 }

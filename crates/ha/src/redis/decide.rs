@@ -27,12 +27,13 @@ pub enum Job {
     Follow { leader: Option<MemberName> },
     /// `CLIENT PAUSE <lasts> WRITE`. Counted by the executor from before it was sent. Done when Redis has confirmed it.
     Pause { fence: RedisFence, lasts: Millis },
-    /// Asks the paused master and then the candidate until the candidate has as much. Done: `offset` is what it has.
-    /// Fails at `until`.
+    /// Asks the own Redis, which is paused or has stepped down, and then the candidate until the candidate has as much of the
+    /// same history. Done: `offset` is what it has. Fails at `until`.
     WaitOffset { candidate: MemberName, until: Millis },
-    /// `MULTI`, `INFO replication`, `REPLICAOF` candidate, `CLIENT KILL TYPE normal`, `EXEC`. Not sent at `until` or later
-    /// (the pause may be over). Done when Redis has confirmed it: `offset` is what it had at that moment.
-    DemoteTo { fence: RedisFence, candidate: MemberName, until: Option<Millis> },
+    /// `MULTI`, `INFO replication`, `REPLICAOF` nobody, `CLIENT KILL TYPE normal`, `EXEC`. Not sent at `until` or later
+    /// (the pause may be over). Done when Redis has confirmed it: `offset` is what it had at that moment. Not yet a replica of
+    /// the candidate: one that has less would send a copy of what it has, and that would replace what is here.
+    StepDown { fence: RedisFence, until: Option<Millis> },
     /// `CLIENT UNPAUSE`.
     Unpause,
 }
@@ -46,7 +47,7 @@ impl Job {
             Self::Follow { .. } => "follow",
             Self::Pause { .. } => "pause of writes",
             Self::WaitOffset { .. } => "wait for the candidate",
-            Self::DemoteTo { .. } => "demotion",
+            Self::StepDown { .. } => "demotion",
             Self::Unpause => "end of the pause",
         }
     }

@@ -72,7 +72,7 @@ impl Draft<'_> {
             | Job::Follow { .. }
             | Job::Pause { .. }
             | Job::WaitOffset { .. }
-            | Job::DemoteTo { .. }
+            | Job::StepDown { .. }
             | Job::Unpause => {}
         }
         self.because(Reason::JobRunning { what: job.kind(), since: now });

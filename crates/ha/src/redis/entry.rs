@@ -41,7 +41,7 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> RedisMemberData {
 fn writes_wait(draft: &Draft<'_>) -> bool {
     draft.memory.switchover.as_ref().is_some_and(|switchover| match switchover.stage {
         Stage::Pause => false,
-        Stage::WaitOffset | Stage::Demote { .. } | Stage::HandOver { .. } => true,
+        Stage::WaitOffset | Stage::Demote { .. } | Stage::CatchUp { .. } | Stage::HandOver { .. } => true,
     })
 }
 
@@ -137,6 +137,7 @@ fn writes_entry_already(draft: &Draft<'_>) -> bool {
         Action::Write(
             RedisWrite::PutMember { .. }
             | RedisWrite::PutData { .. }
+            | RedisWrite::AllowOverwrite { .. }
             | RedisWrite::PutStatus { .. }
             | RedisWrite::PutHistory { .. }
             | RedisWrite::PutFailover { .. }

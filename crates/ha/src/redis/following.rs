@@ -77,9 +77,10 @@ fn follow(draft: &mut Draft<'_>, leader: &MemberName, running: &Running) {
     draft.begin(Job::Follow { leader: Some(leader.clone()) });
 }
 
-/// Some leadership up to the present one began without data although the group had some, and what is here is older.
+/// Some leadership up to the present one began without data although the group had some, and what is here is older, also
+/// than the leadership whose data an operator allowed to replace it.
 fn would_be_emptied(draft: &Draft<'_>, running: &Running) -> bool {
-    if running.keys == 0 || draft.view.may_overwrite {
+    if running.keys == 0 {
         return false;
     }
     let mine = RedisMemberData {
@@ -89,7 +90,8 @@ fn would_be_emptied(draft: &Draft<'_>, running: &Running) -> bool {
         ..RedisMemberData::default()
     };
     let from = draft.group.lineage(&draft.view.me, &mine).max(draft.memory.data_epoch.unwrap_or_default());
-    began_empty_after(draft, from)
+    let allowed = draft.group.overwrite.get(&draft.view.me).map(|allowed| allowed.value);
+    began_empty_after(draft, from.max(allowed.unwrap_or_default()))
 }
 
 /// A leadership after this one began without data.

@@ -35,6 +35,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, fence: &RedisFence) {
 fn promote(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
     if let Some(switchover) = &draft.memory.switchover {
         match switchover.stage {
+            Stage::CatchUp { since, .. } => return switchover::catch_up(draft, since),
             Stage::HandOver { since } => return switchover::hand_over(draft, fence, since),
             Stage::Pause | Stage::WaitOffset | Stage::Demote { .. } if draft.job_runs() => return,
             Stage::Pause | Stage::WaitOffset | Stage::Demote { .. } => {

@@ -67,9 +67,11 @@ pub enum Stage {
     Pause,
     /// Writes wait; the candidate catches up.
     WaitOffset,
-    /// The candidate has everything up to this offset; the master is about to become its replica.
+    /// The candidate has everything up to this offset; the master is about to step down.
     /// `None`: forced, however much it has.
     Demote { candidate_has: Option<u64> },
+    /// The master is a replica since then, and its stream, which ends here for good, went on meanwhile.
+    CatchUp { end: u64, since: Millis },
     /// The master is a replica for certain since then, and the key passes.
     HandOver { since: Millis },
 }

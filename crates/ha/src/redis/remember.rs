@@ -23,7 +23,7 @@ pub(super) fn take_up_job(draft: &mut Draft<'_>) {
             match &job.job {
                 Job::Start { .. } => {}
                 // Another switchover is another matter.
-                Job::Pause { .. } | Job::WaitOffset { .. } | Job::DemoteTo { .. } => switchover::abort(draft, why),
+                Job::Pause { .. } | Job::WaitOffset { .. } | Job::StepDown { .. } => switchover::abort(draft, why),
                 Job::Stop { .. } | Job::Promote { .. } | Job::Follow { .. } | Job::Unpause => {
                     draft.memory.failed(&job.job, now);
                 }
@@ -34,27 +34,35 @@ pub(super) fn take_up_job(draft: &mut Draft<'_>) {
 
 fn done(draft: &mut Draft<'_>, job: &Job, offset: Option<u64>) {
     let now = draft.view.now;
+    let stage = draft.memory.switchover.as_ref().map(|switchover| switchover.stage);
     match job {
         Job::Follow { .. } => draft.memory.demoted = true,
         Job::Unpause => draft.memory.unpause = false,
         Job::Pause { .. } => switchover::advance(draft, Stage::WaitOffset),
-        Job::WaitOffset { .. } => match offset {
-            Some(_) => switchover::advance(draft, Stage::Demote { candidate_has: offset }),
-            None => switchover::abort(draft, "nobody knows how much the candidate has"),
-        },
-        Job::DemoteTo { .. } => {
-            draft.memory.demoted = true;
-            let stage = draft.memory.switchover.as_ref().map(|switchover| switchover.stage);
-            let lost = match stage {
-                Some(Stage::Demote { candidate_has: Some(has) }) => offset.is_none_or(|at| at > has),
-                Some(Stage::Demote { candidate_has: None } | Stage::HandOver { .. }) => false,
-                // Given up meanwhile: Redis is promoted again.
-                Some(Stage::Pause | Stage::WaitOffset) | None => return,
-            };
-            if lost {
-                switchover::abort(draft, "writes were accepted after the candidate had caught up");
-            } else {
+        Job::WaitOffset { .. } => match (stage, offset) {
+            (Some(Stage::WaitOffset), Some(_)) => switchover::advance(draft, Stage::Demote { candidate_has: offset }),
+            (Some(Stage::CatchUp { end, .. }), Some(has)) if has >= end => {
                 switchover::advance(draft, Stage::HandOver { since: now });
+            }
+            (Some(Stage::WaitOffset | Stage::CatchUp { .. }), _) => {
+                switchover::abort(draft, "nobody knows that the candidate has everything");
+            }
+            // Of one that was given up meanwhile.
+            (Some(Stage::Pause | Stage::Demote { .. } | Stage::HandOver { .. }) | None, _) => {}
+        },
+        Job::StepDown { .. } => {
+            draft.memory.demoted = true;
+            match (stage, offset) {
+                (Some(Stage::Demote { candidate_has: Some(has) }), Some(end)) if has < end => {
+                    switchover::advance(draft, Stage::CatchUp { end, since: now });
+                }
+                (Some(Stage::Demote { candidate_has: Some(_) }), None) => {
+                    switchover::abort(draft, "nobody knows where the master's stream ended");
+                }
+                (Some(Stage::Demote { .. }), _) => switchover::advance(draft, Stage::HandOver { since: now }),
+                // Given up meanwhile: Redis is promoted again.
+                (Some(Stage::Pause | Stage::WaitOffset | Stage::CatchUp { .. } | Stage::HandOver { .. }) | None, _) => {
+                }
             }
         }
         Job::Start { .. } | Job::Stop { .. } | Job::Promote { .. } => {}
@@ -100,11 +108,11 @@ pub(super) fn remember(draft: &mut Draft<'_>) {
                 }
             }
         }
-        Server::Down => draft.memory.promoting = false,
+        Server::Down => {
+            draft.memory.promoting = false;
+            draft.memory.unpause = false;
+        }
         Server::Unknown | Server::Starting | Server::Silent { .. } => {}
-    }
-    if !draft.view.server.is_master() {
-        draft.memory.unpause = false;
     }
     let claim_stands = draft.group.members.get(&draft.view.me).is_some_and(|mine| mine.data.claim);
     let led = draft.memory.unbroken && draft.group.leader_name().is_none_or(|leader| *leader == draft.view.me);
@@ -113,6 +121,7 @@ pub(super) fn remember(draft: &mut Draft<'_>) {
         draft.memory.switchover = None;
         draft.memory.down_since = None;
         draft.memory.status_written = None;
+        draft.memory.unpause = false;
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::decide::Job;
 use super::draft::Draft;
+use super::memory::{Stage, Switchover};
 use super::reason::Reason;
 use super::view::{Running, Server};
 use super::{leading, switchover};
@@ -25,6 +26,9 @@ pub(super) fn decide(draft: &mut Draft<'_>) {
 
 fn pass_on(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
     if !running.is_master() {
+        if let Some(Switchover { stage: Stage::CatchUp { since, .. }, .. }) = draft.memory.switchover {
+            return switchover::catch_up(draft, since);
+        }
         // Demoted, or never promoted: whoever is best takes the key.
         return match draft.certainly_no_master() {
             true => leading::given_up(draft, fence),

@@ -2,13 +2,14 @@
 //!
 //! 1. Writes wait (`CLIENT PAUSE`, bounded).
 //! 2. The candidate reaches the master's offset.
-//! 3. The master becomes a replica and cuts its clients in one transaction of Redis's, which also says where its stream
-//!    ended: no further than what the candidate has, or the switchover is given up.
-//! 4. The leader key passes to the candidate in one transaction of the store's, with the claim.
-//! 5. The candidate is promoted, as after every change of the key.
+//! 3. The master becomes a replica of nobody and cuts its clients in one transaction of Redis's, which also says where its
+//!    stream ended. That can be further than in step 2: a master sends a PING to its replicas now and then, pause or not.
+//! 4. The candidate reaches that end, or the old master is promoted again.
+//! 5. The leader key passes to the candidate in one transaction of the store's, with the claim.
+//! 6. The candidate is promoted, as after every change of the key.
 //!
-//! The invariant: until step 3 is confirmed this member stays the master, and whatever fails leaves it so. From the moment
-//! at which step 4 may have been sent it is never promoted under this leadership again.
+//! The invariant: until step 4 is over nobody else leads, and whatever fails leaves this member the master. From the moment
+//! at which step 5 may have been sent it is never promoted under this leadership again.
 
 use super::decide::Job;
 use super::draft::Draft;
@@ -26,6 +27,8 @@ const DEMOTION_RESERVE: Millis = Millis(150);
 /// A client that is cut comes back at once, and must not be led to the replica that the old master is by then: so long the
 /// store may take to show that, from the beginning of the switchover. Then it goes on without.
 const ROUTES_MAX: Millis = Millis(300);
+/// What the master sent last is on its way when it steps down; what takes longer does not come. Nobody can write meanwhile.
+const CATCH_UP_MAX: Millis = Millis(300);
 /// A store that does not take the hand-over for so long: the key is released, and whoever is best takes it.
 const HAND_OVER_MAX: Millis = Millis(2000);
 
@@ -74,14 +77,14 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running)
         }
         Stage::Demote { .. } => {
             say(draft, "the master becomes a replica");
-            let (candidate, until) = (switchover.candidate.clone(), switchover.paused_until);
+            let until = switchover.paused_until;
             if until.is_some_and(|until| until <= now) {
                 return abort(draft, "the pause was over too early");
             }
-            draft.begin(Job::DemoteTo { fence: fence.clone(), candidate, until });
+            draft.begin(Job::StepDown { fence: fence.clone(), until });
         }
         // A master again: somebody else promoted it.
-        Stage::HandOver { .. } => abort(draft, "Redis became a master again"),
+        Stage::CatchUp { .. } | Stage::HandOver { .. } => abort(draft, "Redis became a master again"),
     }
 }
 
@@ -108,6 +111,15 @@ pub(super) fn abort(draft: &mut Draft<'_>, why: &str) {
     {
         draft.write(RedisWrite::DeleteFailover { expected });
     }
+}
+
+/// The master has stepped down, and its stream went on after the candidate was asked.
+pub(super) fn catch_up(draft: &mut Draft<'_>, since: Millis) {
+    let Some(switchover) = &draft.memory.switchover else { return };
+    let candidate = switchover.candidate.clone();
+    let step = "the candidate gets the end of the stream";
+    draft.because(Reason::SwitchoverUnderway { candidate: candidate.clone(), step });
+    draft.begin(Job::WaitOffset { candidate, until: since + CATCH_UP_MAX });
 }
 
 /// Redis is certainly no master any more (demoted, or gone): the key passes.

@@ -23,8 +23,6 @@ pub struct View {
     pub server: Server,
     /// The job that runs, or the one that ended since the last decision.
     pub job: Option<JobView>,
-    /// An operator said that what this member has may be replaced by what the leader has.
-    pub may_overwrite: bool,
     /// The agent was asked to stop.
     pub stopping: bool,
 }

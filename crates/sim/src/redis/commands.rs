@@ -16,10 +16,8 @@ pub enum Command {
         lasts: Time,
     },
     Unpause,
-    /// In one transaction: where the stream ends, and from there on a replica.
-    Demote {
-        to: usize,
-    },
+    /// In one transaction: where the stream ends, and from there on a replica of nobody.
+    StepDown,
 }
 
 impl World {
@@ -48,12 +46,12 @@ impl World {
                 server.paused_until = 0;
                 self.redis_pause_ends(host);
             }
-            Command::Demote { to } => {
+            Command::StepDown => {
                 if server.role != Role::Master {
                     return self.redis_answers(host, worker_run, job, Err("it is a replica".to_owned()));
                 }
                 offset = Some(server.stream.end());
-                self.redis_replicates(host, Some(to));
+                self.redis_replicates(host, None);
             }
         }
         self.redis_answers(host, worker_run, job, Ok(offset));

@@ -22,13 +22,26 @@ const OFFSET_POLL: Time = 2 * MS;
 /// Where a job has got to.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Prepared { upstream: String },
+    Prepared {
+        upstream: String,
+    },
     NothingToStop,
     StopLimit,
-    Promote { fence: RedisFence },
-    Demote { to: usize, until: Option<Millis> },
-    Send { command: Command },
-    LookAtOffset { candidate: usize, until: Millis },
+    Promote {
+        fence: RedisFence,
+    },
+    StepDown {
+        until: Option<Millis>,
+    },
+    Send {
+        command: Command,
+    },
+    /// `mark`: where the own stream was at the first look.
+    LookAtOffset {
+        candidate: usize,
+        mark: Option<u64>,
+        until: Millis,
+    },
     TooLate,
 }
 
@@ -57,9 +70,9 @@ impl World {
             }
             Job::Pause { lasts, .. } => (100, Step::Send { command: Command::Pause { lasts: lasts.0 * MS } }),
             Job::WaitOffset { candidate, until } => {
-                (100, Step::LookAtOffset { candidate: at(self, &candidate), until })
+                (100, Step::LookAtOffset { candidate: at(self, &candidate), mark: None, until })
             }
-            Job::DemoteTo { candidate, until, .. } => (100, Step::Demote { to: at(self, &candidate), until }),
+            Job::StepDown { until, .. } => (100, Step::StepDown { until }),
             Job::Unpause => (100, Step::Send { command: Command::Unpause }),
         };
         self.redis_job_soon(host, after, step);
@@ -95,15 +108,15 @@ impl World {
                 Ok(()) => self.redis_send_command(host, number, Command::Promote),
                 Err(why) => self.redis_job_ends(host, &Err(why.to_owned())),
             },
-            Step::Demote { to, until } => {
+            Step::StepDown { until } => {
                 let now = self.hosts[host].clock.read(self.now);
                 if until.is_some_and(|until| until <= now) {
                     return self.redis_job_ends(host, &Err("the pause may be over".to_owned()));
                 }
-                self.redis_send_command(host, number, Command::Demote { to });
+                self.redis_send_command(host, number, Command::StepDown);
             }
             Step::Send { command } => self.redis_send_command(host, number, command),
-            Step::LookAtOffset { candidate, until } => self.redis_look_at_offset(host, candidate, until),
+            Step::LookAtOffset { candidate, mark, until } => self.redis_look_at_offset(host, candidate, mark, until),
             Step::TooLate => self.redis_job_ends(host, &Err("there was no answer in time".to_owned())),
         }
     }
@@ -126,7 +139,7 @@ impl World {
         self.redis_job_soon(host, COMMAND_TIMEOUT, Step::TooLate);
     }
 
-    fn redis_look_at_offset(&mut self, host: usize, candidate: usize, until: Millis) {
+    fn redis_look_at_offset(&mut self, host: usize, candidate: usize, mark: Option<u64>, until: Millis) {
         let now = self.hosts[host].clock.read(self.now);
         if self.setup.mutant == Some(Mutant::RedisHandOverEarly) {
             return self.redis_job_ends(host, &Ok(Some(u64::MAX)));
@@ -136,18 +149,17 @@ impl World {
         }
         let reachable = self.hosts[candidate].up && self.network.connects(Plane::Replication, host, candidate);
         let server = |at: usize| self.hosts[at].redis.server.as_ref().filter(|_| self.hosts[at].redis.frozen == 0);
-        let caught_up = match (server(host), server(candidate).filter(|_| reachable)) {
-            (Some(mine), Some(theirs)) => {
-                let receives = matches!(theirs.role, Role::Replica { link: Link::Up { .. }, .. });
-                // Offsets of different histories say nothing of each other.
-                (receives && theirs.id == mine.id && theirs.stream.end() >= mine.stream.end())
-                    .then(|| mine.stream.end())
-            }
-            _ => None,
-        };
+        let (mine, theirs) = (server(host), server(candidate).filter(|_| reachable));
+        let mark = mark.or(mine.map(|mine| mine.stream.end()));
+        let caught_up = mine.zip(theirs).zip(mark).and_then(|((mine, theirs), mark)| {
+            let receives = matches!(theirs.role, Role::Replica { link: Link::Up { .. }, .. });
+            // Offsets of different histories say nothing of each other.
+            let caught_up = receives && theirs.id == mine.id && theirs.stream.end() >= mark;
+            caught_up.then(|| theirs.stream.end())
+        });
         match caught_up {
             Some(end) => self.redis_job_ends(host, &Ok(Some(end))),
-            None => self.redis_job_soon(host, OFFSET_POLL, Step::LookAtOffset { candidate, until }),
+            None => self.redis_job_soon(host, OFFSET_POLL, Step::LookAtOffset { candidate, mark, until }),
         }
     }
 
@@ -179,9 +191,7 @@ impl World {
             let role = match &job {
                 Job::Promote { .. } => Some(ServerRole::Master),
                 Job::Follow { leader } => Some(ServerRole::Replica { of: leader.clone(), link_up: false }),
-                Job::DemoteTo { candidate, .. } => {
-                    Some(ServerRole::Replica { of: Some(candidate.clone()), link_up: false })
-                }
+                Job::StepDown { .. } => Some(ServerRole::Replica { of: None, link_up: false }),
                 Job::Start { .. } | Job::Stop { .. } | Job::Pause { .. } | Job::WaitOffset { .. } | Job::Unpause => {
                     None
                 }

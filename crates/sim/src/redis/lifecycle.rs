@@ -62,6 +62,7 @@ impl World {
         self.redis_soon(host, load, RedisEvent::Loaded);
         self.redis_soon(host, load + MS, RedisEvent::Tick);
         self.redis_soon(host, FSYNC_EVERY, RedisEvent::Fsync);
+        self.redis_soon(host, self.setup.redis_ping, RedisEvent::Ping);
         run as u32
     }
 
@@ -79,6 +80,7 @@ impl World {
                 redis.synced = redis.disk.end();
                 self.redis_soon(host, FSYNC_EVERY, RedisEvent::Fsync);
             }
+            RedisEvent::Ping => self.redis_ping(host),
             RedisEvent::Tick => self.redis_tick(host),
             RedisEvent::Synced { from, run, full } => self.redis_synced(host, from, run, full),
             RedisEvent::Stream { from, run, stream } => self.redis_stream(host, from, run, stream),

@@ -90,6 +90,8 @@ pub enum RedisEvent {
     },
     PauseEnds,
     Fsync,
+    /// A master tells its replicas that it lives, pause or not.
+    Ping,
     /// A replica looks after its link.
     Tick,
     Synced {

@@ -40,6 +40,19 @@ impl World {
         }
     }
 
+    /// A PING is a part of the stream like a write, and nobody hears of it. Of an empty one it is left out, because here one
+    /// byte is one key.
+    pub(crate) fn redis_ping(&mut self, host: usize) {
+        self.redis_soon(host, self.setup.redis_ping, RedisEvent::Ping);
+        let Some(server) = &mut self.hosts[host].redis.server else { return };
+        if server.role != Role::Master || server.replicas.is_empty() || server.stream.end() == 0 {
+            return;
+        }
+        server.stream.append();
+        self.hosts[host].redis.disk = server.stream.clone();
+        self.redis_to_replicas(host);
+    }
+
     fn redis_to_replicas(&mut self, host: usize) {
         let replicas: Vec<usize> = match &self.hosts[host].redis.server {
             Some(server) => server.replicas.keys().copied().collect(),

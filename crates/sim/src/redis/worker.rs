@@ -8,6 +8,7 @@ use crate::mutant::Mutant;
 use crate::say;
 use crate::worker::WorkerEvent;
 use crate::world::World;
+use ha::cluster::Versioned;
 use ha::cluster::redis::{RedisMemberData, RedisWrite};
 use ha::lease::GUARD_SILENCE_MAX;
 use ha::redis::{
@@ -107,6 +108,14 @@ impl World {
         {
             request.value.leader = None;
         }
+        // The operator says so of every leadership.
+        if host.redis.may_overwrite
+            && let Some(group) = cluster.as_mut().and_then(|cluster| cluster.redis.get_mut(GROUP))
+            && let Some(leader) = &group.leader
+        {
+            let allowed = Versioned { value: leader.epoch, revision: leader.epoch };
+            group.overwrite.insert(host.name.clone(), allowed);
+        }
         if self.setup.mutant == Some(Mutant::RedisEmptyLeads)
             && host.redis.server.as_ref().is_some_and(|server| server.stream.end() == 0)
             && let Server::Running(running) = &mut server
@@ -133,7 +142,6 @@ impl World {
                 server => server,
             },
             job: worker.redis.job.clone(),
-            may_overwrite: host.redis.may_overwrite,
             stopping: worker.stopping,
         })
     }

@@ -113,6 +113,7 @@ fn describe(write: &RedisWrite) -> String {
             member.link_up
         ),
         RedisWrite::PutData { epoch, .. } => format!("Redis: the own data are from {epoch}"),
+        RedisWrite::AllowOverwrite { member, epoch, .. } => format!("Redis: {member} may be overwritten by {epoch}"),
         RedisWrite::PutStatus { status, .. } => format!("Redis: status {}", status.offset),
         RedisWrite::PutHistory { lines, .. } => format!("Redis: history of {} lines", lines.len()),
         RedisWrite::PutFailover { request, .. } => format!("Redis: failover {request:?}"),

@@ -30,8 +30,6 @@ pub struct Inputs {
     pub observations: mpsc::Receiver<Observation>,
     pub batches: mpsc::Receiver<BatchOutcome>,
     pub jobs: mpsc::Receiver<JobEnd>,
-    /// An operator lets the data here be replaced by the leader's.
-    pub overwrite: mpsc::Receiver<()>,
 }
 
 /// Where the cycle's results go.
@@ -74,7 +72,6 @@ impl Cycle {
                     self.state.writes = self.state.writes.after(&outcome, self.state.revision);
                 }
                 Some(end) = inputs.jobs.recv() => self.job_ended(end),
-                Some(()) = inputs.overwrite.recv() => self.state.may_overwrite = true,
                 _ = lease.changed() => {
                     let id = lease.borrow_and_update().map(|lease| lease.id);
                     decide_now = std::mem::replace(&mut lease_id, id) != id;
@@ -136,7 +133,6 @@ impl Cycle {
             },
             server: self.state.server_with(guard.pid),
             job: self.state.job.clone(),
-            may_overwrite: self.state.may_overwrite,
             stopping: self.state.stopping,
         }
     }
@@ -204,9 +200,6 @@ impl Cycle {
             // What was asked before this moment may not know of the change.
             self.state.role_changed_at = boot_clock();
             self.outputs.probe.notify_one();
-        }
-        if matches!(end.job, Job::Follow { leader: Some(_) }) && end.result.is_ok() {
-            self.state.may_overwrite = false;
         }
         let state = match end.result {
             Ok(offset) => JobState::Done { offset },

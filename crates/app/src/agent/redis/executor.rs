@@ -77,13 +77,12 @@ impl Executor {
                 server.pause_writes((*lasts).into()).await.map(|()| None).map_err(text)
             }
             Job::WaitOffset { candidate, until } => self.wait_for(server, candidate, *until).await.map(Some),
-            Job::DemoteTo { fence, candidate, until } => {
+            Job::StepDown { fence, until } => {
                 self.leads(fence)?;
-                let address = self.address(candidate)?;
                 if until.is_some_and(|until| boot_clock() >= until) {
                     return Err("writes do not wait any more".to_owned());
                 }
-                server.demote(Some(&address)).await.map(Some).map_err(text)
+                server.demote(None).await.map(Some).map_err(text)
             }
             Job::Unpause => server.unpause().await.map(|()| None).map_err(text),
         }
@@ -192,7 +191,7 @@ impl Executor {
 /// After these the old answer of Redis is worth nothing.
 pub fn changes_role(job: &Job) -> bool {
     match job {
-        Job::Promote { .. } | Job::Follow { .. } | Job::DemoteTo { .. } => true,
+        Job::Promote { .. } | Job::Follow { .. } | Job::StepDown { .. } => true,
         Job::Start { .. } | Job::Stop { .. } | Job::Pause { .. } | Job::WaitOffset { .. } | Job::Unpause => false,
     }
 }

@@ -42,7 +42,6 @@ pub async fn start(
     let (observations, observations_in) = mpsc::channel(EVENTS_MAX);
     let (batches, batches_in) = mpsc::channel(EVENTS_MAX);
     let (ends, jobs_in) = mpsc::channel(EVENTS_MAX);
-    let (overwrite, overwrite_in) = mpsc::channel(1);
     let probe = Arc::new(Notify::new());
 
     let connection = || instance.local().map_err(|error| fatal(&error));
@@ -68,7 +67,6 @@ pub async fn start(
         observations: observations_in,
         batches: batches_in,
         jobs: jobs_in,
-        overwrite: overwrite_in,
     };
     let keeper = keeper.clone();
     cycles.spawn(async move {
@@ -76,7 +74,7 @@ pub async fn start(
         keeper.retire(ServerKind::Redis);
         end
     });
-    Ok(RedisRole { api: RedisApi { snapshots: snapshot, overwrite }, routes: route })
+    Ok(RedisRole { api: RedisApi { snapshots: snapshot }, routes: route })
 }
 
 fn fatal(error: &redis::Error) -> Fatal {

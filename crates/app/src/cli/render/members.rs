@@ -26,7 +26,9 @@ pub struct Clusters<'a> {
 /// PostgreSQL and Redis of a scope: one table below the other, or for programs one list. Without Redis it is what
 /// patronictl prints.
 pub fn scope(of: &Clusters<'_>, format: Format, extended: bool) -> String {
-    let redis: Vec<Table> = of.cluster.redis.iter().map(|(name, group)| redis_table(name, group)).collect();
+    // Of one that nobody runs any more there are notes only.
+    let run = of.cluster.redis.iter().filter(|(_, group)| !group.members.is_empty());
+    let redis: Vec<Table> = run.map(|(name, group)| redis_table(name, group)).collect();
     let no_postgresql = of.cluster.members.is_empty() && of.cluster.initialize.is_none();
     match format {
         Format::Topology => members(of, format, extended),

@@ -73,6 +73,7 @@ fn redis_stands_below_postgresql_and_behind_it_in_json() {
         let member = RedisMember { data, revision: Revision(1), lease: None };
         let group = RedisGroup { members: [("pg1".into(), member)].into(), ..RedisGroup::default() };
         cluster.redis.insert("db1".to_owned(), group);
+        cluster.redis.insert("nobody's".to_owned(), RedisGroup::default());
         cluster
     };
     let show = |name: &str, format| {
@@ -81,6 +82,7 @@ fn redis_stands_below_postgresql_and_behind_it_in_json() {
     let pretty = show("demo", Format::Pretty);
     assert!(pretty.starts_with(include_str!("golden/demo-list.txt")) && pretty.contains("+ Redis: db1 "), "{pretty}");
     let alone = show("none", Format::Pretty);
+    assert!(!pretty.contains("nobody's"), "a group without members: {pretty}");
     assert!(alone.starts_with("+ Redis: db1 "), "a scope for Redis alone has one table: {alone}");
     let json: serde_json::Value = serde_json::from_str(&show("demo", Format::Json)).unwrap();
     let rows = json.as_array().unwrap();

@@ -32,6 +32,10 @@ impl RedisKeys {
         self.key(&format!("data/{name}"))
     }
 
+    pub fn overwrite(&self, name: &MemberName) -> Key {
+        self.key(&format!("overwrite/{name}"))
+    }
+
     /// Group and name of a key below the scope's prefix; `None`: it is not Redis's.
     pub(in crate::cluster) fn split(name: &str) -> Option<(&str, &str)> {
         name.strip_prefix("redis/")?.split_once('/').filter(|(group, _)| !group.is_empty())

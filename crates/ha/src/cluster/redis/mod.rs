@@ -87,7 +87,7 @@ pub struct RedisHistoryLine {
     pub timestamp: Option<String>,
 }
 
-/// `data/<member>`: the leadership from which its data come.
+/// `data/<member>`: the leadership from which its data come. `overwrite/<member>`: the leadership whose data may replace them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisDataNote {
     pub epoch: Revision,
@@ -104,6 +104,9 @@ pub struct RedisGroup {
     /// The leadership from which each member's data certainly come. Not bound to a lease: it is needed after everything was
     /// down, when a restart has forgotten the replication id.
     pub data: BTreeMap<MemberName, Versioned<Revision>>,
+    /// An operator allowed that this member's data are replaced by those of this leadership. It says nothing of a later one
+    /// that began without data, so it need not be taken back.
+    pub overwrite: BTreeMap<MemberName, Versioned<Revision>>,
 }
 
 impl RedisGroup {
@@ -158,14 +161,15 @@ impl RedisGroup {
                 let asked = value != RedisFailoverRequest::default();
                 self.failover = asked.then_some(Versioned { value, revision });
             }),
-            _ => match (name.strip_prefix("members/"), name.strip_prefix("data/")) {
-                (Some(member), _) => read(text).map(|data| {
+            _ => match name.split_once('/') {
+                Some(("members", member)) => read(text).map(|data| {
                     self.members.insert(MemberName::new(member), RedisMember { data, revision, lease: kv.lease });
                 }),
-                (None, Some(member)) => read(text).map(|value: RedisDataNote| {
-                    self.data.insert(MemberName::new(member), Versioned { value: value.epoch, revision });
+                Some((note @ ("data" | "overwrite"), member)) => read(text).map(|value: RedisDataNote| {
+                    let notes = if note == "data" { &mut self.data } else { &mut self.overwrite };
+                    notes.insert(MemberName::new(member), Versioned { value: value.epoch, revision });
                 }),
-                (None, None) => Ok(()),
+                Some(_) | None => Ok(()),
             },
         }
     }
@@ -176,13 +180,12 @@ impl RedisGroup {
             "status" => self.status = None,
             "history" => self.history = None,
             "failover" => self.failover = None,
-            _ => {
-                if let Some(member) = name.strip_prefix("members/") {
-                    self.members.remove(&MemberName::new(member));
-                } else if let Some(member) = name.strip_prefix("data/") {
-                    self.data.remove(&MemberName::new(member));
-                }
-            }
+            _ => match name.split_once('/') {
+                Some(("members", member)) => drop(self.members.remove(&MemberName::new(member))),
+                Some(("data", member)) => drop(self.data.remove(&MemberName::new(member))),
+                Some(("overwrite", member)) => drop(self.overwrite.remove(&MemberName::new(member))),
+                Some(_) | None => {}
+            },
         }
     }
 

@@ -63,6 +63,12 @@ pub enum RedisWrite {
         epoch: Revision,
         expected: Option<Revision>,
     },
+    /// An operator lets the data of this member be replaced by those of the leadership he has seen, which must still stand.
+    AllowOverwrite {
+        member: MemberName,
+        epoch: Revision,
+        expected: Option<Revision>,
+    },
     PutStatus {
         fence: RedisFence,
         status: RedisStatus,
@@ -129,6 +135,12 @@ impl RedisWrite {
                 let key = keys.data(me);
                 let note = RedisDataNote { epoch: *epoch };
                 (vec![unchanged(&key, *expected)], vec![put(key, json(&note), None)])
+            }
+            Self::AllowOverwrite { member, epoch, expected } => {
+                let key = keys.overwrite(member);
+                let stands = equal(&keys.leader(), CompareTarget::ModRevision(*epoch));
+                let note = RedisDataNote { epoch: *epoch };
+                (vec![stands, unchanged(&key, *expected)], vec![put(key, json(&note), None)])
             }
             Self::PutStatus { fence, status } => {
                 (fence.compare(keys), vec![put(keys.key("status"), json(status), None)])

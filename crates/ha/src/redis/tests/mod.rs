@@ -97,7 +97,6 @@ fn view(me: &str, leader: Option<&str>, server: Server, entries: &[(&str, RedisM
         guard: GuardView { answering: true, armed: None },
         server,
         job: None,
-        may_overwrite: false,
         stopping: false,
     }
 }

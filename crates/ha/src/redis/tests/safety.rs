@@ -108,6 +108,7 @@ fn the_key_and_the_claim_are_given_up_only_where_redis_is_certainly_no_master() 
                 RedisWrite::PutStatus { .. }
                 | RedisWrite::PutHistory { .. }
                 | RedisWrite::PutData { .. }
+                | RedisWrite::AllowOverwrite { .. }
                 | RedisWrite::PutFailover { .. }
                 | RedisWrite::DeleteFailover { .. } => false,
             };
@@ -186,9 +187,7 @@ fn a_member_with_data_does_not_follow_a_leader_that_began_without() {
     noted(group(&mut view), EPOCH);
     assert_eq!(job(&decide(&memory(), &view)), Some(&follow), "it had noted that");
     noted(group(&mut view), Revision(20));
-    view.may_overwrite = true;
-    assert_eq!(job(&decide(&memory(), &view)), Some(&follow));
-    view.may_overwrite = false;
+    assert_eq!(job(&decide(&memory(), &view)), None);
     view.server = replica(None, 0);
     assert_eq!(job(&decide(&memory(), &view)), Some(&follow), "nothing is lost");
 }
@@ -236,4 +235,49 @@ fn in_the_pause_the_key_is_taken_with_a_claim_that_lasts() {
         });
         assert_eq!(bound, Some(!paused), "{:?}", decision.reasons);
     }
+}
+
+#[test]
+fn what_an_operator_lets_be_overwritten_holds_until_it_is_and_for_no_later_loss() {
+    use crate::cluster::Versioned;
+    use crate::cluster::redis::RedisHistoryLine;
+    let line = |epoch, replid: &str, empty| RedisHistoryLine {
+        epoch,
+        leader: name("b"),
+        replid: replid.into(),
+        offset: 0,
+        empty,
+        timestamp: None,
+    };
+    let mut lines = vec![line(Revision(20), "r1", false), line(EPOCH, "r9", true)];
+    let mut view = view("a", Some("b"), replica(None, 9), &[("a", entry(9)), ("b", master_entry(2))]);
+    group(&mut view).history = Some(Versioned { value: lines.clone(), revision: Revision(60) });
+    group(&mut view).overwrite.insert(name("a"), Versioned { value: EPOCH, revision: Revision(61) });
+    let follow = Job::Follow { leader: Some(name("b")) };
+    let follows = decide(&memory(), &view);
+    assert_eq!(job(&follows), Some(&follow));
+    // REPLICAOF was obeyed, and the copy has not begun; then another worker looks at it for the first time.
+    let role = ServerRole::Replica { of: Some(name("b")), link_up: false };
+    view.server = Server::Running(Box::new(running(role, 9)));
+    view.job = Some(done(follow.clone(), None));
+    for memory in [follows.next, memory()] {
+        let waits = decide(&memory, &view);
+        assert_eq!(job(&waits), None, "it is left to its new master: {:?}", waits.reasons);
+        view.job = None;
+    }
+    // Another leads with the same data, before there was a link.
+    view.server = replica(None, 9);
+    lines.push(line(Revision(70), "r10", false));
+    let led_by = |view: &mut View, lines: &[RedisHistoryLine], epoch| {
+        group(view).leader = Some(RedisLeader { name: name("b"), epoch, lease: Some(LeaseId(98)) });
+        group(view).history = Some(Versioned { value: lines.to_vec(), revision: Revision(80) });
+    };
+    led_by(&mut view, &lines, Revision(70));
+    assert_eq!(job(&decide(&memory(), &view)), Some(&follow));
+    // One that lost those too is another matter.
+    lines.push(line(Revision(90), "r11", true));
+    led_by(&mut view, &lines, Revision(90));
+    let decision = decide(&memory(), &view);
+    assert_eq!(job(&decision), None);
+    assert!(decision.reasons.contains(&Reason::WouldBeEmptied { leader: name("b"), keys: 9 }));
 }

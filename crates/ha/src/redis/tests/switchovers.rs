@@ -54,11 +54,11 @@ fn writes_wait_the_candidate_catches_up_the_master_steps_down_and_the_key_passes
     let (memory, view) = after(&wait, &view, Some(9));
     let demote = decide(&memory, &view);
     assert!(
-        matches!(job(&demote), Some(Job::DemoteTo { candidate, until: Some(until), .. }) if *candidate == name("b") && *until == NOW + PAUSE_MAX_DEFAULT)
+        matches!(job(&demote), Some(Job::StepDown { until: Some(until), .. }) if *until == NOW + PAUSE_MAX_DEFAULT)
     );
     assert!(writes(&demote).iter().all(|write| !matches!(write, RedisWrite::HandOver(_))));
     let (memory, mut view) = after(&demote, &view, Some(9));
-    view.server = replica(Some("b"), 9);
+    view.server = replica(None, 9);
     let hand_over = decide(&memory, &view);
     let [RedisWrite::HandOver(write)] = writes(&hand_over)[..] else { panic!("{:?}", hand_over.actions) };
     assert_eq!((&write.candidate, write.candidate_lease), (&name("b"), LeaseId(98)));
@@ -88,11 +88,11 @@ fn nobody_is_led_to_the_old_master_any_more_when_it_steps_down() {
     assert_eq!(super::job(&waits), None, "{:?}", waits.reasons);
     slow.job = None;
     let shown = shown(&wait, &slow);
-    assert!(matches!(super::job(&decide(&waits.next, &shown)), Some(Job::DemoteTo { .. })));
+    assert!(matches!(super::job(&decide(&waits.next, &shown)), Some(Job::StepDown { .. })));
     // It is not waited for for long: a switchover must not depend on it.
     slow.now = waits.wake_at.unwrap();
     slow.dcs.lease = slow.dcs.lease.map(|lease| Lease { renewed_at: slow.now, ..lease });
-    assert!(matches!(super::job(&decide(&waits.next, &slow)), Some(Job::DemoteTo { .. })));
+    assert!(matches!(super::job(&decide(&waits.next, &slow)), Some(Job::StepDown { .. })));
 }
 
 #[test]
@@ -115,22 +115,69 @@ fn whatever_fails_before_the_demotion_leaves_the_master_and_lets_writes_go_on() 
     }
 }
 
-#[test]
-fn a_write_that_slipped_through_before_the_demotion_makes_the_old_master_go_on() {
+/// The master has stepped down at this end of its stream, and the candidate was known to have 9.
+fn stepped_down(end: Option<u64>) -> (Memory, View) {
     let view = asked(false);
     let (memory, view) = after(&decide(&memory(), &view), &view, None);
     let (memory, view) = after(&decide(&memory, &view), &view, Some(9));
-    for (at, passes) in [(Some(9), true), (Some(10), false), (None, false)] {
-        let (memory, mut view) = after(&decide(&memory, &view), &view, at);
-        view.server = replica(Some("b"), at.unwrap_or(9));
+    let (memory, mut view) = after(&decide(&memory, &view), &view, end);
+    view.server = replica(None, end.unwrap_or(9));
+    (memory, view)
+}
+
+fn hands_over(decision: &Decision) -> bool {
+    writes(decision).iter().any(|write| matches!(write, RedisWrite::HandOver(_)))
+}
+
+#[track_caller]
+fn is_master_again(decision: &Decision) {
+    assert!(matches!(job(decision), Some(Job::Promote { .. })), "{:?}", decision.reasons);
+    assert!(refuses(decision) && !hands_over(decision));
+}
+
+#[test]
+fn what_the_master_sent_after_the_candidate_was_asked_is_waited_for_when_it_has_stepped_down() {
+    let (memory, view) = stepped_down(Some(9));
+    assert!(hands_over(&decide(&memory, &view)), "nothing to wait for");
+    // A PING, or a write.
+    let (memory, view) = stepped_down(Some(23));
+    let waits = decide(&memory, &view);
+    assert_eq!(job(&waits), Some(&Job::WaitOffset { candidate: name("b"), until: NOW + Millis(300) }));
+    assert!(!hands_over(&waits) && waits.next.given_up.is_none());
+    for (has, passes) in [(Some(23), true), (Some(40), true), (Some(22), false), (None, false)] {
+        let (memory, view) = after(&waits, &view, has);
         let decision = decide(&memory, &view);
-        let hands_over = writes(&decision).iter().any(|write| matches!(write, RedisWrite::HandOver(_)));
-        assert_eq!(hands_over, passes, "{at:?}");
-        if !passes {
-            assert!(matches!(job(&decision), Some(Job::Promote { .. })), "{:?}", decision.reasons);
-            assert!(refuses(&decision));
+        if passes {
+            assert!(hands_over(&decision), "{has:?}: {:?}", decision.reasons);
+        } else {
+            is_master_again(&decision);
         }
     }
+    // The candidate has lost its link, or is gone.
+    let (memory, view) = failed(&waits, &view);
+    let promotes = decide(&memory, &view);
+    is_master_again(&promotes);
+    // And writes go on at once: Redis keeps its pause through both changes of its role.
+    let (memory, mut view) = after(&promotes, &view, None);
+    view.server = master(23, &["b", "c"]);
+    group(&mut view).failover = None;
+    assert_eq!(job(&decide(&memory, &view)), Some(&Job::Unpause));
+}
+
+#[test]
+fn a_stream_of_which_nobody_knows_the_end_makes_the_old_master_go_on() {
+    let (memory, view) = stepped_down(None);
+    is_master_again(&decide(&memory, &view));
+}
+
+#[test]
+fn an_agent_that_stops_waits_for_the_end_of_the_stream_too() {
+    let (memory, mut view) = stepped_down(Some(23));
+    view.stopping = true;
+    let waits = decide(&memory, &view);
+    assert!(matches!(job(&waits), Some(Job::WaitOffset { .. })) && !releases(&waits), "{:?}", waits.reasons);
+    let (memory, view) = after(&waits, &view, Some(23));
+    assert!(hands_over(&decide(&memory, &view)));
 }
 
 #[test]
@@ -172,9 +219,9 @@ fn a_forced_one_waits_for_nobody() {
     let mut view = asked(true);
     view.server = master(9, &[]);
     let decision = decide(&memory(), &view);
-    assert!(matches!(job(&decision), Some(Job::DemoteTo { until: None, .. })), "{:?}", decision.reasons);
+    assert!(matches!(job(&decision), Some(Job::StepDown { until: None, .. })), "{:?}", decision.reasons);
     let (memory, mut view) = after(&decision, &view, Some(12));
-    view.server = replica(Some("b"), 12);
+    view.server = replica(None, 12);
     let decision = decide(&memory, &view);
     assert!(writes(&decision).iter().any(|write| matches!(write, RedisWrite::HandOver(_))));
 }
