@@ -6,6 +6,9 @@ use crate::line::{LineReader, LineTooLong, parse_integer};
 use crate::value::Value;
 use bytes::{Bytes, BytesMut};
 
+/// What every value takes besides its text: three bytes on the wire can become one, and there may be millions.
+const VALUE_BYTES: usize = size_of::<Value>();
+
 /// Takes replies out of a buffer that fills bit by bit. Nesting costs an entry in a list, not a call, so the depth is
 /// bounded by [`Limits::depth_max`] and by nothing else.
 #[derive(Debug)]
@@ -95,7 +98,7 @@ impl ReplyDecoder {
             let Some(line) = self.line.next(buffer).map_err(|LineTooLong| ProtocolError::InvalidReply("line"))? else {
                 return Ok(None);
             };
-            self.count(line.len() + 2)?;
+            self.count(line.len() + 2 + VALUE_BYTES)?;
             match header(&line, &self.limits)? {
                 Header::Value(value) => return Ok(Some(value)),
                 Header::String(kind, length) => {

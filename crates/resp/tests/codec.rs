@@ -165,6 +165,16 @@ fn replies_beyond_the_limits_are_refused_at_their_header() {
 }
 
 #[test]
+fn many_small_values_count_as_what_they_take_in_memory() {
+    let nulls = [b"*100\r\n".as_slice(), &b"_\r\n".repeat(100)].concat();
+    assert!(nulls.len() < 400);
+    refused_reply(&nulls, ProtocolError::ReplyTooLong(2000));
+    let nested = [b"*1000000\r\n".as_slice(), &b"_\r\n".repeat(1_000_000)].concat();
+    let many = [b"*20\r\n".as_slice(), &nested, &nested].concat();
+    assert_eq!(replies(&many, 65_536, Limits::REPLIES), Err(ProtocolError::ReplyTooLong(64 * 1024 * 1024)));
+}
+
+#[test]
 fn depth_costs_no_stack() {
     let limits = Limits { depth_max: usize::MAX, ..Limits::REPLIES };
     let bytes = [b"*1\r\n".repeat(200_000).as_slice(), b":1\r\n"].concat();

@@ -3,7 +3,7 @@
 //! The rules (when to renew, from when a renewal counts, where the fence is) are `ha::lease`'s. PostgreSQL and Redis share
 //! the lease: each has a fence of its own in the guard, and both decision loops must go on for it to be renewed. The
 //! invariant: the guard is armed only up to the fence of a renewal that the store has confirmed, counted from when it was
-//! sent.
+//! sent, and only of the lease under which it was decided: another one says nothing of a leadership.
 
 use super::guard_link::GuardLink;
 use dcs::Dcs;
@@ -42,6 +42,8 @@ pub struct KeeperState {
 #[derive(Clone, Copy)]
 struct RoleState {
     arming: Arming,
+    /// The lease under which that was decided.
+    under: Option<LeaseId>,
     decided_at: Millis,
     /// Not while it leads: its leader key is bound to the lease.
     ttl: Option<Millis>,
@@ -50,8 +52,9 @@ struct RoleState {
 impl KeeperState {
     /// `roles`: which decision loops there are.
     pub fn new(ttl: Millis, roles: PerServer<bool>) -> Arc<Self> {
-        let begun =
-            |there: bool| there.then(|| RoleState { arming: Arming::Leave, decided_at: boot_clock(), ttl: None });
+        let begun = |there: bool| {
+            there.then(|| RoleState { arming: Arming::Leave, under: None, decided_at: boot_clock(), ttl: None })
+        };
         let roles = PerServer { postgres: begun(roles.postgres), redis: begun(roles.redis) };
         Arc::new(Self {
             lease: watch::Sender::new(None),
@@ -65,12 +68,14 @@ impl KeeperState {
         self.lease.subscribe()
     }
 
-    /// Called after every decision of a role.
-    pub fn decided(&self, server: ServerKind, arming: Arming) {
+    /// Called after every decision of a role; `lease`: what it was decided under.
+    pub fn decided(&self, server: ServerKind, arming: Arming, lease: Option<Lease>) {
+        let under = lease.map(|lease| lease.id);
         let changed = match &mut self.roles()[server] {
             Some(role) => {
                 role.decided_at = boot_clock();
-                std::mem::replace(&mut role.arming, arming) != arming
+                let before = std::mem::replace(&mut role.arming, arming);
+                std::mem::replace(&mut role.under, under) != under || before != arming
             }
             None => false,
         };
@@ -105,8 +110,20 @@ impl KeeperState {
         roles.iter().filter_map(|(_, role)| Some(role.as_ref()?.decided_at)).min().unwrap_or_else(boot_clock)
     }
 
-    fn arming(&self, server: ServerKind) -> Arming {
-        self.roles()[server].map_or(Arming::Leave, |role| role.arming)
+    /// What the guard is to be told of this server, as long as this is the lease.
+    fn arming(&self, server: ServerKind, lease: LeaseId) -> Arming {
+        match self.roles()[server] {
+            Some(RoleState { arming: Arming::Arm, under, .. }) if under != Some(lease) => Arming::Leave,
+            Some(role) => role.arming,
+            None => Arming::Leave,
+        }
+    }
+
+    /// The lease was asked for with another time to live than it should have, and no role leads under it.
+    fn is_to_be_replaced(&self, asked: Millis) -> bool {
+        let wanted = *self.ttl.borrow();
+        let agrees = |role: &RoleState| role.ttl == Some(wanted);
+        asked != wanted && self.roles().iter().filter_map(|(_, role)| role.as_ref()).all(agrees)
     }
 
     fn roles(&self) -> MutexGuard<'_, PerServer<Option<RoleState>>> {
@@ -141,9 +158,8 @@ impl Keeper {
             let lease = *self.state.lease.borrow();
             match lease {
                 None => self.grant().await,
-                Some(_) if self.asked != *self.state.ttl.borrow() => {
-                    self.grant().await;
-                }
+                // A role may have begun to lead since somebody agreed to another one.
+                Some(_) if self.state.is_to_be_replaced(self.asked) => self.grant().await,
                 Some(lease) => {
                     self.arm(lease);
                     self.wait(renew_interval(lease.ttl)).await;
@@ -175,7 +191,7 @@ impl Keeper {
     fn arm(&self, lease: Lease) {
         for server in ServerKind::ALL {
             let armed = self.guard.state_of(server).armed;
-            match self.state.arming(server) {
+            match self.state.arming(server, lease.id) {
                 Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
                     self.guard.send(&ToGuard::Arm { server, until: lease.fence() });
                 }
@@ -255,19 +271,43 @@ mod tests {
 
     const PG: ServerKind = ServerKind::Postgres;
     const REDIS: ServerKind = ServerKind::Redis;
+    const LEASE: Option<Lease> = Some(Lease { id: LeaseId(1), ttl: Millis(1500), renewed_at: Millis(0) });
 
     #[test]
     fn the_lease_waits_for_the_slower_of_both_decision_loops() {
         let state = KeeperState::new(Millis(1500), PerServer { postgres: true, redis: true });
         let begun = state.decided_at();
-        state.decided(PG, Arming::Arm);
+        state.decided(PG, Arming::Arm, LEASE);
         assert_eq!(state.decided_at(), begun, "Redis has not decided");
         state.retire(REDIS);
         assert!(state.decided_at() >= begun);
-        assert_eq!((state.arming(PG), state.arming(REDIS)), (Arming::Arm, Arming::Leave));
+        assert_eq!((state.arming(PG, LeaseId(1)), state.arming(REDIS, LeaseId(1))), (Arming::Arm, Arming::Leave));
         let alone = KeeperState::new(Millis(1500), PerServer { postgres: false, redis: true });
-        alone.decided(PG, Arming::Arm);
-        assert_eq!(alone.arming(PG), Arming::Leave, "there is no PostgreSQL here");
+        alone.decided(PG, Arming::Arm, LEASE);
+        assert_eq!(alone.arming(PG, LeaseId(1)), Arming::Leave, "there is no PostgreSQL here");
+    }
+
+    /// The old lease's leader key is another member's to take as soon as that lease is over, however long the new one lives.
+    #[test]
+    fn a_new_lease_does_not_arm_what_was_decided_under_the_old_one() {
+        let state = KeeperState::new(Millis(1500), PerServer { postgres: true, redis: true });
+        state.decided(REDIS, Arming::Arm, LEASE);
+        state.decided(PG, Arming::Disarm, LEASE);
+        assert_eq!((state.arming(PG, LeaseId(2)), state.arming(REDIS, LeaseId(2))), (Arming::Disarm, Arming::Leave));
+        state.decided(REDIS, Arming::Arm, LEASE.map(|lease| Lease { id: LeaseId(2), ..lease }));
+        assert_eq!(state.arming(REDIS, LeaseId(2)), Arming::Arm);
+    }
+
+    #[test]
+    fn a_lease_under_which_a_role_began_to_lead_is_not_replaced() {
+        let state = KeeperState::new(Millis(1500), PerServer { postgres: true, redis: true });
+        state.set_ttl(PG, Some(Millis(30_000)));
+        state.set_ttl(REDIS, Some(Millis(30_000)));
+        assert!(state.is_to_be_replaced(Millis(1500)) && !state.is_to_be_replaced(Millis(30_000)));
+        state.set_ttl(REDIS, None);
+        assert!(!state.is_to_be_replaced(Millis(1500)), "it leads since then");
+        state.retire(REDIS);
+        assert!(state.is_to_be_replaced(Millis(1500)));
     }
 
     #[test]

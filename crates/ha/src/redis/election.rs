@@ -23,6 +23,12 @@ pub(super) const NEXT_BEST_WAIT: Millis = Millis(500);
 pub(super) const EMPTY_WAIT: Millis = Millis(15_000);
 /// The same for a group that has never had a master: the members come up together, and one may bring data along.
 pub(super) const FIRST_WAIT: Millis = Millis(1000);
+/// How long a member waits for one that may have newer data and is not back yet, or still loads them: after a loss of power
+/// the first to be up is not the one with the most.
+pub(super) const NEWER_WAIT: Millis = EMPTY_WAIT;
+/// Bytes of the stream that a replica may not have had yet when the master told how far it was. PostgreSQL's default for the
+/// same, `maximum_lag_on_failover`.
+const LAG_SMALL: u64 = 1024 * 1024;
 
 /// Has this member anything that could be lost? Data of a known leadership may be empty and are data all the same.
 pub(super) fn has_data(group: &RedisGroup, data: &RedisMemberData) -> bool {
@@ -126,8 +132,24 @@ pub(super) fn claimed_by_other(group: &RedisGroup, me: &MemberName) -> Option<Me
 }
 
 /// What decides between two candidates: that there are data; the leadership they come from; how much of its stream; having
-/// led last (a restart can forget where the data come from); and then what an operator prefers.
-type Rank<'a> = (bool, Revision, u64, bool, u64, i64, Reverse<&'a MemberName>);
+/// led last, or having been in sync (a restart can forget where the data come from); and then what an operator prefers.
+type Rank<'a> = (bool, Revision, u64, Standing, u64, i64, Reverse<&'a MemberName>);
+
+/// What the last master told of a member's data.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Unknown,
+    InSync,
+    LedLast,
+}
+
+fn standing(group: &RedisGroup, name: &MemberName) -> Standing {
+    match &group.status {
+        Some(status) if status.value.leader.as_ref() == Some(name) => Standing::LedLast,
+        Some(status) if status.value.in_sync.contains(name) => Standing::InSync,
+        Some(_) | None => Standing::Unknown,
+    }
+}
 
 fn rank<'a>(group: &RedisGroup, name: &'a MemberName, member: &RedisMember) -> Rank<'a> {
     let data = &member.data;
@@ -135,9 +157,8 @@ fn rank<'a>(group: &RedisGroup, name: &'a MemberName, member: &RedisMember) -> R
     // Offsets of a stream that began anew with a restart say nothing.
     let is_known = lineage > Revision(0) && group.generation(data) == lineage;
     let comparable = if is_known { data.offset } else { 0 };
-    let led_last = group.status.as_ref().is_some_and(|status| status.value.leader.as_ref() == Some(name));
-    let led_last = led_last && !is_known;
-    (has_data(group, data), lineage, comparable, led_last, data.keys, data.failover_priority, Reverse(name))
+    let told = if is_known { Standing::Unknown } else { standing(group, name) };
+    (has_data(group, data), lineage, comparable, told, data.keys, data.failover_priority, Reverse(name))
 }
 
 /// May this member take the leader key now? `Ok`: yes, and why; `Err`: no, and why.
@@ -168,6 +189,7 @@ pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
         return Err(Reason::WaitingForReport { name: me.clone() });
     }
     may_lead_without_data(draft, mine, waited)?;
+    may_lead_before_the_others(draft, mine, waited)?;
     let mut better: Vec<(&MemberName, &RedisMember)> = Vec::new();
     let others = group.members.iter().filter(|(name, _)| *name != me);
     for (name, member) in others.filter(|(name, _)| standing_obstacles(group, name).is_empty()) {
@@ -205,6 +227,37 @@ fn may_lead_without_data(draft: &Draft<'_>, mine: &RedisMember, waited: Millis) 
         return Err(Reason::WaitingForData { until: draft.view.now + patience - waited });
     }
     Ok(())
+}
+
+/// Nobody who is not up yet can have more than this member, or has been waited for long enough.
+fn may_lead_before_the_others(draft: &Draft<'_>, mine: &RedisMember, waited: Millis) -> Result<(), Reason> {
+    let (group, me) = (draft.group, &draft.view.me);
+    let had = group.status.as_ref().is_some_and(|status| status.value.keys > 0);
+    if !had || waited >= NEWER_WAIT {
+        return Ok(());
+    }
+    let own = group.lineage(me, &mine.data);
+    let knows = has_nearly_everything(group, &mine.data);
+    let told = standing(group, me);
+    let has_more = |name: &MemberName, noted: Revision| match group.members.get(name).map(|member| &member.data) {
+        // Not back yet.
+        None => noted > own || noted == own && !knows && told == Standing::Unknown && standing(group, name) > told,
+        Some(it) => {
+            let loads = it.state == RedisRunState::Starting && !it.nofailover();
+            loads && (noted > own || noted == own && !knows)
+        }
+    };
+    if group.data.iter().any(|(name, noted)| name != me && has_more(name, noted.value)) {
+        return Err(Reason::WaitingForNewer { until: draft.view.now + NEWER_WAIT - waited });
+    }
+    Ok(())
+}
+
+/// Of the newest leadership, and about as far as its master last told. What a restart made anew is not known to be.
+fn has_nearly_everything(group: &RedisGroup, data: &RedisMemberData) -> bool {
+    let newest = group.history().iter().map(|line| line.epoch).max().unwrap_or(Revision(0));
+    let end = group.status.as_ref().map_or(0, |status| status.value.offset);
+    newest > Revision(0) && group.generation(data) >= newest && data.offset.saturating_add(LAG_SMALL) >= end
 }
 
 /// Has this member said how much it has since the last leadership was over?

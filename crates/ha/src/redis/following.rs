@@ -7,7 +7,7 @@ use super::reason::Reason;
 use super::view::{Running, Server, ServerRole};
 use crate::cluster::redis::RedisMemberData;
 use crate::guard::StopMode;
-use types::{MemberName, Millis};
+use types::{MemberName, Millis, Revision};
 
 /// A replica may be busy (a long script, a fork of a large process) for longer than a master: it costs nobody a write.
 const REPLICA_SILENCE_MAX: Millis = Millis(30_000);
@@ -34,7 +34,8 @@ pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
         Server::Running(running) => follow(draft, leader, running),
         Server::Down => {
             // What is on the disk is not known yet, so nothing is overwritten before it has been looked at.
-            let known = draft.memory.data_epoch.is_some() && is_ready(draft);
+            let from = draft.memory.data_epoch;
+            let known = from.is_some_and(|from| !began_empty_after(draft, from)) && is_ready(draft);
             let upstream = known.then(|| leader.clone());
             draft.because(Reason::Following { leader: leader.clone() });
             draft.begin(Job::Start { upstream });
@@ -88,6 +89,11 @@ fn would_be_emptied(draft: &Draft<'_>, running: &Running) -> bool {
         ..RedisMemberData::default()
     };
     let from = draft.group.lineage(&draft.view.me, &mine).max(draft.memory.data_epoch.unwrap_or_default());
+    began_empty_after(draft, from)
+}
+
+/// A leadership after this one began without data.
+fn began_empty_after(draft: &Draft<'_>, from: Revision) -> bool {
     draft.group.history().iter().any(|line| line.empty && line.epoch > from)
 }
 

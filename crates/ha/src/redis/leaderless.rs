@@ -71,7 +71,7 @@ fn stand_for_election(draft: &mut Draft<'_>) {
             }
             let turns = (0..=draft.group.members.len() as u64)
                 .map(|turn| types::Millis(election::REPORT_WAIT.0 + election::NEXT_BEST_WAIT.0 * turn));
-            let others = [election::CANDIDATE_WAIT, election::FIRST_WAIT, election::EMPTY_WAIT];
+            let others = [election::CANDIDATE_WAIT, election::FIRST_WAIT, election::EMPTY_WAIT, election::NEWER_WAIT];
             for step in turns.chain(others) {
                 draft.wake(since + step);
             }

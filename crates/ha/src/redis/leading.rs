@@ -214,18 +214,26 @@ pub(super) fn release(draft: &mut Draft<'_>, fence: &RedisFence) {
 }
 
 pub(super) fn status(me: &MemberName, running: &Running) -> RedisStatus {
-    RedisStatus { replid: running.replid.clone(), offset: running.offset, keys: running.keys, leader: Some(me.clone()) }
+    let online = running.replicas.iter().filter(|replica| replica.online);
+    RedisStatus {
+        replid: running.replid.clone(),
+        offset: running.offset,
+        keys: running.keys,
+        leader: Some(me.clone()),
+        in_sync: online.map(|replica| replica.name.clone()).collect(),
+    }
 }
 
 fn note_status(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
     let now = draft.view.now;
+    let status = status(&draft.view.me, running);
     let due = match draft.memory.status_written {
         None => true,
         Some((at, offset)) => offset != running.offset && now.since(at) >= draft.config.loop_wait,
     };
-    if due {
+    let others = draft.group.status.as_ref().is_some_and(|known| known.value.in_sync != status.in_sync);
+    if due || others {
         draft.memory.status_written = Some((now, running.offset));
-        let status = status(&draft.view.me, running);
         draft.write(RedisWrite::PutStatus { fence: fence.clone(), status });
     }
 }

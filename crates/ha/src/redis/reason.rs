@@ -56,6 +56,10 @@ pub enum Reason {
     WaitingForData {
         until: Millis,
     },
+    /// Another member has noted data of a newer leadership, and may still come back.
+    WaitingForNewer {
+        until: Millis,
+    },
     Obstacle(Obstacle),
     // Leading.
     Promoting,
@@ -164,6 +168,7 @@ impl Reason {
             Self::WaitingForReport { .. } => "waiting_for_report",
             Self::WaitingForCandidate { .. } => "waiting_for_candidate",
             Self::WaitingForData { .. } => "waiting_for_data",
+            Self::WaitingForNewer { .. } => "waiting_for_newer",
             Self::Obstacle(_) => "obstacle",
             Self::Promoting => "promoting",
             Self::GuardNotArmed => "guard_not_armed",

@@ -35,6 +35,9 @@ impl fmt::Display for Reason {
             Self::WaitingForData { .. } => {
                 f.write_str("there is no data here, and a member that has some may still come back")
             }
+            Self::WaitingForNewer { .. } => {
+                f.write_str("the data here are older than another member's, which may still come back")
+            }
             Self::Obstacle(obstacle) => obstacle.fmt(f),
             Self::Promoting => f.write_str("it has the leader key and is being promoted"),
             Self::GuardNotArmed => f.write_str("the guard has not confirmed the end of the lease yet"),

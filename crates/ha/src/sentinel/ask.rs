@@ -1,6 +1,7 @@
 //! Asking the other sentinels whether they think the master is down, and for their vote.
 
 use super::core::Core;
+use super::directives::RUN_ID_LENGTH;
 use super::effect::Command;
 use super::event::{Reply, Tag};
 use super::flags::Flags;
@@ -70,7 +71,7 @@ pub(super) fn take_reply(core: &Core, master: &mut Master, link: PeerLinkId, rep
     } else {
         peer.flags.clear(Flags::MASTER_DOWN);
     }
-    if leader != "*" {
+    if leader != "*" && leader.len() <= RUN_ID_LENGTH {
         peer.leader = Some(leader.as_str().into());
         peer.leader_epoch = u64::try_from(*epoch).unwrap_or(0);
     }

@@ -316,6 +316,8 @@ mod tests {
             "10.0.0.9,26379,short,7,mymaster,10.0.0.1,6379,3".to_owned(),
             format!("10.0.0.9,26379,{}\n,7,mymaster,10.0.0.1,6379,3", &ID[1..]),
             format!("10.0 .9,26379,{ID},7,mymaster,10.0.0.1,6379,3"),
+            format!("{},26379,{ID},7,mymaster,10.0.0.1,6379,3", "h".repeat(256)),
+            format!("10.0.0.9,26379,{ID},7,mymaster,{},6379,3", "h".repeat(256)),
         ] {
             assert_eq!(parse(&bad), None, "{bad}");
         }

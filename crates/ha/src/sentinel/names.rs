@@ -10,6 +10,8 @@ use std::net::IpAddr;
 
 /// More names than this are not remembered: they come from hello messages, and those are not authenticated.
 pub const NAMES_MAX: usize = 4_096;
+/// No name of a host is longer; what is longer comes from somebody who wants our memory.
+pub const HOST_BYTES_MAX: usize = 255;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names(BTreeMap<Box<str>, Option<IpAddr>>);
@@ -21,7 +23,7 @@ impl Names {
         if address.ip.is_none() && resolve {
             match self.0.get(host) {
                 Some(known) => address.ip = *known,
-                None if self.0.len() < NAMES_MAX => {
+                None if self.0.len() < NAMES_MAX && host.len() <= HOST_BYTES_MAX => {
                     self.0.insert(host.into(), None);
                     effects.push(Effect::Resolve { name: host.to_owned() });
                 }

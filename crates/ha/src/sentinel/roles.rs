@@ -8,6 +8,7 @@ use super::effect::Level;
 use super::flags::Flags;
 use super::info::{Info, parse};
 use super::master::{At, FailoverState, Master, Mode};
+use super::names::HOST_BYTES_MAX;
 use super::node::{Node, NodeId, OwnFailover, Role};
 use super::promotion;
 use super::publish::Subject;
@@ -16,6 +17,8 @@ use types::Millis;
 
 /// Hello periods that a replica which says it is a master is left alone.
 const RENEGADE_PERIODS: u64 = 4;
+/// A longer INFO is read and not kept for INFO-CACHE: there may be thousands of servers, and not all need mean well.
+const INFO_BYTES_KEPT_MAX: usize = 256 * 1024;
 /// How many INFO periods old a sound master's INFO may be.
 const SOUND_INFO_PERIODS: u64 = 2;
 
@@ -25,7 +28,9 @@ pub(super) fn take_info(core: &mut Core, master: &mut Master, at: At, text: &str
     let node = master.at_mut(at);
     node.info_at = Some(now);
     node.info_asked_at = None;
-    if node.info.as_deref() != Some(text) {
+    if text.len() > INFO_BYTES_KEPT_MAX {
+        node.info = None;
+    } else if node.info.as_deref() != Some(text) {
         node.info = Some(text.into());
     }
     take_identity(core, master, at, &info);
@@ -71,7 +76,7 @@ fn take_replication(core: &Core, master: &mut Master, at: At, info: &Info<'_>) {
         return;
     }
     let replication = &mut node.replication;
-    if let Some(host) = info.master_host
+    if let Some(host) = info.master_host.filter(|host| host.len() <= HOST_BYTES_MAX)
         && !replication.master_host.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(host))
     {
         replication.master_host = Some(host.into());
@@ -120,6 +125,7 @@ pub(super) fn add_replica(core: &mut Core, master: &mut Master, host: &str, port
 /// Fit for a line of a configuration file: what servers and peers say is not to be trusted with that.
 pub(super) fn is_plain(text: &str) -> bool {
     !text.is_empty()
+        && text.len() <= HOST_BYTES_MAX
         && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',' && byte != b'"' && byte != b'\'')
 }
 

@@ -172,7 +172,7 @@ struct Replies {
 
 impl Replies {
     fn new(id: LinkId) -> Self {
-        Self { id, decoder: ReplyDecoder::new(Limits::REPLIES), input: BytesMut::new() }
+        Self { id, decoder: ReplyDecoder::new(Limits::WATCHED), input: BytesMut::new() }
     }
 
     /// False when the connection cannot be used any more.

@@ -1,4 +1,7 @@
 //! Writes a file so that after a crash at any moment, or on a full disk, there is the old one or the new one.
+//!
+//! The invariant: nobody but its owner can read a new one at any moment, because it may hold passwords (temporary files are made
+//! with mode 0600 on Unix); one that is there keeps its permissions.
 
 use std::fs;
 use std::io::{self, Write};
@@ -13,26 +16,18 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut temporary_name = name.to_owned();
     // The process id, so that two programs that are told to use one file do not write into each other's text.
     temporary_name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = directory.join(temporary_name);
-    let result = write_and_rename(&temporary, &path, text);
-    if result.is_err() {
-        // What was written so far takes room on a disk that may be full. That it cannot be removed changes nothing.
-        let _ = fs::remove_file(&temporary);
-        return result;
+    // What a crash left there; that there is nothing is usual.
+    let _ = fs::remove_file(directory.join(&temporary_name));
+    // Removed when anything fails: what was written so far takes room on a disk that may be full.
+    let mut file = tempfile::Builder::new().prefix(&temporary_name).rand_bytes(0).tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(existing) = fs::metadata(&path) {
+        file.as_file().set_permissions(existing.permissions())?;
     }
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|error| error.error)?;
     // Windows has no such thing; NTFS journals its names by itself.
     if cfg!(windows) { Ok(()) } else { fs::File::open(directory)?.sync_all() }
-}
-
-fn write_and_rename(temporary: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::File::create(temporary)?;
-    if let Ok(existing) = fs::metadata(path) {
-        file.set_permissions(existing.permissions())?;
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(temporary, path)
 }
 
 #[cfg(test)]

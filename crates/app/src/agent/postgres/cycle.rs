@@ -162,6 +162,8 @@ impl Cycle {
                 }
                 () = tokio::time::sleep(wake) => {}
             }
+            // News of the store that came together with something of no interest.
+            decide_now |= inputs.store.has_changed().unwrap_or(false);
             let view = inputs.store.borrow_and_update().clone();
             self.take_view(&view);
             if !decide_now {
@@ -172,7 +174,7 @@ impl Cycle {
             let decision = decide(&self.state.memory, &view);
             self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
             self.set_going(&decision, &view);
-            self.keeper.decided(ServerKind::Postgres, decision.arming);
+            self.keeper.decided(ServerKind::Postgres, decision.arming, view.dcs.lease);
             if decision.finished {
                 return End::Finished;
             }

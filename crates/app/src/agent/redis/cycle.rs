@@ -81,17 +81,18 @@ impl Cycle {
                 }
                 () = tokio::time::sleep(wake) => {}
             }
+            // News of the store that came together with something of no interest.
+            decide_now |= inputs.store.has_changed().unwrap_or(false);
             let store = inputs.store.borrow_and_update().clone();
             self.take_view(&store);
             let decision = decide_now.then(|| {
-                let decision = decide(&self.state.memory, &self.view(&store));
+                let view = self.view(&store);
+                let decision = decide(&self.state.memory, &view);
                 self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
                 self.set_going(&decision);
+                self.keeper.decided(ServerKind::Redis, decision.arming, view.dcs.lease);
                 decision
             });
-            if let Some(decision) = &decision {
-                self.keeper.decided(ServerKind::Redis, decision.arming);
-            }
             self.outputs.published.update(&self.state, &store, *self.keeper.lease().borrow(), decision.as_ref());
             if decision.is_some_and(|decision| decision.finished) {
                 return End::Finished;

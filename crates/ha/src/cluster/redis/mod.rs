@@ -15,7 +15,7 @@ pub use write::{HandOver, RedisFence, RedisWrite};
 use super::{Versioned, read};
 use kv::KeyValue;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use types::{LeaseId, MemberName, Revision};
 
 /// So many leaderships are remembered; the oldest go first.
@@ -52,6 +52,9 @@ pub struct RedisStatus {
     /// Whose they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<MemberName>,
+    /// Who had everything but the last moments. Needed after everything was down, when offsets have begun anew.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub in_sync: BTreeSet<MemberName>,
 }
 
 /// `failover`: what an operator asked for. With `leader` a switchover (the leader must be that one), without it a manual

@@ -75,7 +75,7 @@ fn a_newer_leadership_counts_for_more_than_a_longer_stream() {
 fn an_empty_redis_leads_only_when_nobody_with_data_is_there_and_none_comes() {
     let empty = RedisMemberData { replid: Some("fresh".into()), ..reported(entry(0)) };
     let with_status = |group: &mut RedisGroup| {
-        let value = RedisStatus { replid: "r1".into(), offset: 9, keys: 9, leader: None };
+        let value = RedisStatus { replid: "r1".into(), offset: 9, keys: 9, ..RedisStatus::default() };
         group.status = Some(Versioned { value, revision: Revision(20) });
     };
     let data = RedisMemberData { failover_priority: 0, ..entry(9) };
@@ -172,4 +172,82 @@ fn a_report_is_of_a_look_taken_after_the_leader_was_gone() {
         RedisWrite::PutMember { member, .. } => member.leaderless_at.is_none(),
         _ => false,
     }));
+}
+
+/// The last master, `a`, told of `in_sync` and so many bytes; who noted data of which leadership.
+fn told(
+    in_sync: &'static [&'static str],
+    offset: u64,
+    notes: &'static [(&'static str, i64)],
+) -> impl Fn(&mut RedisGroup) {
+    move |group| {
+        for (member, epoch) in notes {
+            group.data.insert(name(member), Versioned { value: Revision(*epoch), revision: Revision(30) });
+        }
+        let in_sync = in_sync.iter().map(|at| name(at)).collect();
+        let value = RedisStatus { replid: "r1".into(), offset, keys: 9, leader: Some(name("a")), in_sync };
+        group.status = Some(Versioned { value, revision: Revision(20) });
+    }
+}
+
+/// As a restart leaves it: nobody knows how old its data are.
+fn restarted(keys: u64) -> RedisMemberData {
+    RedisMemberData { replid: Some("fresh".into()), offset: 0, keys, ..reported(entry(0)) }
+}
+
+fn loading() -> RedisMemberData {
+    RedisMemberData { state: RedisRunState::Starting, replid: None, ..entry(0) }
+}
+
+/// After a loss of power the first to be up is not the one with the most.
+#[test]
+fn who_may_have_less_waits_for_those_who_load() {
+    const SAME: &[(&str, i64)] = &[("b", 20), ("c", 20)];
+    let both = [("b", restarted(9)), ("c", loading())];
+    for (notes, waited, expected) in
+        [(SAME, 14_999, false), (SAME, 15_000, true), (&[("b", 20), ("c", 10)], 5, true), (&[("b", 20)], 5, true)]
+    {
+        let decision = decide_after(waited, &both, told(&[], 9, notes));
+        assert_eq!(takes(&decision), expected, "{notes:?} {waited}: {:?}", decision.reasons);
+    }
+    let known = [("b", reported(entry(9))), ("c", loading())];
+    assert!(takes(&decide_after(5, &known, told(&[], 1000, SAME))), "what the master told last may not have come");
+    assert!(!takes(&decide_after(5, &known, told(&[], 10_000_000, SAME))), "it was cut off long ago");
+    let never = RedisMemberData { failover_priority: 0, ..loading() };
+    assert!(takes(&decide_after(5, &[("b", restarted(9)), ("c", never)], told(&[], 9, SAME))));
+}
+
+#[test]
+fn older_data_wait_for_newer_ones_that_may_come_back() {
+    const NEWER: &[(&str, i64)] = &[("b", 10), ("c", 20)];
+    let alone = [("b", restarted(9))];
+    let decision = decide_after(5, &alone, told(&[], 9, NEWER));
+    assert!(!takes(&decision));
+    assert!(decision.reasons.contains(&Reason::WaitingForNewer { until: NOW + Millis(14_995) }));
+    assert!(decision.wake_at.is_some_and(|at| at <= NOW + Millis(14_995)));
+    assert!(takes(&decide_after(15_000, &alone, told(&[], 9, NEWER))));
+    let lost = RedisMemberData { replid: None, ..reported(entry(0)) };
+    let with_lost = [("b", restarted(9)), ("c", lost)];
+    assert!(takes(&decide_after(5, &with_lost, told(&[], 9, NEWER))), "who is up has lost what it noted");
+    let stopped = RedisMemberData { state: RedisRunState::Stopped, ..loading() };
+    let with_stopped = [("b", restarted(9)), ("c", stopped)];
+    assert!(takes(&decide_after(5, &with_stopped, told(&[], 9, NEWER))), "its agent says that it does not come");
+}
+
+#[test]
+fn who_was_in_sync_comes_before_who_was_not_when_a_restart_has_forgotten_the_offsets() {
+    const ALL: &[(&str, i64)] = &[("a", 20), ("b", 20), ("c", 20)];
+    let pair = [("b", restarted(5)), ("c", restarted(9))];
+    let cases: [(&'static [&'static str], bool); 3] = [(&["b"], true), (&["c"], false), (&["b", "c"], false)];
+    for (in_sync, expected) in cases {
+        let decision = decide_after(5, &pair, told(in_sync, 99, ALL));
+        assert_eq!(takes(&decision), expected, "{in_sync:?}: {:?}", decision.reasons);
+    }
+    let alone = [("b", restarted(5))];
+    let cases: [(&'static [&'static str], u64, bool); 4] =
+        [(&["b"], 5, true), (&["c"], 5, false), (&[], 14_999, false), (&[], 15_000, true)];
+    for (in_sync, waited, expected) in cases {
+        let decision = decide_after(waited, &alone, told(in_sync, 99, ALL));
+        assert_eq!(takes(&decision), expected, "{in_sync:?} {waited}: {:?}", decision.reasons);
+    }
 }

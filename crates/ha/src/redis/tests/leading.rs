@@ -133,3 +133,22 @@ fn the_agent_that_stops_switches_over_first_and_ends_redis_then() {
     group(&mut view).leader = None;
     assert!(decide(&memory(), &view).finished);
 }
+
+#[test]
+fn who_is_in_sync_is_told_as_soon_as_it_changes() {
+    use crate::cluster::Versioned;
+    use crate::cluster::redis::RedisStatus;
+    let memory = Memory { status_written: Some((NOW, 9)), ..memory() };
+    for (known, expected) in [(&["b", "c"][..], false), (&["b"], true), (&[], true)] {
+        let mut view = armed(view("a", Some("a"), master(9, &["b", "c"]), &entries()));
+        let in_sync = known.iter().map(|at| name(at)).collect();
+        let value = RedisStatus { offset: 9, in_sync, ..RedisStatus::default() };
+        group(&mut view).status = Some(Versioned { value, revision: Revision(20) });
+        let decision = decide(&memory, &view);
+        let told = writes(&decision).into_iter().find_map(|write| match write {
+            RedisWrite::PutStatus { status, .. } => Some(status.in_sync.len()),
+            _ => None,
+        });
+        assert_eq!(told, expected.then_some(2), "{known:?}");
+    }
+}

@@ -190,3 +190,29 @@ fn a_member_with_data_does_not_follow_a_leader_that_began_without() {
     view.server = replica(None, 0);
     assert_eq!(job(&decide(&memory(), &view)), Some(&follow), "nothing is lost");
 }
+
+/// Its Redis was down while that leader was chosen, so that its data counted for nothing.
+#[test]
+fn a_redis_that_is_down_is_not_started_right_into_a_leader_that_began_without_data() {
+    use crate::cluster::Versioned;
+    use crate::cluster::redis::RedisHistoryLine;
+    for (empty, data_epoch, upstream) in [
+        (true, Some(Revision(20)), None),
+        (true, Some(EPOCH), Some(name("b"))),
+        (true, None, None),
+        (false, Some(Revision(20)), Some(name("b"))),
+    ] {
+        let line = RedisHistoryLine {
+            epoch: EPOCH,
+            leader: name("b"),
+            replid: "r9".into(),
+            offset: 0,
+            empty,
+            timestamp: None,
+        };
+        let mut view = view("a", Some("b"), Server::Down, &[("a", entry(0)), ("b", master_entry(2))]);
+        group(&mut view).history = Some(Versioned { value: vec![line], revision: Revision(60) });
+        let decision = decide(&Memory { data_epoch, ..memory() }, &view);
+        assert_eq!(job(&decision), Some(&Job::Start { upstream }), "{empty} {data_epoch:?}");
+    }
+}
