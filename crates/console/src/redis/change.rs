@@ -1,7 +1,7 @@
 //! Changes of master over the API.
 
 use super::snapshot::RedisApi;
-use super::wish::{RedisAction, RedisWish, obstacle};
+use super::wish::{RedisAction, RedisWish, obstacle, overwrite_obstacle};
 use crate::api::{Api, outcome_unknown};
 use crate::reply::Reply;
 use dcs::Written;
@@ -62,8 +62,9 @@ pub async fn begin(
 }
 
 pub fn overwrite(redis: &RedisApi) -> Reply {
-    if redis.snapshots.borrow().local.is_leader {
-        return Reply::text(503, "this member is the master; there is nobody to copy from");
+    let snapshot = redis.snapshots.borrow().clone();
+    if let Some(why) = overwrite_obstacle(&snapshot.group, &snapshot.me) {
+        return Reply::text(412, why);
     }
     match redis.overwrite.try_send(()) {
         // One that waits already says the same.

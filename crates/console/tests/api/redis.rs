@@ -5,7 +5,6 @@ use console::redis::{RedisApi, RedisLocal, RedisServerStatus, RedisSnapshot};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
-use types::Revision;
 
 const NAME: &str = "db1";
 
@@ -17,7 +16,8 @@ struct RedisWorld {
 
 fn entry(name: &str, more: &str) -> String {
     let host = name.trim_start_matches("pg");
-    format!(r#"{{"address":"10.0.0.{host}:6379","state":"running","version":"7.0.15","offset":100,"keys":3{more}}}"#)
+    let told = r#""run_id":"r","replid":"8371","offset":100,"keys":3"#;
+    format!(r#"{{"address":"10.0.0.{host}:6379","state":"running","version":"7.0.15",{told}{more}}}"#)
 }
 
 /// `pg1` is the master and this member, `pg2` its replica, `pg3` a replica without a link.
@@ -166,12 +166,18 @@ async fn what_cannot_be_is_refused_before_anything_is_written() {
 #[tokio::test]
 async fn a_replica_may_be_told_to_take_the_masters_data() {
     let mut redis = redis();
-    assert_eq!(redis.ask("POST", "/redis/overwrite", None).await.status, 503, "the master has nobody to copy from");
-    redis.snapshots.send_modify(|snapshot| {
-        let snapshot = Arc::make_mut(snapshot);
-        snapshot.local.is_leader = false;
-        snapshot.revision = Revision(0);
-    });
+    let refused = async |redis: &RedisWorld, words: &str| {
+        let answer = redis.ask("POST", "/redis/overwrite", None).await;
+        assert!(answer.status == 412 && answer.body.contains(words), "{answer:?}");
+    };
+    refused(&redis, "nobody to copy from").await;
+    redis.world.store.put("redis/db1/leader", "pg2");
+    redis.publish();
+    refused(&redis, "does not wait for a permission").await;
+    let epoch = redis.world.store.cluster().redis_group(NAME).leader.unwrap().epoch;
+    let history = format!(r#"[{{"epoch":{epoch},"leader":"pg2","replid":"other","empty":true}}]"#);
+    redis.world.store.put("redis/db1/history", &history);
+    redis.publish();
     for _ in 0..2 {
         assert_eq!(redis.ask("POST", "/redis/overwrite", None).await.status, 202);
     }

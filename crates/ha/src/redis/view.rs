@@ -25,6 +25,8 @@ pub struct View {
     pub job: Option<JobView>,
     /// An operator said that what this member has may be replaced by what the leader has.
     pub may_overwrite: bool,
+    /// What is wrong with Redis, for people: it answers its own agent with errors only, or ends at its start.
+    pub trouble: Option<String>,
     /// The agent was asked to stop.
     pub stopping: bool,
 }

@@ -127,6 +127,7 @@ impl World {
             },
             job: worker.redis.job.clone(),
             may_overwrite: host.redis.may_overwrite,
+            trouble: None,
             stopping: worker.stopping,
         })
     }

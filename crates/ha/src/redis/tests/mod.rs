@@ -98,6 +98,7 @@ fn view(me: &str, leader: Option<&str>, server: Server, entries: &[(&str, RedisM
         server,
         job: None,
         may_overwrite: false,
+        trouble: None,
         stopping: false,
     }
 }
