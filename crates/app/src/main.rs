@@ -6,7 +6,7 @@ mod guard;
 mod sentinel_program;
 mod startup;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
@@ -34,6 +34,9 @@ enum Command {
     Sentinel {
         /// sentinel.conf, which is also where the state is kept
         config: PathBuf,
+        /// Only check the file; stands in front of other options
+        #[arg(long)]
+        check: bool,
         /// As `--port 5000` or `--sentinel monitor NAME IP PORT QUORUM`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
@@ -46,14 +49,30 @@ fn main() {
     if sentinel_program::is_its_name() {
         std::process::exit(sentinel_program::run_as_program());
     }
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::from_arg_matches(&command_line().get_matches()) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     let code = match arguments.command {
         Command::Agent { config } => startup::agent(&config),
         Command::Worker { config } => worker(&config),
-        Command::Sentinel { config, options } => sentinel_program::run(&config, &options),
+        Command::Sentinel { config, check: true, options } => sentinel_program::check(&config, &options),
+        Command::Sentinel { config, check: false, options } => sentinel_program::run(&config, &options),
         Command::Client(command) => client(arguments.global, command),
     };
     std::process::exit(code);
+}
+
+/// What the command line's commands have in common says nothing to those that run something.
+fn command_line() -> clap::Command {
+    let mut command = Arguments::command();
+    // Now every command has its own copy of them.
+    command.build();
+    let hidden = |argument: clap::Arg| if argument.is_global_set() { argument.hide(true) } else { argument };
+    for name in ["agent", "sentinel"] {
+        command = command.mut_subcommand(name, |command| command.mut_args(hidden));
+    }
+    command
 }
 
 fn client(global: cli::GlobalArguments, command: cli::CliCommand) -> i32 {
@@ -81,5 +100,39 @@ fn worker(config: &std::path::Path) -> i32 {
             eprintln!("quorate: {error:#}");
             guard::EXIT_FATAL
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(name: &str) -> String {
+        let mut command = command_line();
+        command.find_subcommand_mut(name).unwrap().render_help().to_string()
+    }
+
+    #[test]
+    fn what_runs_a_server_does_not_offer_the_options_of_the_command_line() {
+        for name in ["agent", "sentinel"] {
+            assert!(!help(name).contains("--dcs-url") && !help(name).contains("--config-file"), "{}", help(name));
+        }
+        assert!(help("list").contains("--dcs-url"));
+        assert!(help("sentinel").contains("--check"));
+    }
+
+    #[test]
+    fn a_sentinels_options_are_told_from_ours() {
+        let parsed = |words: &[&str]| {
+            let matches = command_line().get_matches_from([&["quorate", "sentinel"], words].concat());
+            match Arguments::from_arg_matches(&matches).unwrap().command {
+                Command::Sentinel { check, options, .. } => (check, options),
+                Command::Agent { .. } | Command::Worker { .. } | Command::Client(_) => unreachable!(),
+            }
+        };
+        assert_eq!(parsed(&["f.conf", "--check"]), (true, vec![]));
+        assert_eq!(parsed(&["--check", "f.conf"]), (true, vec![]));
+        assert_eq!(parsed(&["f.conf", "--port", "5000"]), (false, vec!["--port".to_owned(), "5000".to_owned()]));
+        assert!(parsed(&["f.conf", "--check", "--port", "5000"]).0);
     }
 }

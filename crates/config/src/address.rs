@@ -19,6 +19,8 @@ pub enum AddressError {
     NoPort(String),
     #[error("the port of '{0}' is not a number from 1 to 65535")]
     Port(String),
+    #[error("'{0}' is a number and no address; expected host:port, such as 10.0.0.1:{0}")]
+    NoAddress(String),
     #[error("'{0}' has an IPv6 address without brackets; write it as [address]:port")]
     Brackets(String),
 }
@@ -45,6 +47,10 @@ impl Address {
         };
         if host.is_empty() {
             return Err(AddressError::NoHost(text.to_owned()));
+        }
+        // The system would take 6379 for the address 0.0.24.235.
+        if host.bytes().all(|letter| letter.is_ascii_digit()) {
+            return Err(AddressError::NoAddress(host.to_owned()));
         }
         if host.contains(':') && !text.starts_with('[') {
             return Err(AddressError::Brackets(text.to_owned()));
@@ -100,6 +106,8 @@ mod tests {
             ("*:8008", None, Ok(Address::new("*", 8008))),
             ("host", None, Err(AddressError::NoPort("host".into()))),
             (":8008", None, Err(AddressError::NoHost(":8008".into()))),
+            ("6379", Some(6379), Err(AddressError::NoAddress("6379".into()))),
+            ("6379:6380", None, Err(AddressError::NoAddress("6379".into()))),
             ("host:0", None, Err(AddressError::Port("host:0".into()))),
             ("host:http", None, Err(AddressError::Port("host:http".into()))),
             ("host:70000", None, Err(AddressError::Port("host:70000".into()))),

@@ -311,7 +311,11 @@ fn alike(name: &str, known: &str) -> f64 {
 fn unknown(place: &Place, path: &str, key: &str, fields: &[Field]) -> ConfigError {
     let error = problem(Code::UnknownKey, place, &join(path, key), "unknown key");
     // The right word at the wrong place is the commonest mistake (indentation).
-    let elsewhere = known_paths().into_iter().find(|known| known.rsplit('.').next() == Some(key));
+    let same_word = known_paths().into_iter().filter(|known| known.rsplit('.').next() == Some(key));
+    // One below the section it was written in is meant rather than one of another.
+    let (below, others): (Vec<String>, Vec<String>) =
+        same_word.partition(|known| !path.is_empty() && known.starts_with(&join(path, "")));
+    let elsewhere = below.into_iter().chain(others).next();
     let near = nearest(key, fields.iter().map(|field| field.key));
     match (near, elsewhere) {
         (Some(near), _) => error.hint(format!("did you mean '{near}'?")),

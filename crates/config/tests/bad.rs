@@ -57,6 +57,11 @@ fn unknown_keys_are_named_with_the_nearest_known_one() {
         ),
         (
             "",
+            "redis: {data_dir: /d/redis, password: secret}\n",
+            "q.yml:9: redis.password: unknown key [config-unknown-key]\n  hint: 'redis.authentication.password' exists; is the indentation right?",
+        ),
+        (
+            "",
             "log: {colour: red}\n",
             "q.yml:9: log.colour: unknown key [config-unknown-key]\n  hint: known keys: level, type, traceback_level, format, dateformat, static_fields, max_queue_size, dir, mode, file_num, file_size, loggers, deduplicate_heartbeat_logs",
         ),
@@ -365,4 +370,47 @@ fn no_password_is_in_a_message() {
         let found = messages(text);
         assert!(!found.contains("hunter2") && found != "accepted", "{text}: {found}");
     }
+}
+
+#[test]
+fn two_listeners_on_one_port_are_found_before_either_fails() {
+    let taken = |line: u32, key: &str, port: u16, by: &str| {
+        format!(
+            "q.yml:{line}: {key}: port {port} is taken at this address by {by} [config-conflict]\n  hint: give one of them another port or another address"
+        )
+    };
+    let redis = "redis: {data_dir: /d/redis}\n";
+    check(&[
+        ("", &format!("{redis}proxy: {{redis_port: 6379}}\n"), &taken(10, "proxy.redis_port", 6379, "redis.listen")),
+        (
+            "",
+            &format!("{redis}sentinel: {{listen: '10.0.0.1:6379'}}\n"),
+            &taken(10, "sentinel.listen", 6379, "redis.listen"),
+        ),
+        (
+            "",
+            &format!("{redis}proxy: {{listen: 0.0.0.0, replica_port: 5432}}\n"),
+            &taken(10, "proxy.replica_port", 5432, "postgresql.listen"),
+        ),
+        ("", "restapi: {listen: '10.0.0.1:2380'}\n", &taken(9, "restapi.listen", 2380, "store.peer_port")),
+        (
+            "",
+            "redis: {data_dir: /d/redis, listen: 6379}\n",
+            "q.yml:9: redis.listen: '6379' is a number and no address; expected host:port, such as 10.0.0.1:6379 [config-range]",
+        ),
+    ]);
+    let elsewhere = format!("{GOOD}{redis}proxy: {{listen: 10.0.0.9, redis_port: 6379}}\n");
+    assert_eq!(messages(&elsewhere), "accepted", "one port at two addresses");
+}
+
+#[test]
+fn more_replicas_than_members_make_are_worth_a_warning() {
+    let warnings = |count: u32| {
+        let text =
+            format!("{GOOD}redis: {{data_dir: /d/redis, listen: '127.0.0.1:6379', min_replicas_to_write: {count}}}\n");
+        load_text("q.yml", &text, &BTreeMap::new()).unwrap().warnings
+    };
+    assert_eq!(warnings(2), []);
+    let found = warnings(3);
+    assert!(found.len() == 1 && found[0].to_string().contains("3 members make at most 2"), "{found:?}");
 }

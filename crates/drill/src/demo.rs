@@ -106,7 +106,7 @@ fn print_addresses(cluster: &Cluster) {
     if let Some(member) = cluster.members().first() {
         println!("  master     redis://:{password}@{}:{}", member.address, ports::PROXY_REDIS);
     }
-    println!("  Sentinel   {}  name {MASTER}, password {password}", sentinels.join(","));
+    println!("  Sentinel   {}  name {MASTER}; without a password, {password} is Redis's", sentinels.join(","));
     println!("\nMembers");
     for member in cluster.members() {
         let address = member.address;
@@ -170,8 +170,11 @@ fn redis_sentences(report: &redis::Report) -> String {
             Way::Sentinel => "that asks Sentinel",
         };
         lines.push(format!(
-            "A client {client}: gap without writes {:.0} ms, {} errors, {} acknowledged writes lost.",
-            outcome.gap_ms, outcome.errors, outcome.acked_lost
+            "A client {client}: gap without writes {:.0} ms, {} error{}, {} acknowledged writes lost.",
+            outcome.gap_ms,
+            outcome.errors,
+            if outcome.errors == 1 { "" } else { "s" },
+            outcome.acked_lost
         ));
     }
     lines.extend(errors.iter().map(|error| format!("  {error}")));

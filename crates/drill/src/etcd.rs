@@ -46,7 +46,9 @@ impl Etcd {
         self.bury()?;
         if self.child.is_none() {
             let log = OpenOptions::new().create(true).append(true).open(self.directory.join("etcd.log"))?;
-            let child = Command::new("etcd")
+            let mut command = Command::new("etcd");
+            platform::end_with_parent(&mut command);
+            let child = command
                 .args(&self.arguments)
                 .current_dir(&self.directory)
                 .stdin(Stdio::null())

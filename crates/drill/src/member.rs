@@ -79,7 +79,10 @@ impl Member {
             return Ok(());
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_file())?;
-        let guard = Command::new(&self.quorate)
+        let mut command = Command::new(&self.quorate);
+        // Whatever becomes of us: a demo that is killed leaves nothing that keeps the next one from its ports.
+        platform::end_with_parent(&mut command);
+        let guard = command
             .arg("agent")
             .arg(&self.config_file)
             .current_dir(&self.directory)

@@ -21,8 +21,10 @@ use windows as os;
 pub use child::{ChildEvent, Children, Server, ServerCommand, Signal, WorkerCommand};
 pub use clock::boot_clock;
 pub use files::{is_executable, is_writable, keep_new_files_private};
+#[cfg(unix)]
+pub use os::children::end_with_parent;
 pub use os::process_end::{cpu_times, ended_by_signal};
 pub use os::processes_in::{kill_processes_in, processes_in};
-pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_to, may_read, owner_of};
+pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_as, give_to, may_read, owner_of};
 pub use os::{memory_resident_bytes, set_process_name};
 pub use service::{allow_open_files, notify_service_manager, on_termination};

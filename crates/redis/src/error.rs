@@ -7,6 +7,9 @@ use resp::client::ClientError;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+const PASSWORD_HINT: &str = "make redis.authentication the same on every member; if the password was changed by hand \
+                             (CONFIG SET requirepass, ACL SETUSER), change it back";
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
@@ -89,11 +92,9 @@ impl Error {
                 "give the user that runs the agent access to it".to_owned()
             }
             Self::File { .. } => "check the path and the free space of its disk".to_owned(),
-            Self::Client { source: ClientError::Auth(_), .. } => {
-                "make redis.authentication the same on every member".to_owned()
-            }
+            Self::Client { source: ClientError::Auth(_), .. } => PASSWORD_HINT.to_owned(),
             Self::Refused { message, .. } if message.starts_with("NOAUTH") || message.starts_with("WRONGPASS") => {
-                "make redis.authentication the same on every member".to_owned()
+                PASSWORD_HINT.to_owned()
             }
             Self::Refused { message, .. } if message.starts_with("NOPERM") => {
                 "the user in redis.authentication must be allowed every command".to_owned()

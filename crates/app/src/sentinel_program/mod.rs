@@ -50,6 +50,22 @@ pub fn run_as_program() -> i32 {
     }
 }
 
+/// Says whether a Sentinel would start with this file, and starts none.
+pub fn check(file: &Path, options: &[String]) -> i32 {
+    match read(file, options) {
+        Ok(settings) => {
+            let masters = settings.configuration.masters.len();
+            let plural = if masters == 1 { "" } else { "s" };
+            println!("{}: a Sentinel can start with it ({masters} master{plural})", file.display());
+            0
+        }
+        Err(text) => {
+            eprintln!("{text}");
+            EXIT_REFUSED
+        }
+    }
+}
+
 pub fn run(file: &Path, options: &[String]) -> i32 {
     let settings = match read(file, options) {
         Ok(settings) => settings,

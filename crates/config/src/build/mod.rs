@@ -1,5 +1,6 @@
 //! From the checked tree to types: defaults, and the rules that concern more than one key.
 
+mod listeners;
 mod postgresql;
 mod redis;
 mod store;
@@ -42,6 +43,15 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
     let redis = builder.redis(host.as_deref(), witness, scope.as_deref());
     let sentinel = builder.sentinel(host.as_deref(), store.as_ref(), redis.as_ref());
     let proxy = builder.proxy(host.as_deref());
+    builder.replicas_for_writes(store.as_ref(), redis.as_ref());
+    builder.one_listener_per_port(listeners::Parts {
+        store: store.as_ref(),
+        restapi: restapi.as_ref(),
+        postgresql: postgresql.as_ref(),
+        redis: redis.as_ref(),
+        sentinel: sentinel.as_ref(),
+        proxy: proxy.as_ref(),
+    });
     let bootstrap = builder.bootstrap();
     let tags = builder.tags();
     let watchdog = builder.watchdog();

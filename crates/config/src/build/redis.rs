@@ -91,6 +91,20 @@ impl Builder<'_> {
         })
     }
 
+    /// More replicas than there are other members: no master would ever take a write.
+    pub fn replicas_for_writes(&mut self, store: Option<&StoreConfig>, redis: Option<&RedisConfig>) {
+        let (Some(store), Some(redis)) = (store, redis) else { return };
+        let members = store.members.values().filter(|member| !member.witness).count();
+        let replicas = members.saturating_sub(1);
+        let wanted = redis.min_replicas_to_write;
+        if usize::try_from(wanted).is_ok_and(|wanted| wanted > replicas) {
+            let message = format!(
+                "{wanted} replicas are wanted, and {members} members make at most {replicas}: the master would refuse every write"
+            );
+            self.note(&["redis", "min_replicas_to_write"], &message);
+        }
+    }
+
     pub fn sentinel(
         &mut self,
         host: Option<&str>,

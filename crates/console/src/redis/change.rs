@@ -1,7 +1,7 @@
 //! Changes of master over the API.
 
 use super::snapshot::RedisApi;
-use super::wish::{RedisAction, RedisWish, obstacle};
+use super::wish::{RedisAction, RedisWish, obstacle, overwrite_obstacle};
 use crate::api::{Api, outcome_unknown};
 use crate::reply::Reply;
 use dcs::Written;
@@ -70,8 +70,8 @@ pub async fn overwrite(api: &Api, redis: &RedisApi) -> Result<Reply, Reply> {
     let Some(leader) = &group.leader else {
         return Err(Reply::text(503, "there is no master to copy from at the moment; ask again when there is one"));
     };
-    if leader.name == me {
-        return Err(Reply::text(503, "this member is the master; there is nobody to copy from"));
+    if let Some(why) = overwrite_obstacle(&group, &me) {
+        return Err(Reply::text(412, why));
     }
     tracing::info!(leader = %leader.name, "what Redis has here may be replaced by what its master has");
     let expected = group.overwrite.get(&me).map(|allowed| allowed.revision);

@@ -15,7 +15,7 @@ pub use explanation::explanation;
 pub use metrics::families;
 pub use snapshot::{RedisApi, RedisLocal, RedisServerStatus, RedisSnapshot};
 pub use view::{RedisMemberView, RedisView};
-pub use wish::{RedisAction, RedisWish, obstacle};
+pub use wish::{RedisAction, RedisWish, obstacle, overwrite_obstacle};
 
 use crate::api::Api;
 use crate::reply::Reply;

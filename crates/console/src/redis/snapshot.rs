@@ -91,6 +91,9 @@ impl RedisSnapshot {
         json["member"] = json!(self.me);
         json["role"] = json!(self.local.status.as_ref().map(|_| role));
         json["state"] = json!(self.own_entry().map(|entry| entry.state.as_str()));
+        if let Some(trouble) = self.own_entry().and_then(|entry| entry.trouble.as_ref()) {
+            json["trouble"] = json!(trouble);
+        }
         json["dcs_reachable"] = json!(self.store_reachable);
         json
     }

@@ -2,6 +2,7 @@
 
 use ha::cluster::RedisGroup;
 use ha::cluster::redis::RedisFailoverRequest;
+use ha::redis::waits_for_permission;
 use types::{MemberName, Revision};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub fn obstacle(
     force: bool,
 ) -> Option<String> {
     let master = group.writable_master().map(|(name, _)| name);
+    if let Some(candidate) = candidate.filter(|name| group.is_leader(name)) {
+        return Some(format!("{candidate} is the master already"));
+    }
     match (action, group.leader_name(), master) {
         (RedisAction::Switchover, None, _) => {
             return Some("there is no master to switch over from; use failover".into());
@@ -59,6 +63,12 @@ pub fn obstacle(
             ));
         }
         (RedisAction::Switchover | RedisAction::Failover, _, _) => {}
+    }
+    if let Some((name, why)) =
+        group.leader_member().and_then(|(name, leader)| Some((name, leader.data.trouble.as_ref()?)))
+        && action == RedisAction::Switchover
+    {
+        return Some(format!("{name} cannot hand over: {why}"));
     }
     let fits = |name: &MemberName| -> Result<(), String> {
         let Some(member) = group.members.get(name) else {
@@ -71,6 +81,8 @@ pub fn obstacle(
             Err(format!("{name} must not become master (redis.priority 0, or tagged nofailover)"))
         } else if !data.is_running() {
             Err(format!("the Redis of {name} is {}", data.state.as_str()))
+        } else if let Some(why) = &data.trouble {
+            Err(format!("{name} cannot take over: {why}"))
         } else if !data.link_up && master.is_some() && !force {
             Err(format!("{name} does not replicate from the master at the moment"))
         } else {
@@ -79,8 +91,29 @@ pub fn obstacle(
     };
     match candidate {
         Some(candidate) => fits(candidate).err(),
-        None if group.members.keys().any(|name| fits(name).is_ok()) => None,
-        None => Some("no other member could take over at the moment".into()),
+        None => {
+            let others: Vec<_> = group.members.keys().filter(|name| !group.is_leader(name)).map(fits).collect();
+            let why: Vec<String> = others.iter().filter_map(|fits| fits.clone().err()).collect();
+            let nobody = "no other member could take over at the moment";
+            match (others.is_empty(), others.len() == why.len()) {
+                (true, _) => Some(nobody.to_owned()),
+                (false, true) => Some(format!("{nobody}: {}", why.join("; "))),
+                (false, false) => None,
+            }
+        }
+    }
+}
+
+/// Why there is nothing to be allowed: a permission without a use would stand until the data here are different ones.
+pub fn overwrite_obstacle(group: &RedisGroup, name: &MemberName) -> Option<String> {
+    if group.is_leader(name) {
+        Some(format!("{name} is the master; there is nobody to copy from"))
+    } else if waits_for_permission(group, name) {
+        None
+    } else {
+        Some(format!(
+            "{name} does not wait for a permission; it takes the master's data by itself where nothing is lost"
+        ))
     }
 }
 
@@ -122,7 +155,7 @@ impl RedisWish {
 mod tests {
     use super::*;
     use ha::cluster::Versioned;
-    use ha::cluster::redis::{RedisLeader, RedisMember, RedisMemberData, RedisRole, RedisRunState};
+    use ha::cluster::redis::{RedisHistoryLine, RedisLeader, RedisMember, RedisMemberData, RedisRole, RedisRunState};
 
     fn group(leader: Option<&str>) -> RedisGroup {
         let member = |name: &str| {
@@ -162,10 +195,38 @@ mod tests {
         check(RedisAction::Switchover, &whole, Some("x"), false, Some("not a member"));
         check(RedisAction::Failover, &whole, Some("b"), false, Some("must be forced"));
         check(RedisAction::Failover, &whole, Some("b"), true, None);
+        check(RedisAction::Failover, &whole, Some("a"), false, Some("master already"));
         check(RedisAction::Switchover, &none, None, false, Some("use failover"));
         check(RedisAction::Failover, &none, None, false, None);
         whole.members.get_mut(&"b".into()).unwrap().data.link_up = false;
-        check(RedisAction::Switchover, &whole, None, false, Some("no other member"));
+        check(RedisAction::Switchover, &whole, None, false, Some("moment: b does not replicate"));
+        let trouble = Some("Redis refuses its agent".to_owned());
+        whole.members.get_mut(&"b".into()).unwrap().data.trouble.clone_from(&trouble);
+        check(RedisAction::Switchover, &whole, Some("b"), false, Some("b cannot take over: Redis refuses"));
+        whole.members.get_mut(&"a".into()).unwrap().data.trouble = trouble;
+        check(RedisAction::Switchover, &whole, None, false, Some("a cannot hand over: Redis refuses"));
+    }
+
+    #[test]
+    fn a_permission_to_overwrite_is_given_only_where_one_is_waited_for() {
+        let mut group = group(Some("a"));
+        let refused = |group: &RedisGroup, name: &str| overwrite_obstacle(group, &name.into());
+        group.members.get_mut(&"b".into()).unwrap().data.keys = 7;
+        assert!(refused(&group, "b").is_some_and(|why| why.contains("does not wait")), "healthy");
+        let empty = RedisHistoryLine {
+            epoch: Revision(2),
+            leader: "a".into(),
+            replid: "r2".into(),
+            offset: 0,
+            empty: true,
+            timestamp: None,
+        };
+        group.history = Some(Versioned { value: vec![empty], revision: Revision(3) });
+        assert_eq!(refused(&group, "b"), None, "its keys would be deleted");
+        assert!(refused(&group, "c").is_some(), "it has no keys");
+        assert!(refused(&group, "a").is_some_and(|why| why.contains("is the master")));
+        group.leader = None;
+        assert!(refused(&group, "b").is_some(), "nobody's data could replace its own");
     }
 
     #[test]

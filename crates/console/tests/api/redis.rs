@@ -16,7 +16,8 @@ struct RedisWorld {
 
 fn entry(name: &str, more: &str) -> String {
     let host = name.trim_start_matches("pg");
-    format!(r#"{{"address":"10.0.0.{host}:6379","state":"running","version":"7.0.15","offset":100,"keys":3{more}}}"#)
+    let told = r#""run_id":"r","replid":"8371","offset":100,"keys":3"#;
+    format!(r#"{{"address":"10.0.0.{host}:6379","state":"running","version":"7.0.15",{told}{more}}}"#)
 }
 
 /// `pg1` is the master and this member, `pg2` its replica, `pg3` a replica without a link.
@@ -164,10 +165,18 @@ async fn what_cannot_be_is_refused_before_anything_is_written() {
 #[tokio::test]
 async fn a_replica_may_be_told_to_take_the_masters_data() {
     let redis = redis();
-    assert_eq!(redis.ask("POST", "/redis/overwrite", None).await.status, 503, "the master has nobody to copy from");
+    let refused = async |status: u16, words: &str| {
+        let answer = redis.ask("POST", "/redis/overwrite", None).await;
+        assert!(answer.status == status && answer.body.contains(words), "{answer:?}");
+    };
+    refused(412, "nobody to copy from").await;
     redis.world.store.delete("redis/db1/leader");
-    assert_eq!(redis.ask("POST", "/redis/overwrite", None).await.status, 503, "there is no master");
+    refused(503, "there is no master").await;
+    let Revision(epoch) = redis.world.store.put("redis/db1/leader", "pg2");
+    refused(412, "does not wait for a permission").await;
     assert_eq!(redis.world.store.get("redis/db1/overwrite/pg1"), None);
+    let history = format!(r#"[{{"epoch":{epoch},"leader":"pg2","replid":"other","empty":true}}]"#);
+    redis.world.store.put("redis/db1/history", &history);
     // It is of the leadership that stands, and may be said again.
     for _ in 0..2 {
         let Revision(epoch) = redis.world.store.put("redis/db1/leader", "pg2");

@@ -39,6 +39,7 @@ impl Program {
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_file())?;
         let program = command.get_program().to_owned();
+        platform::end_with_parent(&mut command);
         let child = command
             .current_dir(&self.directory)
             .stdin(Stdio::null())

@@ -18,6 +18,7 @@ mod redis_clients;
 mod redis_faults;
 mod redis_mixed;
 mod redis_support;
+mod redis_trouble;
 mod rejoin;
 mod stock_tools;
 mod support;

@@ -43,6 +43,10 @@ fn a_sentinel_answers_bad_input_as_the_original_does_and_does_not_grow() {
         };
         let ours = start(&directory, 11, Maker::Quorate(program("quorate"))).await;
         let original = start(&other_directory, 12, Maker::Distribution).await;
+        for sentinel in [&ours, &original] {
+            let log = std::fs::read_to_string(sentinel.program.log_file()).unwrap();
+            assert!(log.contains("Sentinel ID is "), "{log}");
+        }
 
         for frame in FRAMES {
             let shown = String::from_utf8_lossy(frame);
@@ -101,6 +105,8 @@ fn a_mistake_in_a_sentinels_file_is_named_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("sentinel.conf");
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let check =
+        |file: &std::path::Path| Done::of(Command::new(program("quorate")).arg("sentinel").arg(file).arg("--check"));
     for (line, expected) in [
         ("sentinel monitor db1 127.0.0.1 6379", "3"),
         ("sentinel monitor db1 127.0.0.1 6379 0", "3"),
@@ -108,6 +114,7 @@ fn a_mistake_in_a_sentinels_file_is_named_with_its_line() {
         ("sentinel down-after-milliseconds nobody 5000", "3"),
         ("sentinel nonsense db1 1", "3"),
         ("nonsense yes", "3"),
+        ("redis: {listen: 127.0.0.1}", "this looks like YAML"),
         ("sentinel monitor db1 127.0.0.1 6379 1\nsentinel monitor db1 127.0.0.1 6380 1", "4"),
     ] {
         std::fs::write(&file, format!("port {port}\ndir {}\n{line}\n", directory.path().display())).unwrap();
@@ -117,5 +124,13 @@ fn a_mistake_in_a_sentinels_file_is_named_with_its_line() {
         assert!(!matches!(done.code, None | Some(0 | 124 | 101)), "for {line:?}: {:?} {said}", done.code);
         assert!(said.contains(expected) && said.len() < 2_000, "for {line:?}: {said}");
         assert_eq!(std::fs::read(&file).unwrap(), before, "a file with a mistake is left as it is");
+        let checked = check(&file).failed(1);
+        assert!(said.contains(checked.trim()), "for {line:?}: {checked}");
     }
+    // Editors on Windows put a mark in front.
+    let good =
+        format!("\u{feff}port {port}\ndir {}\nsentinel monitor db1 127.0.0.1 6379 1\n", directory.path().display());
+    std::fs::write(&file, &good).unwrap();
+    assert!(check(&file).ok().contains("(1 master)"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), good, "nothing was started");
 }

@@ -102,6 +102,9 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
     };
     remember::take_up_job(&mut draft);
     remember::remember(&mut draft);
+    if let Some(why) = &view.trouble {
+        draft.because(Reason::Trouble { why: why.clone() });
+    }
     if matches!(view.server, Server::Unknown) {
         draft.because(Reason::NotReadyYet);
     } else if view.dcs.cluster.is_none() {

@@ -45,6 +45,9 @@ pub(super) fn standing_obstacles(group: &RedisGroup, name: &MemberName) -> Vec<O
     if !member.data.is_running() {
         found.push(Obstacle::NotRunning { state: member.data.state.as_str() });
     }
+    if let Some(why) = &member.data.trouble {
+        found.push(Obstacle::Trouble { why: why.clone() });
+    }
     found
 }
 

@@ -34,6 +34,7 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> RedisMemberData {
     data.writable =
         data.role == RedisRole::Master && draft.fence().is_some() && data.is_running() && !writes_wait(draft);
     data.pause = draft.is_paused();
+    data.trouble.clone_from(&view.trouble);
     data
 }
 

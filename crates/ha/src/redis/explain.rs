@@ -18,7 +18,12 @@ pub fn explain(cluster: &Cluster, group: &str) -> Explanation {
     if cluster.is_paused() {
         because.push(Reason::Paused);
     }
+    let trouble = group.leader_member().and_then(|(_, member)| member.data.trouble.clone());
+    because.extend(trouble.map(|why| Reason::Trouble { why }));
     because.push(match (&group.leader, group.writable_master()) {
+        (Some(leader), Some((_, master))) if master.data.trouble.is_some() => {
+            Reason::LeadingUnseen { epoch: leader.epoch }
+        }
         (Some(leader), Some(_)) => Reason::Leading { epoch: leader.epoch },
         (Some(leader), None) => Reason::LeaderNotReady { leader: leader.name.clone() },
         (None, _) => Reason::NoLeaderSince { since: Millis::ZERO },

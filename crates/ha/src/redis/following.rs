@@ -5,6 +5,7 @@ use super::draft::Draft;
 use super::entry;
 use super::reason::Reason;
 use super::view::{Running, Server, ServerRole};
+use crate::cluster::RedisGroup;
 use crate::cluster::redis::RedisMemberData;
 use crate::guard::StopMode;
 use types::{MemberName, Millis, Revision};
@@ -35,7 +36,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
         Server::Down => {
             // What is on the disk is not known yet, so nothing is overwritten before it has been looked at.
             let from = draft.memory.data_epoch;
-            let known = from.is_some_and(|from| !began_empty_after(draft, from)) && is_ready(draft);
+            let known = from.is_some_and(|from| !began_empty_after(draft.group, from)) && is_ready(draft);
             let upstream = known.then(|| leader.clone());
             draft.because(Reason::Following { leader: leader.clone() });
             draft.begin(Job::Start { upstream });
@@ -91,12 +92,19 @@ fn would_be_emptied(draft: &Draft<'_>, running: &Running) -> bool {
     };
     let from = draft.group.lineage(&draft.view.me, &mine).max(draft.memory.data_epoch.unwrap_or_default());
     let allowed = draft.group.overwrite.get(&draft.view.me).map(|allowed| allowed.value);
-    began_empty_after(draft, from.max(allowed.unwrap_or_default()))
+    began_empty_after(draft.group, from.max(allowed.unwrap_or_default()))
+}
+
+/// The same by the store alone, for whoever asks to allow it: as the member last told.
+pub fn waits_for_permission(group: &RedisGroup, name: &MemberName) -> bool {
+    let Some(member) = group.members.get(name) else { return false };
+    let follows = group.leader.is_some() && !group.is_leader(name);
+    follows && member.data.keys > 0 && began_empty_after(group, group.lineage(name, &member.data))
 }
 
 /// A leadership after this one began without data.
-fn began_empty_after(draft: &Draft<'_>, from: Revision) -> bool {
-    draft.group.history().iter().any(|line| line.empty && line.epoch > from)
+fn began_empty_after(group: &RedisGroup, from: Revision) -> bool {
+    group.history().iter().any(|line| line.empty && line.epoch > from)
 }
 
 fn silent(draft: &mut Draft<'_>, since: Millis, refused: bool) {

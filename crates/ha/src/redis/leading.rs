@@ -74,7 +74,10 @@ fn promote(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
 }
 
 fn serve(draft: &mut Draft<'_>, fence: &RedisFence, running: &Running) {
-    draft.because(Reason::Leading { epoch: fence.epoch });
+    draft.because(match &draft.view.trouble {
+        None => Reason::Leading { epoch: fence.epoch },
+        Some(_) => Reason::LeadingUnseen { epoch: fence.epoch },
+    });
     note_history(draft, fence, running);
     note_status(draft, fence, running);
     entry::note_data(draft);

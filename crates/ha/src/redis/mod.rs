@@ -39,6 +39,7 @@ mod view;
 pub use decide::{Action, Arming, Decision, Job, decide};
 pub use election::{obstacles, switchover_obstacles};
 pub use explain::{Explanation, explain};
+pub use following::waits_for_permission;
 pub use memory::{Memory, Retry, Stage, Switchover};
 pub use reason::{Obstacle, Reason};
 pub use view::{

@@ -62,6 +62,10 @@ pub enum Reason {
     },
     Obstacle(Obstacle),
     // Leading.
+    /// It leads, and its agent cannot see whether Redis accepts writes.
+    LeadingUnseen {
+        epoch: Revision,
+    },
     Promoting,
     GuardNotArmed,
     /// The worker was started again and does not know what the one before it had begun under this leadership.
@@ -103,6 +107,10 @@ pub enum Reason {
     },
     /// The leadership was given up, and the store does not show it yet.
     GivenUp,
+    /// It refuses its own agent, or ends at its start.
+    Trouble {
+        why: String,
+    },
     // Following.
     AnotherLeads {
         leader: MemberName,
@@ -129,6 +137,10 @@ pub enum Obstacle {
     NoFailover,
     NotRunning {
         state: &'static str,
+    },
+    /// As `Reason::Trouble`.
+    Trouble {
+        why: String,
     },
     NotInSync,
     Lagging {
@@ -170,6 +182,7 @@ impl Reason {
             Self::WaitingForData { .. } => "waiting_for_data",
             Self::WaitingForNewer { .. } => "waiting_for_newer",
             Self::Obstacle(_) => "obstacle",
+            Self::LeadingUnseen { .. } => "leading_unseen",
             Self::Promoting => "promoting",
             Self::GuardNotArmed => "guard_not_armed",
             Self::LeadershipOfBefore => "leadership_of_before",
@@ -185,6 +198,7 @@ impl Reason {
             Self::SwitchoverAborted { .. } => "switchover_aborted",
             Self::HandedOver { .. } => "handed_over",
             Self::GivenUp => "given_up",
+            Self::Trouble { .. } => "trouble",
             Self::AnotherLeads { .. } => "another_leads",
             Self::LeaderNotReady { .. } => "leader_not_ready",
             Self::LinkDown { .. } => "link_down",

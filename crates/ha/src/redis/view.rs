@@ -23,6 +23,8 @@ pub struct View {
     pub server: Server,
     /// The job that runs, or the one that ended since the last decision.
     pub job: Option<JobView>,
+    /// What is wrong with Redis, for people: it answers its own agent with errors only, or ends at its start.
+    pub trouble: Option<String>,
     /// The agent was asked to stop.
     pub stopping: bool,
 }

@@ -39,6 +39,10 @@ impl fmt::Display for Reason {
                 f.write_str("the data here are older than another member's, which may still come back")
             }
             Self::Obstacle(obstacle) => obstacle.fmt(f),
+            Self::LeadingUnseen { epoch } => write!(
+                f,
+                "it holds the leader key (since revision {epoch}); whether Redis accepts writes its agent cannot see"
+            ),
             Self::Promoting => f.write_str("it has the leader key and is being promoted"),
             Self::GuardNotArmed => f.write_str("the guard has not confirmed the end of the lease yet"),
             Self::LeadershipOfBefore => f.write_str(
@@ -72,6 +76,7 @@ impl fmt::Display for Reason {
             }
             Self::HandedOver { candidate } => write!(f, "the leadership passes to {candidate}"),
             Self::GivenUp => f.write_str("the leadership was given up"),
+            Self::Trouble { why } => f.write_str(why),
             Self::AnotherLeads { leader } => {
                 write!(f, "{leader} holds the leader key; Redis must not be a master here")
             }
@@ -94,6 +99,7 @@ impl fmt::Display for Obstacle {
             Self::NotAMember => f.write_str("it is not a live member of the group"),
             Self::NoFailover => f.write_str("it must not lead (tag nofailover or failover_priority 0)"),
             Self::NotRunning { state } => write!(f, "its Redis is not running ({state})"),
+            Self::Trouble { why } => f.write_str(why),
             Self::NotInSync => f.write_str("its link to the master is not up"),
             Self::Lagging { bytes, max } => write!(f, "it is {bytes} bytes behind (at most {max} are allowed)"),
             Self::Empty { has_data } => write!(f, "it has no data, and {has_data} has some"),

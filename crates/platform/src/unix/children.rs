@@ -113,19 +113,10 @@ impl Children {
         if let Some(user) = &command.run_as {
             program.uid(user.uid).gid(user.gid);
         }
-        let guard = process::getpid();
+        end_with_parent(&mut program);
         // SAFETY: the closure runs between fork and exec and makes only system calls that are allowed there.
         unsafe {
-            program.pre_exec(move || {
-                // After the change of user, which would clear it.
-                process::set_parent_process_death_signal(Some(process::Signal::KILL))?;
-                if process::getppid() != Some(guard) {
-                    // The guard died before the line above took effect.
-                    return Err(io::Error::other("the guard is gone"));
-                }
-                process::setsid()?;
-                Ok(())
-            });
+            program.pre_exec(|| process::setsid().map(drop).map_err(io::Error::from));
         }
         let child = program.spawn()?;
         let pid = pid_of(child.id())?;
@@ -239,6 +230,24 @@ impl Children {
     }
 }
 
+/// What is started with this command is killed when the thread that starts it ends, however that comes about.
+pub fn end_with_parent(command: &mut Command) {
+    let parent = process::getpid();
+    // SAFETY: the closure runs between fork and exec and makes only system calls that are allowed there.
+    unsafe {
+        command.pre_exec(move || {
+            // After a change of user, which would clear it.
+            process::set_parent_process_death_signal(Some(process::Signal::KILL))?;
+            if process::getppid() == Some(parent) {
+                Ok(())
+            } else {
+                // It died before the line above took effect.
+                Err(io::Error::from(rustix::io::Errno::SRCH))
+            }
+        });
+    }
+}
+
 fn session_of(pid: Pid) -> Option<i32> {
     process::getsid(Some(pid)).ok().map(|session| session.as_raw_nonzero().get())
 }
@@ -313,5 +322,33 @@ fn describe(status: WaitStatus) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "unknown status".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_was_started_ends_with_who_started_it() {
+        let start = || {
+            let mut command = Command::new("cat");
+            end_with_parent(&mut command);
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()
+        };
+        let mut child = thread::spawn(start).join().unwrap().unwrap();
+        // With its input open it would wait for ever.
+        let input = child.stdin.take();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it lives on");
+            thread::yield_now();
+        };
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+        drop(input);
     }
 }

@@ -53,6 +53,16 @@ pub fn give_to(path: &Path, user: &RunAs) -> io::Result<()> {
     std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
 }
 
+/// Gives a file to whom another one belongs, as far as this process may: only root can change the owner, and others the group
+/// to one of their own.
+pub fn give_as(file: &Path, other: &Path) -> io::Result<()> {
+    let owner = owner_of(other)?;
+    if owner_of(file)? == owner {
+        return Ok(());
+    }
+    give_to(file, &owner).or_else(|_| std::os::unix::fs::chown(file, None, Some(owner.gid)))
+}
+
 /// Whether this user may read the file, by its mode alone.
 pub fn may_read(user: &RunAs, path: &Path) -> bool {
     let Ok(metadata) = std::fs::metadata(path) else { return false };
@@ -63,5 +73,24 @@ pub fn may_read(user: &RunAs, path: &Path) -> bool {
         mode & 0o040 != 0
     } else {
         mode & 0o004 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_given_to_whom_another_belongs() {
+        let directory = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| directory.path().join(name));
+        std::fs::write(&one, "").unwrap();
+        std::fs::write(&other, "").unwrap();
+        if current_user_is_root() {
+            give_to(&other, &RunAs { uid: 1, gid: 2 }).unwrap();
+        }
+        give_as(&one, &other).unwrap();
+        assert_eq!(owner_of(&one).unwrap(), owner_of(&other).unwrap());
+        assert!(give_as(&one, &directory.path().join("none")).is_err());
     }
 }

@@ -12,7 +12,7 @@ use crate::handle::ToSentinel;
 use crate::server::client::Life;
 use crate::server::listener::Ports;
 use crate::world::{Parts, Shared, World};
-use ha::sentinel::Event;
+use ha::sentinel::{Event, Level};
 use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -30,7 +30,11 @@ pub fn run(ports: Ports, parts: Parts, told: mpsc::Receiver<ToSentinel>) -> io::
     let code = local.block_on(&runtime, async {
         let world = World::new(parts);
         ports.serve(&world)?;
-        world.borrow_mut().event(Event::Start);
+        {
+            let mut world = world.borrow_mut();
+            world.event(Event::Start);
+            world.log(Level::Notice, format_args!("Sentinel ID is {}", world.sentinel.my_id()));
+        }
         tokio::task::spawn_local(look_at_clients(world.clone()));
         let code = main_loop(&world, told).await;
         tokio::time::sleep(LAST_WORDS).await;

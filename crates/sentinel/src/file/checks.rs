@@ -8,6 +8,14 @@ use ha::sentinel::Configuration;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+/// A member's configuration was given instead.
+pub fn no_yaml(path: &Path, lines: &[Line]) -> Result<(), FileError> {
+    let Some(line) = lines.iter().find(|line| line.words[0].ends_with(':')) else { return Ok(()) };
+    let hint = "this looks like YAML: 'quorate agent FILE' runs a member from such a file; a Sentinel's has lines such as \
+                'port 26379'";
+    Err(line.error(path, "Bad directive or wrong number of arguments", Some(hint.to_owned())))
+}
+
 /// One thing said twice in different ways. Redis takes the last; whoever wrote the first did not expect that.
 pub fn contradictions(path: &Path, lines: &[Line]) -> Result<(), FileError> {
     let mut said: BTreeMap<Vec<String>, &Line> = BTreeMap::new();

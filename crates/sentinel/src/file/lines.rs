@@ -37,10 +37,17 @@ impl Line {
 /// White space that Redis takes off either end of a line.
 const AROUND: [char; 4] = [' ', '\t', '\r', '\n'];
 
+/// What editors on Windows put in front of a text in UTF-8. It says nothing.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+pub fn without_mark(text: &str) -> &str {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
+}
+
 /// All lines but comments and empty ones.
 pub fn read(file: &Path, text: &str) -> Result<Vec<Line>, FileError> {
     let mut lines = Vec::new();
-    for (index, raw) in text.lines().enumerate() {
+    for (index, raw) in without_mark(text).lines().enumerate() {
         let text = raw.trim_matches(AROUND);
         if text.is_empty() || text.starts_with('#') {
             continue;
@@ -112,6 +119,12 @@ mod tests {
             let lines = read(Path::new("f"), &line).expect("readable");
             assert_eq!(lines[0].words, ["x", word], "{line}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_word() {
+        let lines = read(Path::new("f"), "\u{feff}port 5000\n").expect("readable");
+        assert_eq!(lines[0].words, ["port", "5000"]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Writes a file so that after a crash at any moment, or on a full disk, there is the old one or the new one.
 //!
 //! The invariant: nobody but its owner can read a new one at any moment, because it may hold passwords (temporary files are made
-//! with mode 0600 on Unix); one that is there keeps its permissions.
+//! with mode 0600 on Unix); one that is there keeps its
+//! permissions, its owner and its group.
 
 use std::fs;
 use std::io::{self, Write};
@@ -22,6 +23,8 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(&temporary_name).rand_bytes(0).tempfile_in(directory)?;
     file.write_all(text.as_bytes())?;
     if let Ok(existing) = fs::metadata(&path) {
+        // Before the permissions, which may let the group read. Where this process may not, the file becomes its own.
+        let _ = platform::give_as(file.path(), &path);
         file.as_file().set_permissions(existing.permissions())?;
     }
     file.as_file().sync_all()?;
@@ -42,6 +45,21 @@ mod tests {
         replace(&path, "new").expect("replaced");
         assert_eq!(fs::read_to_string(&path).expect("there"), "new");
         assert_eq!(fs::read_dir(directory.path()).expect("there").count(), 1);
+    }
+
+    /// Root rewrites the file of a Sentinel that runs as somebody else.
+    #[test]
+    fn a_file_keeps_its_owner_its_group_and_its_permissions() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("sentinel.conf");
+        fs::write(&path, "old").expect("written");
+        if platform::current_user_is_root() {
+            platform::give_to(&path, &platform::RunAs { uid: 1, gid: 2 }).expect("given");
+        }
+        let whose = || (platform::owner_of(&path).expect("there"), fs::metadata(&path).expect("there").permissions());
+        let before = whose();
+        replace(&path, "new").expect("replaced");
+        assert_eq!((whose(), fs::read_to_string(&path).expect("there").as_str()), (before, "new"));
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub fn rewrite(old: &str, entries: &[Entry]) -> String {
     let mut places: BTreeMap<String, Places> = BTreeMap::new();
     let mut heading = false;
     // The end of the last line begins an empty one, as Redis sees it; what is appended stands below that.
-    let old_lines = if old.is_empty() { Vec::new() } else { old.split('\n').collect() };
+    let old_lines = if old.is_empty() { Vec::new() } else { super::lines::without_mark(old).split('\n').collect() };
     for raw in old_lines {
         let line = raw.trim_matches([' ', '\t', '\r', '\n']);
         let comment = line.is_empty() || line.starts_with('#');
@@ -160,6 +160,11 @@ mod tests {
         let twice = rewrite(expected, entries);
         assert_eq!(twice.trim_end(), expected.trim_end(), "a second time changes nothing");
         assert_eq!(rewrite(&twice, entries), twice, "nor does a third");
+    }
+
+    #[test]
+    fn a_line_behind_a_byte_order_mark_is_replaced_too() {
+        assert_eq!(rewrite("\u{feff}port 5000\n", &[Entry::line("port", "port 6000")]), "port 6000\n");
     }
 
     #[test]

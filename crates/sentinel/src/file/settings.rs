@@ -1,6 +1,6 @@
 //! All that a Sentinel starts with, from its file and its command line.
 
-use super::checks::{contradictions, scripts_can_run, whole};
+use super::checks::{contradictions, no_yaml, scripts_can_run, whole};
 use super::error::FileError;
 use super::lines::{self, Line, quoted};
 use super::merge::overlay;
@@ -95,6 +95,7 @@ impl Settings {
     pub fn from_file(path: &Path, options: &[String]) -> Result<Self, FileError> {
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
         let lines = lines::read(path, &text)?;
+        no_yaml(path, &lines)?;
         contradictions(path, &lines)?;
         let extra = option_lines(options);
         let mut server = ServerSettings::default();

@@ -142,6 +142,7 @@ impl World {
                 server => server,
             },
             job: worker.redis.job.clone(),
+            trouble: None,
             stopping: worker.stopping,
         })
     }

@@ -5,6 +5,7 @@
 
 use super::executor::JobEnd;
 use super::instance::Instance;
+use super::last_words::last_words;
 use super::observer::Observation;
 use super::publish::Published;
 use super::state::State;
@@ -17,7 +18,7 @@ use ha::cluster::StoreWrite;
 use ha::cluster::redis::RedisMemberData;
 use ha::guard::{FromGuard, ServerKind};
 use ha::lease::GUARD_SILENCE_MAX;
-use ha::redis::{Action, DcsView, Decision, GuardView, Job, JobState, JobView, Settings, View, decide};
+use ha::redis::{Action, DcsView, Decision, GuardView, Job, JobState, JobView, Reason, Settings, View, decide};
 use platform::boot_clock;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
@@ -30,6 +31,8 @@ pub struct Inputs {
     pub observations: mpsc::Receiver<Observation>,
     pub batches: mpsc::Receiver<BatchOutcome>,
     pub jobs: mpsc::Receiver<JobEnd>,
+    /// Why a server that ended before it answered did so.
+    pub last_words: mpsc::Receiver<String>,
 }
 
 /// Where the cycle's results go.
@@ -37,6 +40,7 @@ pub struct Outputs {
     pub batches: mpsc::Sender<BatchOutcome>,
     pub jobs: mpsc::Sender<Job>,
     pub probe: Arc<Notify>,
+    pub last_words: mpsc::Sender<String>,
     pub published: Published,
 }
 
@@ -62,7 +66,10 @@ impl Cycle {
             tokio::select! {
                 changed = inputs.store.changed() => if changed.is_err() { return End::GuardGone },
                 message = inputs.guard.recv() => match message {
-                    Some(message) => self.state.heard(&message),
+                    Some(message) => {
+                        self.look_for_last_words(&message);
+                        self.state.heard(&message);
+                    }
                     None => return End::GuardGone,
                 },
                 Some(observation) = inputs.observations.recv() => {
@@ -72,6 +79,7 @@ impl Cycle {
                     self.state.writes = self.state.writes.after(&outcome, self.state.revision);
                 }
                 Some(end) = inputs.jobs.recv() => self.job_ended(end),
+                Some(why) = inputs.last_words.recv() => decide_now = self.state.is_in_trouble(why),
                 _ = lease.changed() => {
                     let id = lease.borrow_and_update().map(|lease| lease.id);
                     decide_now = std::mem::replace(&mut lease_id, id) != id;
@@ -94,6 +102,16 @@ impl Cycle {
             if decision.is_some_and(|decision| decision.finished) {
                 return End::Finished;
             }
+        }
+    }
+
+    /// The disk may be slow, so they come later.
+    fn look_for_last_words(&self, message: &FromGuard) {
+        let FromGuard::Exited { status, .. } = message else { return };
+        if self.state.ends_before_it_answers(status) {
+            let (log, status, sender) = (self.instance.log_file(), status.clone(), self.outputs.last_words.clone());
+            // When nobody takes them, the agent is ending.
+            tokio::task::spawn_blocking(move || drop(sender.blocking_send(last_words(&log, &status))));
         }
     }
 
@@ -133,6 +151,7 @@ impl Cycle {
             },
             server: self.state.server_with(guard.pid),
             job: self.state.job.clone(),
+            trouble: self.state.trouble.clone(),
             stopping: self.state.stopping,
         }
     }
@@ -140,7 +159,9 @@ impl Cycle {
     fn set_going(&mut self, decision: &Decision) {
         self.state.memory = decision.next.clone();
         self.state.wake_at = decision.wake_at;
-        for reason in decision.reasons.iter().filter(|reason| !self.state.reasons.contains(reason)) {
+        // A trouble was told when it began, as an error.
+        let told = |reason: &&Reason| matches!(reason, Reason::Trouble { .. }) || self.state.reasons.contains(reason);
+        for reason in decision.reasons.iter().filter(|reason| !told(reason)) {
             tracing::info!(code = reason.code(), "Redis: {reason}");
         }
         self.state.reasons.clone_from(&decision.reasons);

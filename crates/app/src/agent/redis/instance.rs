@@ -59,6 +59,13 @@ impl Instance {
         }
     }
 
+    /// The log stands beside the data.
+    pub fn log_file(&self) -> PathBuf {
+        let mut path = self.settings.data_dir.as_os_str().to_owned();
+        path.push(".log");
+        PathBuf::from(path)
+    }
+
     /// Writes the configuration for a start; the command runs the server with it.
     pub fn start_command(&self, upstream: Option<Address>) -> redis::Result<StartCommand> {
         let start = upstream.map_or(StartAs::ReplicaOfNobody, StartAs::ReplicaOf);
@@ -68,7 +75,7 @@ impl Instance {
             program: text(&self.binary.program),
             arguments: vec![text(&file)],
             environment: Vec::new(),
-            log_file: text(&beside(&self.settings.data_dir, "log")),
+            log_file: text(&self.log_file()),
             working_directory: text(&self.settings.data_dir),
         })
     }
@@ -109,13 +116,6 @@ pub fn member_at(group: &RedisGroup, address: &Address) -> Option<MemberName> {
         return None;
     }
     group.members.keys().find(|name| address_of(group, name).as_ref() == Some(address)).cloned()
-}
-
-/// `<data_dir>.<what>`: the log stands beside the data.
-fn beside(data_dir: &Path, what: &str) -> PathBuf {
-    let mut path = data_dir.as_os_str().to_owned();
-    path.push(format!(".{what}"));
-    PathBuf::from(path)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod cycle;
 mod executor;
 mod instance;
+mod last_words;
 mod observer;
 mod publish;
 mod state;
@@ -42,6 +43,7 @@ pub async fn start(
     let (observations, observations_in) = mpsc::channel(EVENTS_MAX);
     let (batches, batches_in) = mpsc::channel(EVENTS_MAX);
     let (ends, jobs_in) = mpsc::channel(EVENTS_MAX);
+    let (last_words, last_words_in) = mpsc::channel(EVENTS_MAX);
     let probe = Arc::new(Notify::new());
 
     let connection = || instance.local().map_err(|error| fatal(&error));
@@ -57,7 +59,7 @@ pub async fn start(
         guard: guard.clone(),
         keeper: keeper.clone(),
         ttl: world.ttl,
-        outputs: Outputs { batches, jobs, probe, published },
+        outputs: Outputs { batches, jobs, probe, last_words, published },
         state: State::new(),
         instance,
     };
@@ -67,6 +69,7 @@ pub async fn start(
         observations: observations_in,
         batches: batches_in,
         jobs: jobs_in,
+        last_words: last_words_in,
     };
     let keeper = keeper.clone();
     cycles.spawn(async move {

@@ -58,10 +58,12 @@ fn local(me: &MemberName, state: &State, lease: Option<Lease>) -> RedisLocal {
     let is_leader =
         leader.is_some_and(|leader| leader.name == *me && lease.is_some_and(|lease| leader.lease == Some(lease.id)));
     let left = lease.map(|lease| Duration::from(lease.valid_until().since(boot_clock())));
+    // What it told before it refused its agent says nothing of now.
+    let answers = state.server.running().is_some() && state.trouble.is_none();
     RedisLocal {
         is_leader,
         leader_until: left.filter(|_| is_leader).map(|left| Instant::now() + left),
-        status: state.status.as_deref().filter(|_| state.server.running().is_some()).map(server_status),
+        status: state.status.as_deref().filter(|_| answers).map(server_status),
     }
 }
 

@@ -32,6 +32,8 @@ pub struct State {
     pub role_changed_at: Millis,
     /// A running server that was found: until then it is not known rather than starting.
     unknown_until: Option<Millis>,
+    /// What is wrong with Redis, for people; see `ha::redis::View`.
+    pub trouble: Option<String>,
     /// The last complaint, so that it is told once.
     complaint: Option<String>,
 }
@@ -52,12 +54,15 @@ impl State {
             reasons: Vec::new(),
             role_changed_at: Millis(0),
             unknown_until: None,
+            trouble: None,
             complaint: None,
         }
     }
 
     pub fn next_wake(&self) -> Millis {
-        let moments = [self.wake_at, self.unknown_until];
+        // Once it is over it says something else, and nothing more is to be waited for.
+        let unknown_until = self.unknown_until.filter(|until| *until > boot_clock());
+        let moments = [self.wake_at, unknown_until];
         moments.into_iter().flatten().min().unwrap_or(Millis::MAX).min(self.writes.wake_at())
     }
 
@@ -88,15 +93,33 @@ impl State {
             FromGuard::StartFailed { why, .. } => tracing::warn!(why, "Redis was not started"),
             FromGuard::Exited { status, .. } => {
                 tracing::warn!(status, "Redis ended");
+                // One that fails at every start is in the same trouble between two of them.
+                if !self.ends_before_it_answers(status) {
+                    self.trouble = None;
+                    self.complaint = None;
+                }
                 self.server = Server::Down;
                 self.status = None;
                 self.unknown_until = None;
-                self.complaint = None;
             }
             FromGuard::Fenced { .. } => tracing::error!("the lease ran out; the guard ended Redis"),
             FromGuard::Terminate => self.stopping = true,
             FromGuard::Reload | FromGuard::Armed { .. } | FromGuard::Alive { .. } => {}
         }
+    }
+
+    /// It ended by itself, with an error, and has told nothing but what it wrote into its log. Asked before that end is `heard`.
+    pub fn ends_before_it_answers(&self, status: &str) -> bool {
+        // On Windows there is a colon in between.
+        let code = status.strip_prefix("exit code").map(|code| code.trim_start_matches([':', ' ']));
+        self.status.is_none() && code.is_some_and(|code| code != "0")
+    }
+
+    /// `false`: that is known.
+    pub fn is_in_trouble(&mut self, why: String) -> bool {
+        self.complain(Some(why.clone()));
+        let before = self.trouble.replace(why);
+        before != self.trouble
     }
 
     /// The guard's word may be ahead of its message.
@@ -117,12 +140,13 @@ impl State {
         match found {
             Found::Answered(status) if status.loading => {
                 self.complain(None);
-                let was = std::mem::replace(&mut self.server, Server::Starting);
                 self.unknown_until = None;
-                was != Server::Starting
+                let was = std::mem::replace(&mut self.server, Server::Starting);
+                self.trouble.take().is_some() || was != Server::Starting
             }
             Found::Answered(status) => {
                 self.complain(status.persistence_error.map(str::to_owned));
+                self.trouble = None;
                 self.unknown_until = None;
                 self.server = Server::Running(Box::new(running_from(&status, &self.group, asked_at)));
                 self.status = Some(status);
@@ -138,10 +162,7 @@ impl State {
                 self.server = Server::Silent { since, refused, last };
                 true
             }
-            Found::Unusable { why } => {
-                self.complain(Some(why));
-                false
-            }
+            Found::Unusable { why } => self.is_in_trouble(format!("Redis refuses its own agent: {why}")),
         }
     }
 
@@ -173,5 +194,50 @@ fn running_from(status: &Status, group: &RedisGroup, observed_at: Millis) -> Run
         offset: status.offset,
         keys: status.keys,
         replicas: replicas.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ha::guard::ServerKind;
+
+    fn observed(state: &mut State, found: Found) -> bool {
+        state.observed(Observation { pid: 7, asked_at: Millis(1), found })
+    }
+
+    fn exited(status: &str) -> FromGuard {
+        FromGuard::Exited { server: ServerKind::Redis, status: status.to_owned() }
+    }
+
+    fn refused() -> Found {
+        Found::Unusable { why: "WRONGPASS".to_owned() }
+    }
+
+    #[test]
+    fn a_refusal_is_news_once_and_over_with_the_first_answer() {
+        let mut state = State::new();
+        assert!(observed(&mut state, refused()));
+        assert!(state.trouble.as_ref().is_some_and(|why| why.ends_with("its own agent: WRONGPASS")));
+        assert!(!observed(&mut state, refused()), "nothing new");
+        assert!(observed(&mut state, Found::Answered(Box::default())));
+        assert_eq!(state.trouble, None);
+        assert!(observed(&mut state, refused()));
+        state.heard(&exited("signal 9"));
+        assert_eq!(state.trouble, None, "the next one may let it in");
+    }
+
+    #[test]
+    fn what_ends_at_every_start_stays_in_trouble_until_it_answers() {
+        let mut state = State::new();
+        assert!(state.ends_before_it_answers("exit code 1") && state.ends_before_it_answers("exit code: 1"));
+        assert!(!state.ends_before_it_answers("exit code 0") && !state.ends_before_it_answers("signal 9"));
+        state.heard(&exited("exit code 1"));
+        assert!(state.is_in_trouble("its log says".to_owned()));
+        state.heard(&FromGuard::Started { server: ServerKind::Redis, pid: 8 });
+        state.heard(&exited("exit code 1"));
+        assert!(!state.is_in_trouble("its log says".to_owned()), "known");
+        assert!(observed(&mut state, Found::Answered(Box::default())));
+        assert!(state.trouble.is_none() && !state.ends_before_it_answers("exit code 1"), "it has answered");
     }
 }

@@ -11,10 +11,11 @@ use crate::cli::context::{Context, Target};
 use crate::cli::failure::Failure;
 use crate::cli::render::{self, Format};
 use crate::cli::{ask, local_time, output};
-use console::redis::{RedisAction, RedisWish, explanation, obstacle};
+use console::redis::{RedisAction, RedisWish, explanation, obstacle, overwrite_obstacle};
 use dcs::Written;
-use ha::cluster::redis::RedisWrite;
+use ha::cluster::redis::{RedisMember, RedisWrite};
 use ha::cluster::{Member, MemberData, RedisGroup};
+use serde_json::Value;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use types::MemberName;
@@ -46,12 +47,37 @@ async fn list(context: &Context, arguments: RedisShowArguments) -> Result<(), Fa
 async fn explain(context: &Context, arguments: RedisShowArguments) -> Result<(), Failure> {
     let target = context.target(arguments.cluster.as_deref(), NO_GROUP).await?;
     let name = name_of(&target, arguments.name.as_deref())?;
-    let explanation = explanation(&target.cluster, &name);
+    let mut explanation = explanation(&target.cluster, &name);
+    let (from, here) = here(context, &target.cluster.redis_group(&name)).await.unwrap_or_default();
+    if !here.is_null() {
+        explanation["here"] = here;
+    }
     match arguments.format.format {
         Format::Json => output::line(&console::json_text(&explanation)),
         Format::Yaml => output::emit(&config::yaml_from_json(&explanation)),
-        Format::Pretty | Format::Tsv | Format::Topology => output::emit(&render::explanation(&explanation, "")),
+        Format::Pretty | Format::Tsv | Format::Topology => output::emit(&render::explanation(&explanation, &from)),
     }
+}
+
+/// What the master's agent (or else another's) decides just now, and whose it is.
+async fn here(context: &Context, group: &RedisGroup) -> Option<(String, Value)> {
+    let others = group.members.iter().filter(|(name, _)| !group.is_leader(name));
+    for (name, entry) in group.leader_member().into_iter().chain(others) {
+        match context.api.request(&rest_api(entry), Method::Get, "quorate/explain", None).await {
+            Ok(answer) => {
+                let mut answer: Value = serde_json::from_str(&answer.text).ok()?;
+                return answer.pointer_mut("/redis/here").map(|here| (name.to_string(), here.take()));
+            }
+            Err(none) => eprintln!("Member {name} is not accessible: {}", none.why()),
+        }
+    }
+    None
+}
+
+/// The member as far as requests to it go.
+fn rest_api(entry: &RedisMember) -> Member {
+    let data = MemberData { api_url: entry.data.api_url.clone(), ..MemberData::default() };
+    Member { data, revision: entry.revision, lease: entry.lease }
 }
 
 async fn change(context: &Context, action: RedisAction, arguments: RedisChangeArguments) -> Result<(), Failure> {
@@ -83,13 +109,14 @@ async fn overwrite(context: &Context, arguments: RedisOverwriteArguments) -> Res
     let Some(entry) = group.members.get(&member) else {
         return Err(Failure::usage("cli-no-member", format!("{member} has no Redis, or is not running")));
     };
+    if let Some(why) = overwrite_obstacle(&group, &member) {
+        return Err(Failure::usage("cli-not-possible", why).hint("quorate redis explain says what a member waits for"));
+    }
     if !arguments.force.force {
         let question = format!("Are you sure you want to lose the {} keys on {member}?", entry.data.keys);
         ask::must_confirm(&question, "Aborting")?;
     }
-    let data = MemberData { api_url: entry.data.api_url.clone(), ..MemberData::default() };
-    let entry = Member { data, revision: entry.revision, lease: entry.lease };
-    match context.api.request(&entry, Method::Post, "redis/overwrite", None).await {
+    match context.api.request(&rest_api(entry), Method::Post, "redis/overwrite", None).await {
         Ok(answer) if answer.status == 202 => output::line(&format!("Success: {member}: {}", answer.text)),
         Ok(answer) => Err(Failure::new("cli-refused", format!("Failed: {member}: {}, {}", answer.status, answer.text))),
         Err(none) => Err(Failure::new("cli-no-member", format!("Failed: {member} is not accessible: {}", none.why()))),

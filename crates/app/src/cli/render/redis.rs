@@ -54,9 +54,9 @@ fn row(name: &str, member: &RedisMemberView, with_port: bool) -> Vec<Cell> {
         host.into(),
         role.into(),
         member.state.into(),
-        Cell::Number(member.offset),
+        member.offset.map_or_else(Cell::empty, Cell::Number),
         member.lag.map_or_else(Cell::empty, Cell::Number),
-        Cell::Number(member.keys),
+        member.keys.map_or_else(Cell::empty, Cell::Number),
     ]
 }
 
@@ -76,6 +76,7 @@ mod tests {
             offset,
             keys: 12,
             link_up: role == RedisRole::Replica,
+            following: (role == RedisRole::Replica).then(|| "pg1".into()),
             writable: role == RedisRole::Master,
             ..RedisMemberData::default()
         };
@@ -110,6 +111,33 @@ mod tests {
         assert_eq!(rest, expected.split_once('\n').unwrap().1, "\n{found}");
         let json = redis_members("db1", &group, Format::Json);
         assert!(json.contains(r#"{"Redis": "db1", "Member": "pg3", "Host": "10.0.0.3", "Role": "Replica""#), "{json}");
+        let mut group = group;
+        let mut change = |name: &str, change: &dyn Fn(&mut RedisMemberData)| {
+            change(&mut group.members.get_mut(&name.into()).unwrap().data);
+        };
+        change("pg2", &|data| data.offset = 1300);
+        change("pg3", &|data| {
+            *data = RedisMemberData { address: data.address.clone(), ..RedisMemberData::default() };
+        });
+        let found = redis_members("db1", &group, Format::Pretty);
+        for line in [
+            "| pg1    | 10.0.0.1 | Master  | running   |   1300 |     |   12 |",
+            "| pg2    | 10.0.0.2 | Replica | streaming |   1300 |   0 |   12 |",
+            "| pg3    | 10.0.0.3 | Replica | stopped   |        |     |      |",
+        ] {
+            assert!(
+                found.contains(line),
+                "a master has what its replica has, and who does not run has told nothing\n{found}"
+            );
+        }
+        let mut change = |name: &str, change: &dyn Fn(&mut RedisMemberData)| {
+            change(&mut group.members.get_mut(&name.into()).unwrap().data);
+        };
+        change("pg1", &|data| data.trouble = Some("Redis refuses its own agent".to_owned()));
+        assert!(redis_members("db1", &group, Format::Pretty).contains("| Master  | refusing  |"));
+        group.members.get_mut(&"pg1".into()).unwrap().data.state = RedisRunState::Stopped;
+        let found = redis_members("db1", &group, Format::Pretty);
+        assert!(found.contains("| Replica | running   |"), "nothing streams from a master that is gone\n{found}");
         let tsv = redis_members("db1", &group, Format::Tsv);
         assert!(tsv.starts_with("Redis\tMember\tHost\tRole\tState\tOffset\tLag\tKeys\n"), "{tsv}");
     }

@@ -100,6 +100,9 @@ pub struct RedisMemberData {
     pub leaderless_at: Option<Revision>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pause: bool,
+    /// What is wrong with its Redis, for people: it refuses its own agent, or ends at its start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl Default for RedisMemberData {
@@ -122,6 +125,7 @@ impl Default for RedisMemberData {
             writable: false,
             leaderless_at: None,
             pause: false,
+            trouble: None,
         }
     }
 }
@@ -133,6 +137,11 @@ impl RedisMemberData {
 
     pub fn is_writable(&self) -> bool {
         self.writable && self.is_running() && self.role == RedisRole::Master
+    }
+
+    /// Redis has told how much it has. A server that does not run has told nothing, which is not the same as nothing.
+    pub fn has_told(&self) -> bool {
+        self.run_id.is_some() || self.replid.is_some()
     }
 
     pub fn nofailover(&self) -> bool {

@@ -164,3 +164,25 @@ fn who_is_in_sync_is_told_as_soon_as_it_changes() {
         assert_eq!(told, expected.then_some(2), "{known:?}");
     }
 }
+
+#[test]
+fn a_redis_that_refuses_its_agent_is_no_candidate_and_its_master_stays() {
+    let refused = Some("Redis refuses its own agent: WRONGPASS".to_owned());
+    let mut view = armed(view("a", Some("a"), master(9, &["b", "c"]), &[("a", master_entry(9)), ("b", entry(9))]));
+    view.trouble.clone_from(&refused);
+    let decision = decide(&memory(), &view);
+    assert!(decision.reasons.contains(&Reason::LeadingUnseen { epoch: EPOCH }), "{:?}", decision.reasons);
+    assert!(decision.reasons.iter().any(|reason| reason.to_string().contains("WRONGPASS")));
+    assert!(job(&decision).is_none() && !releases(&decision), "clients may be served all the same");
+    let published = writes(&decision).into_iter().find_map(|write| match write {
+        RedisWrite::PutMember { member, .. } => Some(member.clone()),
+        _ => None,
+    });
+    let published = published.unwrap();
+    assert!(published.trouble == refused && published.is_writable(), "{published:?}");
+
+    group(&mut view).members.get_mut(&name("b")).unwrap().data.trouble.clone_from(&refused);
+    let cluster = view.dcs.cluster.as_mut().unwrap();
+    let why = Obstacle::Trouble { why: refused.unwrap() };
+    assert_eq!(explain(cluster, "db1").members, [(name("b"), vec![why])]);
+}

@@ -97,6 +97,7 @@ fn view(me: &str, leader: Option<&str>, server: Server, entries: &[(&str, RedisM
         guard: GuardView { answering: true, armed: None },
         server,
         job: None,
+        trouble: None,
         stopping: false,
     }
 }
