@@ -151,6 +151,35 @@ fn a_member_may_be_there_for_redis_alone() {
 }
 
 #[test]
+fn a_pgbouncer_needs_little_and_takes_more() {
+    let config = read(&format!("{OURS}pgbouncer: {{instances: {{local: }}}}\n")).pgbouncer.unwrap();
+    assert_eq!((config.pause_timeout, config.hold), (Millis(2000), Millis(10_000)));
+    let local = &config.instances["local"];
+    assert_eq!((local.host.as_str(), local.port, local.username.as_str()), ("/var/run/postgresql", 6432, "pgbouncer"));
+    assert!(local.databases.is_empty() && local.include_file.is_none() && local.password.is_none());
+    let text = format!(
+        "{OURS}pgbouncer:
+  pause_timeout: 0.5
+  hold: 5
+  instances:
+    web: {{host: 10.0.0.9, port: 6433, username: ops, password: hunter2, databases: 'app, shop',
+          include_file: /etc/pgbouncer/quorate.ini, include_parameters: {{shop: dbname=s pool_size=9}}}}
+    other: {{password_file: /etc/quorate/console, databases: ['*']}}
+"
+    );
+    let config = read(&text);
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let config = config.pgbouncer.unwrap();
+    assert_eq!((config.pause_timeout, config.hold), (Millis(500), Millis(5000)));
+    let web = &config.instances["web"];
+    assert_eq!((web.host.as_str(), web.port, web.username.as_str()), ("10.0.0.9", 6433, "ops"));
+    assert_eq!((web.databases.join(" ").as_str(), web.password.clone()), ("app shop", Some(Secret::new("hunter2"))));
+    assert_eq!(web.include_file.as_deref(), Some(Path::new("/etc/pgbouncer/quorate.ini")));
+    assert_eq!(web.include_parameters["shop"], "dbname=s pool_size=9");
+    assert_eq!(config.instances["other"].password_file.as_deref(), Some(Path::new("/etc/quorate/console")));
+}
+
+#[test]
 fn listening_everywhere_tells_others_the_members_own_address() {
     let text = OURS.replace("  data_dir: /d/pg", "  data_dir: /d/pg\n  listen: '*:6000'")
         + "restapi: {listen: '0.0.0.0:9000'}\n";

@@ -1,5 +1,6 @@
 //! From the checked tree to types: defaults, and the rules that concern more than one key.
 
+mod pgbouncer;
 mod postgresql;
 mod redis;
 mod store;
@@ -42,6 +43,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
     let redis = builder.redis(host.as_deref(), witness, scope.as_deref());
     let sentinel = builder.sentinel(host.as_deref(), store.as_ref(), redis.as_ref());
     let proxy = builder.proxy(host.as_deref());
+    let pgbouncer = builder.pgbouncer();
     let bootstrap = builder.bootstrap();
     let tags = builder.tags();
     let watchdog = builder.watchdog();
@@ -67,6 +69,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         redis,
         sentinel,
         proxy,
+        pgbouncer,
         tags,
         watchdog,
         log,
@@ -86,7 +89,7 @@ pub(crate) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn text(&self, path: &[&str]) -> Option<String> {
+    pub fn text(&self, path: &[&str]) -> Option<String> {
         self.tree.at(path).map(parts::text).filter(|text| !text.is_empty())
     }
 
@@ -102,7 +105,7 @@ impl Builder<'_> {
         self.tree.at(path).and_then(parts::integer)
     }
 
-    fn port(&self, path: &[&str], default: u16) -> u16 {
+    pub fn port(&self, path: &[&str], default: u16) -> u16 {
         self.integer(path).and_then(|port| u16::try_from(port).ok()).unwrap_or(default)
     }
 

@@ -79,6 +79,7 @@ impl World {
             requests: worker.requests.iter().cloned().collect(),
             schedule_is_due: true,
             stopping: worker.stopping,
+            pools: worker.pools.view.clone(),
         })
     }
 
@@ -88,6 +89,7 @@ impl World {
             return;
         }
         worker.decide_at = None;
+        let pools_wake_at = self.pools_now(host);
         let Some(view) = self.view(host) else { return };
         let Some(worker) = &mut self.hosts[host].worker else { return };
         let decision = decide(&worker.memory, &view);
@@ -116,7 +118,7 @@ impl World {
             worker.finished = decision.finished;
         }
         self.finish_if_all_have(host);
-        if let Some(wake_at) = decision.wake_at {
+        if let Some(wake_at) = decision.wake_at.into_iter().chain(pools_wake_at).min() {
             let at = self.hosts[host].clock.when(wake_at, self.now).max(self.now + MS);
             self.decide_at(host, at);
         }
