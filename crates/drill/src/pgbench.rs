@@ -13,6 +13,9 @@ const CREATE_TABLE: &str =
 /// Between two transactions of a client, in milliseconds: many clients, and yet a machine that has time for the cluster.
 const THINK_MS: u32 = 5;
 
+/// Transactions in a second of a client that connects for each of them.
+const RATE_OF_EACH: u32 = 4;
+
 /// What pgbench does.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
@@ -72,8 +75,8 @@ impl Pgbench {
         command.args(["--no-vacuum", "--log", "--log-prefix=log", "--protocol=simple", "--file=script.sql"]);
         command.args([format!("--client={}", load.clients), format!("--time={}", load.seconds)]);
         if load.connect_each_time {
-            // As many transactions as without, roughly.
-            command.args(["--connect".to_owned(), format!("--rate={}", load.clients * 10)]);
+            // Slowly: most of the clients are not connected at any one moment.
+            command.args(["--connect".to_owned(), format!("--rate={}", load.clients * RATE_OF_EACH)]);
         }
         command.args(["-h", host, "-p", &port.to_string(), "-U", "postgres", database]).env("PGPASSWORD", password);
         command.current_dir(directory.path()).kill_on_drop(true);

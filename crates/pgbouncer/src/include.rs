@@ -6,10 +6,6 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Everybody may read it: there is no secret in it, and PgBouncer may run as another user.
-#[cfg(unix)]
-const MODE: u32 = 0o644;
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Include {
     pub path: PathBuf,
@@ -46,15 +42,15 @@ impl Include {
     }
 }
 
-/// Readers see the old file or the new one, never a part.
+/// Readers see the old file or the new one, never a part. Everybody may read it (there is no secret in it, and PgBouncer may
+/// run as another user), so it is not one of the private files that `tempfile` makes.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let mut file = std::fs::File::create(&new)?;
     file.write_all(text.as_bytes())?;
-    #[cfg(unix)]
-    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(MODE))?;
-    file.persist(path)?;
-    Ok(())
+    file.sync_all()?;
+    std::fs::rename(&new, path)
 }
 
 #[cfg(test)]
