@@ -6,7 +6,7 @@ use crate::build::{Builder, namespace};
 use crate::check::check_only;
 use crate::error::Report;
 use crate::member::EtcdConfig;
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 use crate::{ConfigErrors, Secret, User, environment, read};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,11 +32,36 @@ pub struct ClientConfig {
     pub sentinel_port: Option<u16>,
     /// The embedded store's members, witnesses too.
     pub store_hosts: Vec<String>,
+    /// The addresses of `vip`, without their prefixes.
+    pub vips: Vec<ClientVip>,
     /// PostgreSQL's superuser.
     pub postgres_user: Option<User>,
     /// A user without a name is Redis's default one.
     pub redis_user: Option<User>,
     pub redis_tls: bool,
+}
+
+/// A virtual address as the file has it, checked by nobody yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientVip {
+    pub host: String,
+    pub role: String,
+}
+
+/// One of them, or a list.
+fn vips(tree: &Node) -> Vec<ClientVip> {
+    let nodes = match tree.at(&["vip"]).map(|node| (node, &node.value)) {
+        Some((_, Value::List(items))) => items.iter().collect(),
+        Some((node, Value::Map(_))) => vec![node],
+        Some((_, Value::Scalar(_) | Value::Null)) | None => Vec::new(),
+    };
+    let text = |node: &Node, key: &str| node.at(&[key]).map(crate::parts::text).filter(|text| !text.is_empty());
+    let one = |node: &Node| {
+        let address = text(node, "address")?;
+        let host = address.split('/').next().unwrap_or(&address).to_owned();
+        Some(ClientVip { host, role: text(node, "role").unwrap_or_else(|| "primary".to_owned()) })
+    };
+    nodes.into_iter().filter_map(one).collect()
 }
 
 /// Where the proxy listens.
@@ -116,6 +141,7 @@ pub fn load_client(path: Option<&Path>, env: &BTreeMap<String, String>) -> Resul
         proxy,
         sentinel_port,
         store_hosts: store.iter().flat_map(|store| store.members.values()).map(|member| member.host.clone()).collect(),
+        vips: vips(&tree),
         postgres_user,
         redis_user,
         redis_tls,

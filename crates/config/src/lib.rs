@@ -23,7 +23,7 @@ mod tree;
 mod yaml;
 
 pub use address::{Address, AddressError};
-pub use client::{ClientConfig, ProxyPorts, load_client};
+pub use client::{ClientConfig, ClientVip, ProxyPorts, load_client};
 pub use dynamic::{DynamicProblem, dynamic_problems};
 pub use environment::variables;
 pub use error::{Code, ConfigError, ConfigErrors};

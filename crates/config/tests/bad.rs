@@ -370,8 +370,8 @@ fn a_pgbouncer_that_could_not_work_is_refused() {
             "q.yml:9: pgbouncer.instances.a.pasword: unknown key [config-unknown-key]\n  hint: did you mean 'password'?",
         ),
         (
-            "pgbouncer: {pause_timeout: 60, instances: {a: }}\n".to_owned(),
-            "q.yml:9: pgbouncer.pause_timeout: 60 is out of range: 0 to 10 seconds [config-range]",
+            "pgbouncer: {pause_timeout: 60, instances: {a: {}}}\n".to_owned(),
+            "q.yml:9: pgbouncer.pause_timeout: 60 is out of range; expected 0 to 10 seconds [config-range]",
         ),
     ];
     for (text, expected) in cases {

@@ -152,7 +152,7 @@ fn a_member_may_be_there_for_redis_alone() {
 
 #[test]
 fn a_pgbouncer_needs_little_and_takes_more() {
-    let config = read(&format!("{OURS}pgbouncer: {{instances: {{local: }}}}\n")).pgbouncer.unwrap();
+    let config = read(&format!("{OURS}pgbouncer: {{instances: {{local: {{}}}}}}\n")).pgbouncer.unwrap();
     assert_eq!((config.pause_timeout, config.hold), (Millis(2000), Millis(10_000)));
     let local = &config.instances["local"];
     assert_eq!((local.host.as_str(), local.port, local.username.as_str()), ("/var/run/postgresql", 6432, "pgbouncer"));
@@ -255,6 +255,26 @@ fn a_file_of_patronictl_is_enough_for_the_command_line() {
     assert_eq!(client.authentication.unwrap().username, "u");
     let nothing = load_client(None, &BTreeMap::new()).unwrap();
     assert!(nothing.endpoints.is_empty());
+}
+
+#[test]
+fn the_command_line_knows_where_clients_connect() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("member.yml");
+    let more = "vip: [{address: 10.0.0.42/24}, {address: 'fd00::42/64', role: redis_master}]
+sentinel: {listen: '127.0.0.12:26380'}
+redis: {data_dir: /d/redis, authentication: {password: hunter2}}
+";
+    std::fs::write(&path, OURS.replace("proxy:", "proxy: {primary_port: 6000}") + more).unwrap();
+    let client = load_client(Some(&path), &BTreeMap::new()).unwrap();
+    let vips: Vec<_> = client.vips.iter().map(|vip| format!("{} {}", vip.host, vip.role)).collect();
+    assert_eq!(vips, ["10.0.0.42 primary", "fd00::42 redis_master"]);
+    assert_eq!((client.proxy.primary_port, client.proxy.replica_port, client.proxy.redis_port), (6000, 5001, 6380));
+    assert_eq!((client.sentinel_port, client.redis_tls), (Some(26380), false));
+    assert_eq!(client.store_hosts, ["127.0.0.11", "127.0.0.12", "127.0.0.13"]);
+    let redis = client.redis_user.unwrap();
+    assert_eq!((redis.username.as_str(), redis.password), ("default", Some(Secret::new("hunter2"))));
+    assert_eq!(client.postgres_user, None);
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Pgbench {
         let failed = failed.and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or_default();
         let errors: Vec<String> =
             err.lines().filter(|line| line.contains("error") || line.contains("aborted")).map(str::to_owned).collect();
-        let longest_pause = moments.windows(2).map(|two| two[1].0 - two[0].0).max().unwrap_or_default();
+        let longest_pause = moments.windows(2).map(|two| two[1].0.saturating_sub(two[0].0)).max().unwrap_or_default();
         let longest_transaction = moments.iter().map(|(_, took)| *took).max().unwrap_or_default();
         Ok(Report {
             transactions: moments.len(),

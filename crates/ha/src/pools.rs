@@ -94,12 +94,11 @@ pub fn decide(memory: &PoolsMemory, cluster: &Cluster, hold_max: Millis, now: Mi
     {
         next.hold = Some(Hold { request, epoch, since: now });
     }
-    let (wanted, wake_at) = match &next.hold {
-        Some(hold) => (Wanted::Hold { request: hold.request }, Some(hold.since + hold_max)),
-        None => {
-            next.primary = primary(cluster).or(next.primary);
-            (Wanted::Flow { primary: next.primary.clone() }, None)
-        }
+    let (wanted, wake_at) = if let Some(hold) = &next.hold {
+        (Wanted::Hold { request: hold.request }, Some(hold.since + hold_max))
+    } else {
+        next.primary = primary(cluster).or(next.primary);
+        (Wanted::Flow { primary: next.primary.clone() }, None)
     };
     PoolsDecision { next, wanted, wake_at }
 }

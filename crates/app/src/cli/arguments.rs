@@ -441,6 +441,8 @@ pub enum DsnVia {
     Members,
     /// The members' proxies
     Proxy,
+    /// The virtual address of the configuration
+    Vip,
     /// Sentinel, which says where the Redis master is
     Sentinel,
 }

@@ -5,4 +5,5 @@ from redis import Redis  # noqa: F401, for the line
 from redis.sentinel import Sentinel  # noqa: F401
 
 client = eval(sys.argv[1])
-print(client.client_info()["laddr"], client.role()[0])
+role = client.role()[0]
+print(client.client_info()["laddr"], role.decode() if isinstance(role, bytes) else role)

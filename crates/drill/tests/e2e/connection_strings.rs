@@ -55,6 +55,14 @@ async fn postgresql_clients_reach(world: &World, leader: &str) {
         let row = client.query_one(QUESTION, &[]).await.unwrap();
         assert_eq!(row.get::<_, &str>(0), expected, "tokio-postgres, {way}");
     }
+    // The leader's own address in the place of a virtual one.
+    let file = world.options().directory.join("with-vip.yml");
+    let text = std::fs::read_to_string(&world.named("pg1").config_file).unwrap();
+    std::fs::write(&file, format!("{text}\nvip: {{address: {}/32}}\n", world.named(leader).address)).unwrap();
+    let mut command = Command::new(&world.options().quorate);
+    command.arg("-c").arg(&file).args(["dsn", "-s", "node-pg", "--via", "vip", "--show-password"]);
+    let string = Done::of(&mut command).ok();
+    assert_eq!(Done::of(&mut node_postgres(string.trim())).ok().trim(), expected, "{string}");
     let host = format!("{}:{}", world.named("pg2").address, ports::PROXY_PRIMARY);
     let string = dsn(world, "libpq", &["--host", &host, "--database", "template1"]);
     assert_eq!(Done::of(&mut psql(&string)).ok().trim(), expected, "{string}");
@@ -101,6 +109,7 @@ fn what_cannot_work_is_said(world: &World) {
         (&["-s", "node-pg", "--via", "members"][..], "takes one host"),
         (&["-s", "jedis", "--via", "members"], "--via sentinel or --via proxy"),
         (&["-s", "libpq", "--via", "sentinel"], "Sentinel is asked for Redis"),
+        (&["-s", "url", "--via", "vip"], "has no vip for the primary"),
         (&["-s", "redis-py", "--name", "other"], "--name with one of: "),
         (&["-s", "url", "--show-password", "-U", "app"], "knows the password of 'postgres' only"),
         (&["-s", "url", "--host", "a:b"], "--host a:b"),

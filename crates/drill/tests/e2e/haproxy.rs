@@ -1,7 +1,7 @@
 //! HAProxy, the distribution's one, with the configuration that is printed for it: it follows a switchover and a failover
 //! by the REST API, and the checks of many of its kind cost a member little.
 
-use super::support::{Done, World, address, eventually, options_with_default_lease, run};
+use super::support::{Done, World, address, eventually, options, run};
 use drill::cluster::RedisParts;
 use drill::member::ports;
 use drill::redis::client::Login;
@@ -25,11 +25,9 @@ const PROCESSOR_MS_MAX: f64 = 2.0;
 #[test]
 fn haproxy_follows_the_cluster_with_the_printed_configuration() {
     run(async {
-        let mut world = World::whole(drill::cluster::ClusterOptions {
-            redis: RedisParts::Server,
-            ..options_with_default_lease("haproxy", RANGE)
-        })
-        .await;
+        let mut world =
+            World::whole(drill::cluster::ClusterOptions { redis: RedisParts::Server, ..options("haproxy", RANGE) })
+                .await;
         let haproxy = HaProxy::start(&world);
         let (leader, _) = world.roles().await;
         leads_to(&world, &haproxy, &leader).await;

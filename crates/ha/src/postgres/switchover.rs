@@ -58,15 +58,14 @@ fn advance(draft: &mut Draft<'_>, candidate: MemberName, request: Revision) {
     let now = draft.view.now;
     let stop = Job::Stop { mode: StopMode::Fast };
     let (stage, job) = match same.map(|underway| underway.stage) {
-        Some(SwitchoverStage::Checkpoint) if checkpointed => match still_flowing(draft, request, now) {
-            true => (SwitchoverStage::Pause { since: now }, None),
-            false => (SwitchoverStage::Stop, Some(stop)),
-        },
-        Some(SwitchoverStage::Pause { since }) => match still_flowing(draft, request, since) {
-            true => (SwitchoverStage::Pause { since }, None),
-            false => (SwitchoverStage::Stop, Some(stop)),
-        },
-        Some(SwitchoverStage::Stop) => (SwitchoverStage::Stop, Some(stop)),
+        Some(SwitchoverStage::Checkpoint) if checkpointed && still_flowing(draft, request, now) => {
+            (SwitchoverStage::Pause { since: now }, None)
+        }
+        Some(SwitchoverStage::Pause { since }) if still_flowing(draft, request, since) => {
+            (SwitchoverStage::Pause { since }, None)
+        }
+        Some(SwitchoverStage::Checkpoint) if checkpointed => (SwitchoverStage::Stop, Some(stop)),
+        Some(SwitchoverStage::Pause { .. } | SwitchoverStage::Stop) => (SwitchoverStage::Stop, Some(stop)),
         Some(SwitchoverStage::Checkpoint) | None => (SwitchoverStage::Checkpoint, Some(Job::Checkpoint)),
     };
     if job.is_none_or(|job| draft.begin(job)) {

@@ -18,6 +18,7 @@ use types::MemberName;
 
 /// Where `conn_url` leaves the port out.
 const POSTGRES_PORT: u16 = 5432;
+const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 const REDIS_USER: &str = "default";
 
@@ -56,6 +57,14 @@ fn postgres_string(context: &Context, target: &Target, arguments: &DsnArguments)
         }
         (_, Some(DsnVia::Sentinel)) => {
             return Err(Failure::usage("cli-dsn", "Sentinel is asked for Redis, not for PostgreSQL"));
+        }
+        (_, Some(DsnVia::Vip)) if replica => {
+            return Err(Failure::usage("cli-dsn", "a virtual address leads to the primary; for replicas: --via proxy"));
+        }
+        (_, Some(DsnVia::Vip)) => {
+            let leader = members(&target.cluster, arguments, false).0;
+            let port = leader.first().map_or(POSTGRES_PORT, |leader| leader.port);
+            (virtual_addresses(context, "primary", port)?, None)
         }
         (_, Some(DsnVia::Members)) => members(&target.cluster, arguments, true),
         (_, None) => members(&target.cluster, arguments, arguments.all),
@@ -131,6 +140,11 @@ fn redis_string(context: &Context, target: &Target, arguments: &DsnArguments) ->
     let reach = match (&arguments.host, arguments.via) {
         (hosts, _) if !hosts.is_empty() => redis::Reach::Directly(given(hosts, known.proxy.redis_port)?),
         (_, Some(DsnVia::Proxy)) => redis::Reach::Directly(at(known.proxy.redis_port)),
+        (_, Some(DsnVia::Vip)) => {
+            let port = group.members.values().find_map(|entry| Address::parse(&entry.data.address, None).ok());
+            let port = port.map_or(REDIS_PORT, |address| address.port);
+            redis::Reach::Directly(virtual_addresses(context, "redis_master", port)?)
+        }
         (_, Some(DsnVia::Members)) => {
             return Err(Failure::usage("cli-dsn", "no client finds the Redis master among its servers by itself")
                 .hint("--via sentinel or --via proxy"));
@@ -154,6 +168,20 @@ fn redis_string(context: &Context, target: &Target, arguments: &DsnArguments) ->
         eprintln!("note: the servers use TLS (redis.tls); switch it on in the client and give it the certificates");
     }
     Ok(redis::string(arguments.style, &reach, &login))
+}
+
+/// Those of the configuration that lead to this role. The servers listen there, too.
+fn virtual_addresses(context: &Context, role: &str, port: u16) -> Result<Vec<Address>, Failure> {
+    let of_role = context.client().vips.iter().filter(|vip| vip.role == role);
+    let addresses: Vec<Address> = of_role.map(|vip| Address::new(&vip.host, port)).collect();
+    if addresses.is_empty() {
+        return Err(Failure::usage(
+            "cli-dsn",
+            format!("the configuration has no vip for the {}", role.replace('_', " ")),
+        )
+        .hint("use -c FILE with a member's configuration, or --host ADDRESS"));
+    }
+    Ok(addresses)
 }
 
 /// Addresses that the user names: a virtual IP, a load balancer.
