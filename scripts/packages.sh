@@ -9,6 +9,8 @@ package_of() {
     cc) echo gcc libc6-dev ;;
     protoc) echo protobuf-compiler ;;
     postgres) echo postgresql ;;
+    pgbouncer) echo pgbouncer ;;
+    jdbc) echo default-jdk-headless libpostgresql-jdbc-java ;;
     etcd) echo etcd-server ;;
     etcdctl) echo etcd-client ;;
     redis) echo redis-server redis-sentinel redis-tools ;;
@@ -30,7 +32,7 @@ package_of() {
 service_of() {
   case $1 in
     etcd-server) echo etcd ;;
-    redis-server | redis-sentinel | haproxy) echo "$1" ;;
+    redis-server | redis-sentinel | haproxy | pgbouncer) echo "$1" ;;
   esac
 }
 
@@ -39,8 +41,9 @@ is_present() {
     # Debian keeps the server outside of PATH, one directory for each version.
     postgres) compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null ;;
     redis) command -v redis-server >/dev/null && command -v redis-sentinel >/dev/null && command -v redis-cli >/dev/null ;;
+    jdbc) command -v javac >/dev/null && [ -e /usr/share/java/postgresql.jar ] ;;
     ip) command -v ip >/dev/null || [ -x /usr/sbin/ip ] || [ -x /sbin/ip ] ;;
-    haproxy) command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] ;;
+    haproxy | pgbouncer) command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] ;;
     windows-rustc) [ -n "$(debian_rustc_version)" ] && [ -d "/usr/src/rustc-$(debian_rustc_version)/library" ] ;;
     python-venv) python3 -c 'import ensurepip, pip, venv' 2>/dev/null ;;
     windows-linker) command -v x86_64-w64-mingw32-gcc >/dev/null ;;

@@ -6,7 +6,7 @@ use crate::build::{Builder, namespace};
 use crate::check::check_only;
 use crate::error::Report;
 use crate::member::EtcdConfig;
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 use crate::{ConfigErrors, Secret, User, environment, read};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,6 +27,55 @@ pub struct ClientConfig {
     /// For the requests that change something.
     pub authentication: Option<User>,
     pub insecure: bool,
+    /// Of this member, and so probably of all.
+    pub proxy: ProxyPorts,
+    pub sentinel_port: Option<u16>,
+    /// The embedded store's members, witnesses too.
+    pub store_hosts: Vec<String>,
+    /// The addresses of `vip`, without their prefixes.
+    pub vips: Vec<ClientVip>,
+    /// PostgreSQL's superuser.
+    pub postgres_user: Option<User>,
+    /// A user without a name is Redis's default one.
+    pub redis_user: Option<User>,
+    pub redis_tls: bool,
+}
+
+/// A virtual address as the file has it, checked by nobody yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientVip {
+    pub host: String,
+    pub role: String,
+}
+
+/// One of them, or a list.
+fn vips(tree: &Node) -> Vec<ClientVip> {
+    let nodes = match tree.at(&["vip"]).map(|node| (node, &node.value)) {
+        Some((_, Value::List(items))) => items.iter().collect(),
+        Some((node, Value::Map(_))) => vec![node],
+        Some((_, Value::Scalar(_) | Value::Null)) | None => Vec::new(),
+    };
+    let text = |node: &Node, key: &str| node.at(&[key]).map(crate::parts::text).filter(|text| !text.is_empty());
+    let one = |node: &Node| {
+        let address = text(node, "address")?;
+        let host = address.split('/').next().unwrap_or(&address).to_owned();
+        Some(ClientVip { host, role: text(node, "role").unwrap_or_else(|| "primary".to_owned()) })
+    };
+    nodes.into_iter().filter_map(one).collect()
+}
+
+/// Where the proxy listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyPorts {
+    pub primary_port: u16,
+    pub replica_port: u16,
+    pub redis_port: u16,
+}
+
+impl Default for ProxyPorts {
+    fn default() -> Self {
+        Self { primary_port: 5000, replica_port: 5001, redis_port: 6380 }
+    }
 }
 
 /// `path` `None`: only the variables count.
@@ -50,6 +99,22 @@ pub fn load_client(path: Option<&Path>, env: &BTreeMap<String, String>) -> Resul
     let authentication =
         builder.user(&["ctl", "authentication"]).or_else(|| builder.user(&["restapi", "authentication"]));
     let insecure = builder.flag(&["ctl", "insecure"]).unwrap_or(false);
+    let ports = ProxyPorts::default();
+    let proxy = ProxyPorts {
+        primary_port: builder.port(&["proxy", "primary_port"], ports.primary_port),
+        replica_port: builder.port(&["proxy", "replica_port"], ports.replica_port),
+        redis_port: builder.port(&["proxy", "redis_port"], ports.redis_port),
+    };
+    let postgres_user = builder.user(&["postgresql", "authentication", "superuser"]);
+    let redis_password = builder.text(&["redis", "authentication", "password"]);
+    let redis_user = redis_password.map(|password| User {
+        username: builder.text(&["redis", "authentication", "username"]).unwrap_or_else(|| "default".to_owned()),
+        password: Some(Secret::new(password)),
+        parameters: BTreeMap::new(),
+    });
+    let redis_tls = tree.at(&["redis", "tls"]).is_some();
+    let announced = ["announce", "listen"].into_iter().find_map(|key| builder.text(&["sentinel", key]));
+    let sentinel_port = announced.and_then(|text| crate::parts::listen(&text, 26379).ok()).map(|(_, port)| port);
     report.take_warnings();
     if report.has_errors() {
         return Err(report.into_errors());
@@ -73,5 +138,12 @@ pub fn load_client(path: Option<&Path>, env: &BTreeMap<String, String>) -> Resul
         password,
         authentication,
         insecure,
+        proxy,
+        sentinel_port,
+        store_hosts: store.iter().flat_map(|store| store.members.values()).map(|member| member.host.clone()).collect(),
+        vips: vips(&tree),
+        postgres_user,
+        redis_user,
+        redis_tls,
     })
 }

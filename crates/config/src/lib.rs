@@ -23,14 +23,15 @@ mod tree;
 mod yaml;
 
 pub use address::{Address, AddressError};
-pub use client::{ClientConfig, load_client};
+pub use client::{ClientConfig, ClientVip, ProxyPorts, load_client};
 pub use dynamic::{DynamicProblem, dynamic_problems};
 pub use environment::variables;
 pub use error::{Code, ConfigError, ConfigErrors};
 pub use member::{
     Authentication, BasebackupOption, BootstrapConfig, CtlConfig, DcsKind, EtcdConfig, InitdbOption, LogConfig,
-    MemberConfig, PostgresqlConfig, ProxyConfig, RedisConfig, RedisTls, RestApiConfig, SentinelConfig, SentinelMaster,
-    SentinelMode, StoreConfig, StoreMember, User, WatchdogConfig, WatchdogMode,
+    MemberConfig, PgbouncerConfig, PgbouncerInstance, PostgresqlConfig, ProxyConfig, RedisConfig, RedisTls,
+    RestApiConfig, SentinelConfig, SentinelMaster, SentinelMode, StoreConfig, StoreMember, User, WatchdogConfig,
+    WatchdogMode,
 };
 pub use place::Place;
 pub use reference::reference_markdown;

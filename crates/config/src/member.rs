@@ -24,6 +24,8 @@ pub struct MemberConfig {
     pub redis: Option<RedisConfig>,
     pub sentinel: Option<SentinelConfig>,
     pub proxy: Option<ProxyConfig>,
+    /// Connection poolers whose clients are held during a switchover.
+    pub pgbouncer: Option<PgbouncerConfig>,
     pub tags: Tags,
     pub watchdog: WatchdogConfig,
     pub log: LogConfig,
@@ -172,6 +174,33 @@ pub struct ProxyConfig {
     pub redis_port: Option<u16>,
     pub hold: Millis,
     pub connections_max: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PgbouncerConfig {
+    /// By a name of the user's own; at least one.
+    pub instances: BTreeMap<String, PgbouncerInstance>,
+    /// How long running transactions may take to end before a switchover cuts them.
+    pub pause_timeout: Millis,
+    /// How long clients wait at most from then on.
+    pub hold: Millis,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PgbouncerInstance {
+    /// A host, or the directory of the Unix socket.
+    pub host: String,
+    pub port: u16,
+    pub username: String,
+    pub password: Option<Secret>,
+    /// Read anew for each connection.
+    pub password_file: Option<PathBuf>,
+    /// As PgBouncer calls them; empty: all of them.
+    pub databases: Vec<String>,
+    /// A part of `[databases]` that names the primary, written at each change of it. `None`: the databases lead to a proxy.
+    pub include_file: Option<PathBuf>,
+    /// What stands behind the address in that file, by database.
+    pub include_parameters: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -335,6 +335,56 @@ fn redis_and_sentinel_are_checked_as_strictly() {
 }
 
 #[test]
+fn a_pgbouncer_that_could_not_work_is_refused() {
+    let instance = |keys: &str| format!("pgbouncer: {{instances: {{a: {{{keys}}}}}}}\n");
+    let cases = [
+        (
+            "pgbouncer:\n".to_owned(),
+            "q.yml:9: pgbouncer.instances: is missing [config-missing]\n  hint: at least one, such as: instances: {local: {host: /var/run/postgresql}}",
+        ),
+        (
+            instance("password: a, password_file: /b"),
+            "q.yml:9: pgbouncer.instances.a.password_file: 'password' and 'password_file' exclude each other; keep one [config-conflict]",
+        ),
+        (
+            instance("databases: ['a b']"),
+            "q.yml:9: pgbouncer.instances.a.databases: 'a b' has characters that PgBouncer's commands do not take [config-range]\n  hint: letters, digits, '_', '-', '.' and '$'; rename the database in pgbouncer.ini",
+        ),
+        (
+            instance("include_file: /q.ini"),
+            "q.yml:9: pgbouncer.instances.a.databases: is missing [config-missing]\n  hint: the databases that include_file is to lead to the primary, such as [app]",
+        ),
+        (
+            instance("databases: app, include_file: q.ini"),
+            "q.yml:9: pgbouncer.instances.a.include_file: must be an absolute path [config-range]\n  hint: PgBouncer reads it from its own working directory otherwise",
+        ),
+        (
+            instance("databases: app, include_file: /q.ini, include_parameters: {b: x=1}"),
+            "q.yml:9: pgbouncer.instances.a.include_parameters: 'b' is not one of 'databases' [config-conflict]",
+        ),
+        (
+            instance("databases: app, include_file: /q.ini, include_parameters: {app: password=x}"),
+            "q.yml:9: pgbouncer.instances.a.include_parameters: 'app': everybody may read that file; passwords belong in PgBouncer's auth_file [config-conflict]",
+        ),
+        (
+            instance("databases: app, include_parameters: {app: x=1}"),
+            "q.yml:9: pgbouncer.instances.a.include_parameters: needs 'include_file', the file they are written to [config-conflict]",
+        ),
+        (
+            instance("pasword: hunter2"),
+            "q.yml:9: pgbouncer.instances.a.pasword: unknown key [config-unknown-key]\n  hint: did you mean 'password'?",
+        ),
+        (
+            "pgbouncer: {pause_timeout: 60, instances: {a: {}}}\n".to_owned(),
+            "q.yml:9: pgbouncer.pause_timeout: 60 is out of range; expected 0 to 10 seconds [config-range]",
+        ),
+    ];
+    for (text, expected) in cases {
+        check(&[("", &text, expected)]);
+    }
+}
+
+#[test]
 fn missing_keys_say_what_they_are_for() {
     assert_eq!(
         messages("{}"),
@@ -365,6 +415,7 @@ fn no_password_is_in_a_message() {
         "redis: {authentication: {password: [hunter2]}}\n",
         "redis: {authentication: hunter2}\n",
         "redis: {parameters: {requirepass: hunter2}}\n",
+        "pgbouncer: {instances: {a: {password: [hunter2]}}}\n",
         "sentinel: {masters: {a: {host: h, authentication: {password: {x: hunter2}}}}}\n",
     ] {
         let found = messages(text);

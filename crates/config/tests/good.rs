@@ -151,6 +151,35 @@ fn a_member_may_be_there_for_redis_alone() {
 }
 
 #[test]
+fn a_pgbouncer_needs_little_and_takes_more() {
+    let config = read(&format!("{OURS}pgbouncer: {{instances: {{local: {{}}}}}}\n")).pgbouncer.unwrap();
+    assert_eq!((config.pause_timeout, config.hold), (Millis(2000), Millis(10_000)));
+    let local = &config.instances["local"];
+    assert_eq!((local.host.as_str(), local.port, local.username.as_str()), ("/var/run/postgresql", 6432, "pgbouncer"));
+    assert!(local.databases.is_empty() && local.include_file.is_none() && local.password.is_none());
+    let text = format!(
+        "{OURS}pgbouncer:
+  pause_timeout: 0.5
+  hold: 5
+  instances:
+    web: {{host: 10.0.0.9, port: 6433, username: ops, password: hunter2, databases: 'app, shop',
+          include_file: /etc/pgbouncer/quorate.ini, include_parameters: {{shop: dbname=s pool_size=9}}}}
+    other: {{password_file: /etc/quorate/console, databases: ['*']}}
+"
+    );
+    let config = read(&text);
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let config = config.pgbouncer.unwrap();
+    assert_eq!((config.pause_timeout, config.hold), (Millis(500), Millis(5000)));
+    let web = &config.instances["web"];
+    assert_eq!((web.host.as_str(), web.port, web.username.as_str()), ("10.0.0.9", 6433, "ops"));
+    assert_eq!((web.databases.join(" ").as_str(), web.password.clone()), ("app shop", Some(Secret::new("hunter2"))));
+    assert_eq!(web.include_file.as_deref(), Some(Path::new("/etc/pgbouncer/quorate.ini")));
+    assert_eq!(web.include_parameters["shop"], "dbname=s pool_size=9");
+    assert_eq!(config.instances["other"].password_file.as_deref(), Some(Path::new("/etc/quorate/console")));
+}
+
+#[test]
 fn listening_everywhere_tells_others_the_members_own_address() {
     let text = OURS.replace("  data_dir: /d/pg", "  data_dir: /d/pg\n  listen: '*:6000'")
         + "restapi: {listen: '0.0.0.0:9000'}\n";
@@ -226,6 +255,26 @@ fn a_file_of_patronictl_is_enough_for_the_command_line() {
     assert_eq!(client.authentication.unwrap().username, "u");
     let nothing = load_client(None, &BTreeMap::new()).unwrap();
     assert!(nothing.endpoints.is_empty());
+}
+
+#[test]
+fn the_command_line_knows_where_clients_connect() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("member.yml");
+    let more = "vip: [{address: 10.0.0.42/24}, {address: 'fd00::42/64', role: redis_master}]
+sentinel: {listen: '127.0.0.12:26380'}
+redis: {data_dir: /d/redis, authentication: {password: hunter2}}
+";
+    std::fs::write(&path, OURS.replace("proxy:", "proxy: {primary_port: 6000}") + more).unwrap();
+    let client = load_client(Some(&path), &BTreeMap::new()).unwrap();
+    let vips: Vec<_> = client.vips.iter().map(|vip| format!("{} {}", vip.host, vip.role)).collect();
+    assert_eq!(vips, ["10.0.0.42 primary", "fd00::42 redis_master"]);
+    assert_eq!((client.proxy.primary_port, client.proxy.replica_port, client.proxy.redis_port), (6000, 5001, 6380));
+    assert_eq!((client.sentinel_port, client.redis_tls), (Some(26380), false));
+    assert_eq!(client.store_hosts, ["127.0.0.11", "127.0.0.12", "127.0.0.13"]);
+    let redis = client.redis_user.unwrap();
+    assert_eq!((redis.username.as_str(), redis.password), ("default", Some(Secret::new("hunter2"))));
+    assert_eq!(client.postgres_user, None);
 }
 
 #[test]

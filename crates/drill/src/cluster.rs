@@ -7,6 +7,7 @@ use crate::member_config::{SCOPE, SUPERUSER, member_config};
 use crate::writer;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
@@ -62,6 +63,8 @@ pub struct ClusterOptions {
     pub postgres_bin: Option<PathBuf>,
     /// Merged into every member's configuration; null removes a key.
     pub overrides: Value,
+    /// The same for single members, by their place (from 0); merged last.
+    pub overrides_of: BTreeMap<usize, Value>,
 }
 
 impl ClusterOptions {
@@ -78,6 +81,7 @@ impl ClusterOptions {
             redis: RedisParts::None,
             postgres_bin: None,
             overrides: json!({}),
+            overrides_of: BTreeMap::new(),
         }
     }
 }

@@ -22,6 +22,12 @@ pub mod member;
 #[cfg(target_os = "linux")]
 mod member_config;
 #[cfg(target_os = "linux")]
+pub mod pgbench;
+#[cfg(target_os = "linux")]
+pub mod pgbouncer;
+#[cfg(target_os = "linux")]
+pub mod pool_scenario;
+#[cfg(target_os = "linux")]
 pub mod process;
 #[cfg(target_os = "linux")]
 pub mod redis;

@@ -78,6 +78,9 @@ pub(crate) fn member_config(
         config["sentinel"] = json!({ "listen": format!("{address}:{}", ports::SENTINEL) });
     }
     merge(&mut config, &options.overrides);
+    if let Some(changes) = options.overrides_of.get(&index) {
+        merge(&mut config, changes);
+    }
     config
 }
 

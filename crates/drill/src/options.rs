@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::incumbents::{Incumbents, Profile};
-use crate::{bench, bench_redis, bench_scale, demo};
+use crate::{bench, bench_pools, bench_redis, bench_scale, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drill::cluster::{ClusterOptions, RedisParts, StoreKind};
@@ -100,6 +100,16 @@ enum Bench {
         /// And our own sentinel in its place, with the same settings and servers that nobody supervises.
         #[arg(long, requires = "incumbents")]
         swapped_in: bool,
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Switchovers as the clients of a PgBouncer notice them.
+    Pgbouncer {
+        #[command(flatten)]
+        place: Place,
+        /// Switchovers.
+        #[arg(short, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
+        n: u32,
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
     },
@@ -272,6 +282,9 @@ async fn run(command: Command) -> Result<ExitCode> {
                         let faults = scenarios;
                         let plan = bench_redis::Plan { cluster, runs: n, faults, incumbent_runs, swapped_in, output };
                         bench_redis::run(plan).await
+                    }
+                    Bench::Pgbouncer { place, n, output } => {
+                        bench_pools::run(place.cluster_options()?, n, output).await
                     }
                     Bench::SentinelScale { masters, replicas, seconds, only, quorate: given, output } => {
                         let plan = bench_scale::Plan {

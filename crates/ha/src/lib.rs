@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod config;
 pub mod guard;
 pub mod lease;
+pub mod pools;
 pub mod postgres;
 pub mod reason;
 pub mod redis;

@@ -89,6 +89,14 @@ pub enum Reason {
     SwitchoverUnderway {
         candidate: MemberName,
     },
+    /// As the leader: the connection poolers of these members do not hold their clients yet.
+    PausingPools {
+        names: Vec<MemberName>,
+    },
+    /// And it went on without them.
+    PoolsNotPaused {
+        names: Vec<MemberName>,
+    },
     SynchronousStandbyLost {
         name: MemberName,
     },
@@ -123,6 +131,19 @@ pub enum Reason {
     },
     RequestedRestart,
     RequestedReinitialize,
+    // Connection poolers of this member.
+    PoolHeld {
+        name: String,
+    },
+    /// Transactions were still running when its time was over; they are cut when PostgreSQL stops.
+    PoolBusy {
+        name: String,
+        after: Millis,
+    },
+    PoolUnreachable {
+        name: String,
+        why: String,
+    },
 }
 
 /// What keeps a member from leading.
@@ -188,6 +209,8 @@ impl Reason {
             Self::SwitchoverImpossible { .. } => "switchover_impossible",
             Self::SwitchoverScheduled { .. } => "switchover_scheduled",
             Self::SwitchoverUnderway { .. } => "switchover_underway",
+            Self::PausingPools { .. } => "pausing_pools",
+            Self::PoolsNotPaused { .. } => "pools_not_paused",
             Self::SynchronousStandbyLost { .. } => "synchronous_standby_lost",
             Self::SynchronousStandbyAdded { .. } => "synchronous_standby_added",
             Self::NoSynchronousStandby { .. } => "no_synchronous_standby",
@@ -200,6 +223,9 @@ impl Reason {
             Self::RetryLater { .. } => "retry_later",
             Self::RequestedRestart => "requested_restart",
             Self::RequestedReinitialize => "requested_reinitialize",
+            Self::PoolHeld { .. } => "pool_held",
+            Self::PoolBusy { .. } => "pool_busy",
+            Self::PoolUnreachable { .. } => "pool_unreachable",
         }
     }
 }

@@ -72,6 +72,16 @@ impl fmt::Display for Reason {
             Self::SwitchoverImpossible { candidate: None, why } => write!(f, "no member can take over: {}", list(why)),
             Self::SwitchoverScheduled { at } => write!(f, "a switchover is scheduled for {at}"),
             Self::SwitchoverUnderway { candidate } => write!(f, "a switchover to {candidate} is under way"),
+            Self::PausingPools { names } => {
+                write!(f, "the connection poolers of {} hold their clients before PostgreSQL stops", join(names))
+            }
+            Self::PoolsNotPaused { names } => {
+                write!(
+                    f,
+                    "the switchover goes on although {} did not say that their connection poolers are held",
+                    join(names)
+                )
+            }
             Self::SynchronousStandbyLost { name } => write!(f, "{name} is no longer a synchronous standby"),
             Self::SynchronousStandbyAdded { name } => write!(f, "{name} becomes a synchronous standby"),
             Self::NoSynchronousStandby { strict: true } => {
@@ -93,6 +103,13 @@ impl fmt::Display for Reason {
             Self::RetryLater { what, .. } => write!(f, "{what} failed and is tried again later"),
             Self::RequestedRestart => f.write_str("an operator asked for a restart"),
             Self::RequestedReinitialize => f.write_str("an operator asked for a new clone"),
+            Self::PoolHeld { name } => write!(f, "PgBouncer '{name}' holds its clients for a switchover"),
+            Self::PoolBusy { name, after } => write!(
+                f,
+                "PgBouncer '{name}' had transactions that were still running after {:.1} s; a switchover cuts them",
+                after.as_secs_f64()
+            ),
+            Self::PoolUnreachable { name, why } => write!(f, "PgBouncer '{name}' does not do what it is told: {why}"),
         }
     }
 }
@@ -113,6 +130,11 @@ impl fmt::Display for Obstacle {
             Self::IsLeader => f.write_str("it already leads"),
         }
     }
+}
+
+fn join(names: &[types::MemberName]) -> String {
+    let names: Vec<&str> = names.iter().map(types::MemberName::as_str).collect();
+    names.join(", ")
 }
 
 fn list(obstacles: &[Obstacle]) -> String {

@@ -187,9 +187,12 @@ async fn servers(
         None => None,
     };
     tokio::spawn(switchboard.run(hello, from_guard));
-    let (snapshots, commands) = match postgres {
-        Some(role) => (role.snapshots, role.commands),
-        None => witness::publish(&world, redis.as_ref().map(|role| role.api.snapshots.clone())),
+    let (snapshots, commands, pools) = match postgres {
+        Some(role) => (role.snapshots, role.commands, Some(role.pools)),
+        None => {
+            let (snapshots, commands) = witness::publish(&world, redis.as_ref().map(|role| role.api.snapshots.clone()));
+            (snapshots, commands, None)
+        }
     };
     let api = Api {
         snapshots,
@@ -210,6 +213,9 @@ async fn servers(
         },
         None => all_ends(&mut cycles).await?,
     };
+    if let Some(pools) = pools {
+        pools.let_flow().await;
+    }
     finish(&world, store, &directories, end).await
 }
 

@@ -61,8 +61,10 @@ pub enum CliCommand {
     Redis(RedisCommand),
     /// Show the version of this program, and of a cluster's members
     Version(VersionArguments),
-    /// Print a connection string
+    /// Print how a client connects, in the words of its library
     Dsn(DsnArguments),
+    /// Print a configuration of HAProxy for the cluster's present members
+    HaproxyConfig(HaproxyArguments),
 }
 
 /// How tables are printed.
@@ -381,14 +383,68 @@ pub struct VersionArguments {
 /// The programs a connection string is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DsnStyle {
-    /// host=.. port=..
-    #[value(alias = "go", alias = "python", alias = "psycopg")]
+    /// PostgreSQL: host=.. port=..
     Libpq,
-    /// postgresql://
-    #[value(alias = "uri")]
+    /// PostgreSQL: postgresql://
+    #[value(alias = "uri", alias = "rust")]
     Url,
+    /// PostgreSQL, Java
+    #[value(alias = "java")]
     Jdbc,
+    /// PostgreSQL, .NET
+    #[value(alias = "dotnet")]
     Npgsql,
+    /// PostgreSQL, Go
+    #[value(alias = "go")]
+    Pgx,
+    /// PostgreSQL, Python
+    #[value(alias = "python")]
+    Psycopg,
+    /// PostgreSQL, Python
+    Sqlalchemy,
+    /// PostgreSQL, Node.js (node-postgres)
+    #[value(alias = "pg", alias = "node")]
+    NodePg,
+    /// Redis, Python
+    RedisPy,
+    /// Redis, .NET
+    #[value(alias = "stackexchange")]
+    StackexchangeRedis,
+    /// Redis, Java
+    Jedis,
+    /// Redis, Node.js
+    Ioredis,
+    /// Redis, Go
+    GoRedis,
+}
+
+impl DsnStyle {
+    pub fn is_of_redis(self) -> bool {
+        match self {
+            Self::RedisPy | Self::StackexchangeRedis | Self::Jedis | Self::Ioredis | Self::GoRedis => true,
+            Self::Libpq
+            | Self::Url
+            | Self::Jdbc
+            | Self::Npgsql
+            | Self::Pgx
+            | Self::Psycopg
+            | Self::Sqlalchemy
+            | Self::NodePg => false,
+        }
+    }
+}
+
+/// What the client connects to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DsnVia {
+    /// The servers themselves; the client looks for the primary
+    Members,
+    /// The members' proxies
+    Proxy,
+    /// The virtual address of the configuration
+    Vip,
+    /// Sentinel, which says where the Redis master is
+    Sentinel,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -406,9 +462,59 @@ pub struct DsnArguments {
     /// All members in one string: the client finds the primary, or a replica with --role replica
     #[arg(long, conflicts_with = "member")]
     pub all: bool,
+    /// What the client connects to [default: one member, or all with --all; for Redis: sentinel]
+    #[arg(long, value_enum)]
+    pub via: Option<DsnVia>,
+    /// A virtual IP or a load balancer to connect to, with its port unless it is the proxy's. May be repeated
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["via", "all", "member"])]
+    pub host: Vec<String>,
+    /// The user the client signs in as
+    #[arg(short = 'U', long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// The database
+    #[arg(long, visible_alias = "dbname", value_name = "NAME")]
+    pub database: Option<String>,
+    /// What Sentinel calls the master; needed when the cluster has several Redis
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Print the password that the configuration has, of PostgreSQL's superuser or of Redis
+    #[arg(long)]
+    pub show_password: bool,
     /// The form of the string
     #[arg(short = 's', long, value_enum, default_value = "libpq")]
     pub style: DsnStyle,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct HaproxyArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
+    /// Where HAProxy listens; * is everywhere
+    #[arg(long, default_value = "*", value_name = "ADDRESS")]
+    pub bind: String,
+    /// The port that leads to the primary
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// The port that leads to the replicas
+    #[arg(long, default_value_t = 5001, value_parser = clap::value_parser!(u16).range(1..))]
+    pub replica_port: u16,
+    /// The port that leads to the Redis master, where the cluster has Redis
+    #[arg(long, default_value_t = 6380, value_parser = clap::value_parser!(u16).range(1..))]
+    pub redis_port: u16,
+    /// A port with HAProxy's own statistics page
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub stats_port: Option<u16>,
+    /// From one check of a server to the next, in milliseconds
+    #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u32).range(50..=60_000))]
+    pub checks_every: u32,
+    /// A replica that is further behind gets no clients, such as 16MB
+    #[arg(long, value_name = "BYTES")]
+    pub lag: Option<String>,
+    /// Connections that HAProxy takes
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub connections_max: u32,
 }
 
 impl RoleFilter {
@@ -448,6 +554,10 @@ mod tests {
             "dsn batman --role standby-leader",
             "dsn batman --member postgresql1",
             "dsn -r master",
+            "dsn batman --via proxy -s go -U app --dbname shop",
+            "dsn -s redis-py --via sentinel --name main --show-password",
+            "dsn -s pg --host 10.0.0.100 --host 10.0.0.101:6432",
+            "haproxy-config batman --port 5000 --checks-every 500 --lag 16MB",
             "show-config batman --group 0",
             "edit-config batman -q -s a=b --set c=d -p x=1 --pg y=2 --apply - --force",
             "edit-config batman --replace file.yml --force",

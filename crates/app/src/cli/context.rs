@@ -58,6 +58,11 @@ impl Context {
         Ok(Self { client, file, api })
     }
 
+    /// What the file says beside where the store is.
+    pub fn client(&self) -> &ClientConfig {
+        &self.client
+    }
+
     pub fn configured_scope(&self) -> Option<&Scope> {
         self.client.scope.as_ref()
     }

@@ -1,6 +1,7 @@
 //! From the checked tree to types: defaults, and the rules that concern more than one key.
 
 mod listeners;
+mod pgbouncer;
 mod postgresql;
 mod redis;
 mod store;
@@ -52,6 +53,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         sentinel: sentinel.as_ref(),
         proxy: proxy.as_ref(),
     });
+    let pgbouncer = builder.pgbouncer();
     let bootstrap = builder.bootstrap();
     let tags = builder.tags();
     let watchdog = builder.watchdog();
@@ -77,6 +79,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         redis,
         sentinel,
         proxy,
+        pgbouncer,
         tags,
         watchdog,
         log,
@@ -96,7 +99,7 @@ pub(crate) struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn text(&self, path: &[&str]) -> Option<String> {
+    pub fn text(&self, path: &[&str]) -> Option<String> {
         self.tree.at(path).map(parts::text).filter(|text| !text.is_empty())
     }
 
@@ -112,7 +115,7 @@ impl Builder<'_> {
         self.tree.at(path).and_then(parts::integer)
     }
 
-    fn port(&self, path: &[&str], default: u16) -> u16 {
+    pub fn port(&self, path: &[&str], default: u16) -> u16 {
         self.integer(path).and_then(|port| u16::try_from(port).ok()).unwrap_or(default)
     }
 

@@ -4,6 +4,7 @@
 
 mod agent;
 mod dcs;
+mod pgbouncer;
 mod postgresql;
 mod redis;
 
@@ -159,6 +160,7 @@ pub const TOP: &[Field] = &[
     section("bootstrap", postgresql::BOOTSTRAP, "What happens once, when the cluster is created."),
     section("restapi", agent::RESTAPI, "The REST API: health checks for load balancers, and the commands."),
     section("proxy", agent::PROXY, "The built-in proxy; it runs when the section exists."),
+    section("pgbouncer", pgbouncer::PGBOUNCER, "PgBouncers whose clients are held during a planned switchover."),
     Field::new(
         "tags",
         Kind::Values,

@@ -9,9 +9,12 @@
 
 mod bad_input;
 mod bootstrap;
+mod connection_strings;
 mod faults;
+mod haproxy;
 mod idle;
 mod operations;
+mod pgbouncer;
 mod postgresql_18;
 mod redis_bad_input;
 mod redis_clients;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use types::{Lsn, Revision, Timeline};
+use types::{Lsn, Millis, Revision, Timeline};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,6 +171,15 @@ pub struct Quorate {
     /// PostgreSQL accepts writes (promotion finished). The proxies route by it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub writable: bool,
+    /// This member has connection poolers, and holding their clients may take so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Millis>,
+    /// As the leader: everybody is to hold the clients of their poolers, for this request of `/failover`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_pools: Option<Revision>,
+    /// The request for which the clients of this member's poolers are held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools_paused: Option<Revision>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

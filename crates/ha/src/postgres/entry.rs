@@ -2,6 +2,7 @@
 
 use super::decide::Job;
 use super::decide::{Action, Draft};
+use super::memory::Switchover;
 use super::view::{DataDirectory, JobState, Server, View};
 use crate::cluster::{MemberData, Quorate, Role, RunState, StoreWrite};
 use types::LeaseId;
@@ -39,6 +40,9 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> MemberData {
         leaderless_at: draft.cluster.leader.is_none().then_some(draft.cluster.revision),
         // A server that is about to stop refuses new clients; the proxies hold them instead.
         writable: running.is_some_and(|running| !running.in_recovery) && draft.fence().is_some() && !stops(draft),
+        pools: view.pools.pause_max,
+        pause_pools: draft.memory.switchover.as_ref().and_then(Switchover::pauses_pools),
+        pools_paused: view.pools.paused_for,
     });
     data
 }

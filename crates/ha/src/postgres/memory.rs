@@ -72,7 +72,21 @@ pub struct Switchover {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwitchoverStage {
     Checkpoint,
+    /// The connection poolers hold their clients; since then.
+    Pause {
+        since: Millis,
+    },
     Stop,
+}
+
+impl Switchover {
+    /// The request for which the connection poolers are to hold their clients.
+    pub(super) fn pauses_pools(&self) -> Option<Revision> {
+        match self.stage {
+            SwitchoverStage::Checkpoint => None,
+            SwitchoverStage::Pause { .. } | SwitchoverStage::Stop => Some(self.request),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,6 +16,8 @@ mod memory;
 mod safety_tests;
 mod stopping;
 mod switchover;
+#[cfg(test)]
+mod switchover_tests;
 mod synchronous;
 #[cfg(test)]
 mod timeline_tests;

@@ -50,6 +50,7 @@ pub(super) fn view(in_recovery: bool, armed: Option<Millis>) -> View {
         requests: vec![],
         schedule_is_due: true,
         stopping: false,
+        pools: crate::pools::PoolsView::default(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The planned change, as the leader carries it out: checkpoint while writes go on, stop, release to the candidate.
 //!
 //! Nothing waits for a fixed time. A stopping PostgreSQL hands all of its WAL to the replicas that stream before it
-//! ends, so the candidate is complete when the key is released.
+//! ends, so the candidate is complete when the key is released. Where there are connection poolers, their clients are held
+//! before it stops (`pools`): a transaction that has ended is not cut.
 
 use super::decide::{Draft, Job};
 use super::election::switchover_obstacles;
@@ -9,8 +10,9 @@ use super::memory::{Switchover, SwitchoverStage};
 use super::view::{JobState, Running};
 use crate::cluster::{FailoverRequest, StoreWrite};
 use crate::guard::StopMode;
+use crate::pools;
 use crate::reason::{Obstacle, Reason};
-use types::{MemberName, Revision};
+use types::{MemberName, Millis, Revision};
 
 pub(super) fn step(draft: &mut Draft<'_>, running: &Running) {
     let Some(request) = draft.cluster.failover.clone() else {
@@ -53,16 +55,40 @@ fn advance(draft: &mut Draft<'_>, candidate: MemberName, request: Revision) {
         .job
         .as_ref()
         .is_some_and(|job| job.job == Job::Checkpoint && !matches!(job.state, JobState::Running { .. }));
+    let now = draft.view.now;
+    let stop = Job::Stop { mode: StopMode::Fast };
     let (stage, job) = match same.map(|underway| underway.stage) {
-        Some(SwitchoverStage::Checkpoint) if checkpointed => {
-            (SwitchoverStage::Stop, Job::Stop { mode: StopMode::Fast })
+        Some(SwitchoverStage::Checkpoint) if checkpointed && still_flowing(draft, request, now) => {
+            (SwitchoverStage::Pause { since: now }, None)
         }
-        Some(SwitchoverStage::Stop) => (SwitchoverStage::Stop, Job::Stop { mode: StopMode::Fast }),
-        Some(SwitchoverStage::Checkpoint) | None => (SwitchoverStage::Checkpoint, Job::Checkpoint),
+        Some(SwitchoverStage::Pause { since }) if still_flowing(draft, request, since) => {
+            (SwitchoverStage::Pause { since }, None)
+        }
+        Some(SwitchoverStage::Checkpoint) if checkpointed => (SwitchoverStage::Stop, Some(stop)),
+        Some(SwitchoverStage::Pause { .. } | SwitchoverStage::Stop) => (SwitchoverStage::Stop, Some(stop)),
+        Some(SwitchoverStage::Checkpoint) | None => (SwitchoverStage::Checkpoint, Some(Job::Checkpoint)),
     };
-    if draft.begin(job) {
+    if job.is_none_or(|job| draft.begin(job)) {
         draft.memory.switchover = Some(Switchover { candidate, request, stage });
     }
+}
+
+/// Are there connection poolers whose clients are not held yet, and are they worth waiting for?
+fn still_flowing(draft: &mut Draft<'_>, request: Revision, since: Millis) -> bool {
+    let view = draft.view;
+    let Some(pause_max) = pools::pause_max(draft.cluster, &view.me, &view.pools) else { return false };
+    let names = pools::waiting_for(draft.cluster, &view.me, &view.pools, request);
+    if names.is_empty() {
+        return false;
+    }
+    let over = view.now.since(since) >= pause_max;
+    if over {
+        draft.because(Reason::PoolsNotPaused { names });
+    } else {
+        draft.because(Reason::PausingPools { names });
+        draft.wake(since + pause_max);
+    }
+    !over
 }
 
 fn choose(draft: &Draft<'_>, request: &FailoverRequest, running: &Running) -> Result<MemberName, Reason> {

@@ -3,6 +3,7 @@
 use super::decide::Job;
 use crate::cluster::{Cluster, HistoryLine, MemberData, Tags};
 use crate::lease::Lease;
+use crate::pools::PoolsView;
 use types::{Lsn, MemberName, Millis, SystemId, Timeline};
 
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct View {
     pub schedule_is_due: bool,
     /// The agent was asked to stop.
     pub stopping: bool,
+    /// The connection poolers of this member.
+    pub pools: PoolsView,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -84,6 +84,7 @@ impl World {
             requests: worker.requests.iter().cloned().collect(),
             schedule_is_due: true,
             stopping: worker.stopping,
+            pools: worker.pools.view.clone(),
         })
     }
 
@@ -96,6 +97,7 @@ impl World {
         if worker.refused {
             return;
         }
+        let pools_wake_at = self.pools_now(host);
         let Some(view) = self.view(host) else { return };
         let Some(worker) = &mut self.hosts[host].worker else { return };
         let decision = decide(&worker.memory, &view);
@@ -125,7 +127,7 @@ impl World {
             worker.finished = decision.finished;
         }
         self.finish_if_all_have(host);
-        if let Some(wake_at) = decision.wake_at {
+        if let Some(wake_at) = decision.wake_at.into_iter().chain(pools_wake_at).min() {
             let at = self.hosts[host].clock.when(wake_at, self.now).max(self.now + MS);
             self.decide_at(host, at);
         }

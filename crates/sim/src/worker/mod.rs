@@ -8,6 +8,7 @@ mod cycle;
 mod jobs;
 mod keeper;
 mod observer;
+mod pools;
 mod writer;
 
 use crate::clock::Time;
@@ -25,6 +26,7 @@ use ha::postgres::{Arming, DataDirectory, JobView, Memory, Request, Running, Ser
 use ha::reason::Reason;
 pub use jobs::JobStep;
 pub use observer::{NamesInForce, Work};
+pub use pools::Pools;
 use std::collections::{BTreeMap, VecDeque};
 use store::Event;
 use types::{LeaseId, MemberName, Millis, Revision};
@@ -86,6 +88,7 @@ pub struct Worker {
     /// PostgreSQL is stopped, and the agent may end as far as that goes.
     pub finished: bool,
     pub redis: RedisWorker,
+    pub pools: Pools,
 }
 
 /// What happens to a worker.
@@ -166,6 +169,7 @@ impl Worker {
             work_until: 0,
             finished: false,
             redis: RedisWorker::default(),
+            pools: Pools::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
 use dcs::{Dcs, DcsView as StoreView};
 use ha::cluster::{Cluster, MemberData, Role, StoreWrite};
 use ha::guard::{FromGuard, ServerKind};
+use ha::pools::PoolsView;
 use ha::postgres::{
     Action, DataDirectory, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, PostgresView, Request, Server,
     View, decide,
@@ -51,6 +52,7 @@ pub struct Inputs {
     pub jobs: mpsc::Receiver<(Job, Result<(), String>)>,
     pub data: mpsc::Receiver<DataDirectory>,
     pub commands: mpsc::Receiver<CommandRequest>,
+    pub pools: watch::Receiver<PoolsView>,
 }
 
 /// Where the cycle's results go.
@@ -106,6 +108,7 @@ pub struct State {
     look_first_until: Option<Millis>,
     /// What the worker before this one has published of the running server stands until the server was asked.
     say_nothing_until: Option<Millis>,
+    pools: PoolsView,
 }
 
 impl State {
@@ -133,6 +136,7 @@ impl State {
             lease_id: None,
             look_first_until: None,
             say_nothing_until: None,
+            pools: PoolsView::default(),
         }
     }
 }
@@ -156,6 +160,8 @@ impl Cycle {
                 Some((job, result)) = inputs.jobs.recv() => self.job_ended(job, result),
                 Some(data) = inputs.data.recv() => self.state.data = data,
                 Some(request) = inputs.commands.recv() => self.command(request),
+                // Without poolers nobody sends, and nothing is waited for here.
+                Ok(()) = inputs.pools.changed() => {}
                 _ = lease.changed() => {
                     let id = lease.borrow_and_update().map(|lease| lease.id);
                     decide_now = std::mem::replace(&mut self.state.lease_id, id) != id;
@@ -164,6 +170,7 @@ impl Cycle {
             }
             // News of the store that came together with something of no interest.
             decide_now |= inputs.store.has_changed().unwrap_or(false);
+            self.state.pools.clone_from(&inputs.pools.borrow_and_update());
             let view = inputs.store.borrow_and_update().clone();
             self.take_view(&view);
             if !decide_now {
@@ -272,6 +279,7 @@ impl Cycle {
             schedule_is_due: schedule
                 .is_none_or(|at| at.parse::<jiff::Timestamp>().is_ok_and(|at| at <= wall.timestamp())),
             stopping: self.state.stopping,
+            pools: self.state.pools.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ mod cycle;
 mod instance;
 mod jobs;
 mod observer;
+mod pools;
 mod publish;
 
 use super::{EVENTS_MAX, End, Fatal, World, rest};
@@ -14,6 +15,7 @@ use cycle::{Cycle, Inputs, Outputs, State};
 use ha::cluster::MemberData;
 use ha::guard::FromGuard;
 use instance::Instance;
+pub use pools::Pools;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
@@ -24,6 +26,7 @@ pub struct PostgresRole {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub commands: mpsc::Sender<CommandRequest>,
     pub routes: watch::Receiver<proxy::Routes>,
+    pub pools: Pools,
 }
 
 pub async fn start(
@@ -63,6 +66,7 @@ pub async fn start(
         work.clone(),
         reload.clone(),
     ));
+    let pools = Pools::start(world);
     let cycle = Cycle {
         identity: identity(member),
         jobs: Arc::new(jobs::Jobs { instance: instance.clone(), guard: guard.clone() }),
@@ -84,6 +88,7 @@ pub async fn start(
         jobs: jobs_in,
         data: data_in,
         commands: commands_in,
+        pools: pools.view.clone(),
     };
     let keeper = keeper.clone();
     cycles.spawn(async move {
@@ -91,7 +96,7 @@ pub async fn start(
         keeper.retire(ha::guard::ServerKind::Postgres);
         end
     });
-    Ok(PostgresRole { snapshots: snapshot, commands, routes: route })
+    Ok(PostgresRole { snapshots: snapshot, commands, routes: route, pools })
 }
 
 fn identity(member: &MemberConfig) -> MemberData {

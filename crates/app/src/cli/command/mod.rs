@@ -5,6 +5,7 @@ mod configuration;
 mod dsn;
 mod edit;
 mod explain;
+mod haproxy;
 mod leadership;
 mod members;
 mod pause;
@@ -43,5 +44,6 @@ pub async fn run(global: &GlobalArguments, command: CliCommand) -> Result<(), Fa
         CliCommand::Redis(command) => redis::run(&context, command).await,
         CliCommand::Version(arguments) => version::of_members(&context, arguments).await,
         CliCommand::Dsn(arguments) => dsn::dsn(&context, arguments).await,
+        CliCommand::HaproxyConfig(arguments) => haproxy::config(&context, arguments).await,
     }
 }

@@ -186,7 +186,7 @@ async fn wait(target: &Target, name: &str, wish: &RedisWish) -> Result<String, F
 }
 
 /// The named group, or the only one of the scope.
-fn name_of(target: &Target, named: Option<&str>) -> Result<String, Failure> {
+pub fn name_of(target: &Target, named: Option<&str>) -> Result<String, Failure> {
     let known: Vec<&String> = target.cluster.redis.keys().collect();
     match (named, known.as_slice()) {
         (Some(named), _) if target.cluster.redis.contains_key(named) => Ok(named.to_owned()),

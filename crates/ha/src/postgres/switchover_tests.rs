@@ -1,0 +1,174 @@
+//! A planned switchover and connection poolers: who waits for whom, and for how long.
+
+use super::*;
+use crate::cluster::{
+    Cluster, FailoverRequest, Leader, Member, MemberData, Quorate, Role, RunState, StoreWrite, Tags, Versioned,
+};
+use crate::guard::StopMode;
+use crate::lease::Lease;
+use crate::pools::PoolsView;
+use crate::reason::Reason;
+use types::{LeaseId, Lsn, Millis, Revision, Timeline};
+
+const NOW: Millis = Millis(100_000);
+const REQUEST: Revision = Revision(12);
+const STOP: Action = Action::Begin(Job::Stop { mode: StopMode::Fast });
+const PAUSE_MAX: Millis = Millis(2000);
+
+/// "a" leads, "b" is its replica and was asked to take over.
+fn view(pools_of_b: Option<Millis>) -> View {
+    let lease = Lease { id: LeaseId(1), ttl: Millis(30_000), renewed_at: NOW };
+    let member = |role, quorate| {
+        let replication_state = (role == Role::Replica).then(|| "streaming".to_owned());
+        let timeline = Some(Timeline(1));
+        let data = MemberData {
+            state: RunState::Running,
+            role,
+            timeline,
+            replication_state,
+            xlog_location: Some(Lsn(1)),
+            quorate: Some(quorate),
+            ..MemberData::default()
+        };
+        Member { data, revision: Revision(9), lease: Some(lease.id) }
+    };
+    let leading = Quorate { claim: true, writable: true, ..Quorate::default() };
+    let replica = Quorate { pools: pools_of_b, ..Quorate::default() };
+    let request = FailoverRequest { leader: Some("a".into()), candidate: Some("b".into()), scheduled_at: None };
+    let cluster = Cluster {
+        revision: Revision(12),
+        initialize: Some(Versioned { value: "7".into(), revision: Revision(1) }),
+        leader: Some(Leader { name: "a".into(), epoch: Revision(5), lease: Some(lease.id) }),
+        members: [("a".into(), member(Role::Primary, leading)), ("b".into(), member(Role::Replica, replica))].into(),
+        failover: Some(Versioned { value: request, revision: REQUEST }),
+        ..Cluster::default()
+    };
+    let standby = Standby { name: "b".into(), streaming: true, synchronous: false, flush: Lsn(1), replay: Lsn(1) };
+    let running = Running {
+        observed_at: NOW,
+        timeline: Timeline(1),
+        write: Lsn(1),
+        standbys: vec![standby],
+        slots: vec!["b".into()],
+        ..Running::default()
+    };
+    View {
+        now: NOW,
+        wall: String::new(),
+        me: "a".into(),
+        tags: Tags::default(),
+        identity: MemberData::default(),
+        bootstrap_config: "{}".into(),
+        dcs: DcsView { cluster: Some(cluster), connected: true, lease: Some(lease) },
+        guard: GuardView { answering: true, armed: Some(NOW + Millis(20_000)) },
+        postgres: PostgresView {
+            data: DataDirectory::Valid {
+                system_id: "7".into(),
+                timeline: Timeline(1),
+                was_primary: true,
+                clean: false,
+                checkpoint: Lsn(1),
+            },
+            server: Server::Running(Box::new(running)),
+            following: None,
+        },
+        job: None,
+        requests: vec![],
+        schedule_is_due: true,
+        stopping: false,
+        pools: PoolsView::default(),
+    }
+}
+
+/// The decision that follows when the checkpoint is done.
+fn checkpointed(view: &mut View) -> Decision {
+    let first = decide(&Memory::default(), view);
+    assert!(first.actions.contains(&Action::Begin(Job::Checkpoint)), "{first:?}");
+    assert_eq!(wish(&first).flatten(), None, "nobody waits while writes go on");
+    view.job = Some(JobView { job: Job::Checkpoint, state: JobState::Done });
+    let second = decide(&first.next, view);
+    view.job = None;
+    second
+}
+
+/// What the entry that is written says of pausing, if one is.
+fn wish(decision: &Decision) -> Option<Option<Revision>> {
+    decision.actions.iter().find_map(|action| match action {
+        Action::Write(StoreWrite::PutMember { member, .. }) => Some(member.quorate?.pause_pools),
+        _ => None,
+    })
+}
+
+fn says_paused(view: &mut View, name: &str, request: Revision) {
+    let cluster = view.dcs.cluster.as_mut().unwrap();
+    let quorate = cluster.members.get_mut(&name.into()).unwrap().data.quorate.as_mut().unwrap();
+    quorate.pools_paused = Some(request);
+}
+
+#[test]
+fn without_poolers_nothing_is_waited_for() {
+    let mut view = view(None);
+    let decision = checkpointed(&mut view);
+    assert!(decision.actions.contains(&STOP), "{decision:?}");
+}
+
+#[test]
+fn postgresql_stops_when_all_poolers_hold_their_clients() {
+    let mut view = view(Some(PAUSE_MAX));
+    view.pools.pause_max = Some(PAUSE_MAX);
+    let mut decision = checkpointed(&mut view);
+    assert_eq!(wish(&decision), Some(Some(REQUEST)), "{decision:?}");
+    let waits = |decision: &Decision, names: &[&str]| {
+        let names = names.iter().map(|name| (*name).into()).collect();
+        assert!(!decision.actions.contains(&STOP), "{decision:?}");
+        assert!(decision.reasons.contains(&Reason::PausingPools { names }), "{decision:?}");
+    };
+    waits(&decision, &["b", "a"]);
+    // For another request, long ago.
+    says_paused(&mut view, "b", Revision(3));
+    view.pools.paused_for = Some(REQUEST);
+    decision = decide(&decision.next, &view);
+    waits(&decision, &["b"]);
+    says_paused(&mut view, "b", REQUEST);
+    decision = decide(&decision.next, &view);
+    assert!(decision.actions.contains(&STOP), "{decision:?}");
+}
+
+#[test]
+fn a_pooler_that_never_answers_does_not_keep_the_switchover_from_happening() {
+    let mut view = view(Some(PAUSE_MAX));
+    let decision = checkpointed(&mut view);
+    let wake_at = decision.wake_at.unwrap();
+    assert!(!decision.actions.contains(&STOP) && wake_at <= NOW + Millis(4000), "{decision:?}");
+    view.now = NOW + Millis(4000);
+    let decision = decide(&decision.next, &view);
+    assert!(decision.reasons.contains(&Reason::PoolsNotPaused { names: vec!["b".into()] }), "{decision:?}");
+    assert!(decision.actions.contains(&STOP), "{decision:?}");
+}
+
+#[test]
+fn a_member_that_is_gone_is_not_waited_for() {
+    let mut view = view(None);
+    let gone = Quorate { pools: Some(PAUSE_MAX), ..Quorate::default() };
+    let data = MemberData { quorate: Some(gone), ..MemberData::default() };
+    let cluster = view.dcs.cluster.as_mut().unwrap();
+    cluster.members.insert("c".into(), Member { data, revision: Revision(9), lease: Some(LeaseId(3)) });
+    let decision = checkpointed(&mut view);
+    assert!(!decision.actions.contains(&STOP), "{decision:?}");
+    view.dcs.cluster.as_mut().unwrap().members.remove(&"c".into());
+    let decision = decide(&decision.next, &view);
+    assert!(decision.actions.contains(&STOP), "{decision:?}");
+}
+
+#[test]
+fn a_switchover_that_is_given_up_lets_the_clients_go_on() {
+    let mut view = view(Some(PAUSE_MAX));
+    let decision = checkpointed(&mut view);
+    let cluster = view.dcs.cluster.as_mut().unwrap();
+    cluster.failover = None;
+    let mine = cluster.members.get_mut(&"a".into()).unwrap();
+    mine.data.quorate.as_mut().unwrap().pause_pools = Some(REQUEST);
+    let decision = decide(&decision.next, &view);
+    assert_eq!(wish(&decision), Some(None), "{decision:?}");
+    assert!(!decision.actions.contains(&STOP), "{decision:?}");
+}
