@@ -18,6 +18,8 @@ package_of() {
     jq) echo jq ;;
     curl) echo curl ;;
     ip) echo iproute2 ;;
+    nft) echo nftables ;;
+    nsenter) echo util-linux ;;
     ps) echo procps ;;
     python-venv) echo python3 python3-venv python3-pip ;;
     windows-rustc) echo rustc-web rust-web-src ;;
@@ -40,6 +42,7 @@ is_present() {
     postgres) compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null ;;
     redis) command -v redis-server >/dev/null && command -v redis-sentinel >/dev/null && command -v redis-cli >/dev/null ;;
     ip) command -v ip >/dev/null || [ -x /usr/sbin/ip ] || [ -x /sbin/ip ] ;;
+    nft) command -v nft >/dev/null || [ -x /usr/sbin/nft ] || [ -x /sbin/nft ] ;;
     haproxy) command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] ;;
     windows-rustc) [ -n "$(debian_rustc_version)" ] && [ -d "/usr/src/rustc-$(debian_rustc_version)/library" ] ;;
     python-venv) python3 -c 'import ensurepip, pip, venv' 2>/dev/null ;;
