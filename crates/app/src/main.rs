@@ -5,6 +5,8 @@ mod cli;
 mod guard;
 mod sentinel_program;
 mod startup;
+mod vip_program;
+mod vip_setup;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -38,6 +40,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Hold a virtual IP address while a key in an etcd, or Patroni's REST API, says so; takes vip-manager's options
+    Vip {
+        /// vip-manager's configuration file
+        config: Option<PathBuf>,
+        /// As `--ip 10.0.0.42` or `--trigger-value pg1`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     #[command(flatten)]
     Client(cli::CliCommand),
 }
@@ -46,11 +56,15 @@ fn main() {
     if sentinel_program::is_its_name() {
         std::process::exit(sentinel_program::run_as_program());
     }
+    if vip_program::is_its_name() {
+        std::process::exit(vip_program::run_as_program());
+    }
     let arguments = Arguments::parse();
     let code = match arguments.command {
         Command::Agent { config } => startup::agent(&config),
         Command::Worker { config } => worker(&config),
         Command::Sentinel { config, options } => sentinel_program::run(&config, &options),
+        Command::Vip { config, options } => vip_program::run_with_file(config.as_deref(), &options),
         Command::Client(command) => client(arguments.global, command),
     };
     std::process::exit(code);

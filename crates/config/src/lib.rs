@@ -30,7 +30,7 @@ pub use error::{Code, ConfigError, ConfigErrors};
 pub use member::{
     Authentication, BasebackupOption, BootstrapConfig, CtlConfig, DcsKind, EtcdConfig, InitdbOption, LogConfig,
     MemberConfig, PostgresqlConfig, ProxyConfig, RedisConfig, RedisTls, RestApiConfig, SentinelConfig, SentinelMaster,
-    SentinelMode, StoreConfig, StoreMember, User, WatchdogConfig, WatchdogMode,
+    SentinelMode, StoreConfig, StoreMember, User, VipConfig, WatchdogConfig, WatchdogMode,
 };
 pub use place::Place;
 pub use reference::reference_markdown;

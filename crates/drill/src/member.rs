@@ -1,6 +1,7 @@
 //! One member: its directory, its processes, and the ways to break and mend them.
 
 use crate::etcd::Etcd;
+use crate::net::program_in;
 use crate::process::{Process, belonging_to};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -52,6 +53,7 @@ pub enum Part {
 pub struct Member {
     pub name: String,
     pub address: Ipv4Addr,
+    pub(crate) namespace: Option<String>,
     pub directory: PathBuf,
     pub config_file: PathBuf,
     pub(crate) quorate: PathBuf,
@@ -79,7 +81,11 @@ impl Member {
             return Ok(());
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_file())?;
-        let guard = Command::new(&self.quorate)
+        let mut command = match &self.namespace {
+            Some(namespace) => program_in(namespace, &self.quorate),
+            None => Command::new(&self.quorate),
+        };
+        let guard = command
             .arg("agent")
             .arg(&self.config_file)
             .current_dir(&self.directory)

@@ -26,6 +26,8 @@ const SWITCH: &str = "switch";
 const PREFIX_LENGTH: u8 = 24;
 /// How often a capture that hears nothing looks whether it is to end.
 const CAPTURE_LOOK: Duration = Duration::from_millis(20);
+/// How often a host's addresses are looked at.
+const HOLDER_LOOK: Duration = Duration::from_millis(2);
 /// What is looked at of a frame: the headers.
 const FRAME_BYTES: usize = 128;
 /// What is remembered of one capture; more would be minutes of a busy network.
@@ -111,8 +113,8 @@ impl Network {
         );
         let network = Self { prefix: prefix.to_owned(), net, hosts: Vec::new() };
         ip(&["netns", "add", &network.switch()])?;
-        ip(&["-n", &network.switch(), "link", "add", SWITCH, "type", "bridge", "forward_delay", "0"])?;
-        ip(&["-n", &network.switch(), "link", "set", SWITCH, "up"])?;
+        ip(&["-n", &network.switch(), "link", "add", "name", SWITCH, "type", "bridge", "forward_delay", "0"])?;
+        ip(&["-n", &network.switch(), "link", "set", "dev", SWITCH, "up"])?;
         Ok(network)
     }
 
@@ -129,13 +131,14 @@ impl Network {
         self.hosts.push(host.clone());
         let (inside, switch) = (host.namespace.as_str(), self.switch());
         let mac = host.mac.to_string();
-        let card = ["link", "add", CARD, "address", &mac, "type", "veth", "peer", "name", name, "netns", &switch];
+        let card =
+            ["link", "add", "name", CARD, "address", &mac, "type", "veth", "peer", "name", name, "netns", &switch];
         ip(&[["-n", inside].as_slice(), &card].concat())?;
-        ip(&["-n", &switch, "link", "set", name, "master", SWITCH, "up"])?;
+        ip(&["-n", &switch, "link", "set", "dev", name, "master", SWITCH, "up"])?;
         let address = format!("{}/{PREFIX_LENGTH}", host.address);
         ip(&["-n", inside, "addr", "add", &address, "dev", CARD])?;
-        ip(&["-n", inside, "link", "set", CARD, "up"])?;
-        ip(&["-n", inside, "link", "set", "lo", "up"])?;
+        ip(&["-n", inside, "link", "set", "dev", CARD, "up"])?;
+        ip(&["-n", inside, "link", "set", "dev", "lo", "up"])?;
         Ok(host)
     }
 
@@ -190,6 +193,11 @@ impl Network {
             }
         }
         Ok(holders)
+    }
+
+    /// Looks at every host's addresses all the time from now on.
+    pub fn watch(&self, address: Ipv4Addr) -> Result<HolderWatch> {
+        HolderWatch::start(&self.hosts, address)
     }
 
     /// Every frame that comes to the switch from now on.
@@ -316,6 +324,96 @@ impl Drop for Capture {
     }
 }
 
+/// A time in which a host was seen to have an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    pub host: String,
+    pub first: Instant,
+    pub last: Instant,
+}
+
+/// Looks at every host's addresses until it is stopped or dropped.
+#[derive(Debug)]
+pub struct HolderWatch {
+    holdings: Arc<Mutex<Vec<Holding>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl HolderWatch {
+    fn start(hosts: &[Host], address: Ipv4Addr) -> Result<Self> {
+        let mut watch = Self { holdings: Arc::default(), stop: Arc::default(), threads: Vec::new() };
+        for host in hosts {
+            let (holdings, stop, host) = (watch.holdings.clone(), watch.stop.clone(), host.clone());
+            let (ready, is_ready) = std::sync::mpsc::channel();
+            let look = move || {
+                let entered = enter(&host.namespace);
+                let failed = entered.is_err();
+                let _ = ready.send(entered);
+                if !failed {
+                    look_for(&host.name, address, &holdings, &stop);
+                }
+            };
+            watch.threads.push(std::thread::Builder::new().name("holder".to_owned()).spawn(look)?);
+            is_ready.recv().context("a watch ended at once")??;
+        }
+        Ok(watch)
+    }
+
+    /// In the order in which they began.
+    pub fn holdings(&self) -> Vec<Holding> {
+        self.holdings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Pairs of hosts that had the address at the same time.
+    pub fn overlaps(&self) -> Vec<(Holding, Holding)> {
+        let holdings = self.holdings();
+        let mut overlaps = Vec::new();
+        for (at, one) in holdings.iter().enumerate() {
+            for other in &holdings[at + 1..] {
+                if one.host != other.host && one.first <= other.last && other.first <= one.last {
+                    overlaps.push((one.clone(), other.clone()));
+                }
+            }
+        }
+        overlaps
+    }
+}
+
+impl Drop for HolderWatch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn look_for(host: &str, address: Ipv4Addr, holdings: &Mutex<Vec<Holding>>, stop: &AtomicBool) {
+    // Of the namespace that this thread is in.
+    const LOCAL_ADDRESSES: &str = "/proc/thread-self/net/fib_trie";
+    let wanted = format!("|-- {address}");
+    let mut present: Option<usize> = None;
+    while !stop.load(Ordering::Acquire) {
+        let text = std::fs::read_to_string(LOCAL_ADDRESSES).unwrap_or_default();
+        let seen_at = Instant::now();
+        let mut lines = text.lines().skip_while(|line| line.trim() != wanted);
+        let is_here = lines.nth(1).is_some_and(|line| line.contains("/32 host LOCAL"));
+        {
+            let mut holdings = holdings.lock().unwrap_or_else(PoisonError::into_inner);
+            match (is_here, present) {
+                (true, Some(at)) => holdings[at].last = seen_at,
+                (true, None) => {
+                    present = Some(holdings.len());
+                    holdings.push(Holding { host: host.to_owned(), first: seen_at, last: seen_at });
+                }
+                (false, _) => present = None,
+            }
+        }
+        std::thread::sleep(HOLDER_LOOK);
+    }
+}
+
 fn listening_socket() -> Result<OwnedFd> {
     const EVERY_PROTOCOL: u32 = (0x0003_u16).to_be() as u32; // ETH_P_ALL, as the kernel wants it
     let every = std::num::NonZeroU32::new(EVERY_PROTOCOL).map(Protocol::from_raw);
@@ -371,13 +469,14 @@ mod tests {
     #[test]
     fn frames_say_who_claims_which_address() {
         let claim = |text: &str| {
-            let bytes: Vec<u8> =
-                text.split_whitespace().map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+            let bytes: Vec<u8> = text.split_whitespace().map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
             claim_in(&bytes).map(|claim| (claim.mac.to_string(), claim.address.to_string(), claim.kind))
         };
         let ethernet = "ff ff ff ff ff ff 02 00 00 00 00 07";
         let arp = |operation: &str, target: &str| {
-            claim(&format!("{ethernet} 08 06 00 01 08 00 06 04 {operation} 02 00 00 00 00 07 0a 00 00 2a 00 00 00 00 00 00 {target}"))
+            claim(&format!(
+                "{ethernet} 08 06 00 01 08 00 06 04 {operation} 02 00 00 00 00 07 0a 00 00 2a 00 00 00 00 00 00 {target}"
+            ))
         };
         let from = |kind| Some(("02:00:00:00:00:07".to_owned(), "10.0.0.42".to_owned(), kind));
         assert_eq!(arp("00 01", "0a 00 00 2a"), from(ClaimKind::Announcement));

@@ -13,3 +13,4 @@ pub mod reason;
 pub mod redis;
 pub mod render;
 pub mod sentinel;
+pub mod vip;

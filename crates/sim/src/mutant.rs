@@ -15,6 +15,10 @@ pub enum Mutant {
     SyncTooEarly,
     /// Claims of others are not seen.
     DropClaim,
+    /// The fence of a virtual address never falls.
+    VipSkipFence,
+    /// A virtual address is given up with its lease only, and the role passes on without waiting for it.
+    VipKeptBeyondRole,
     /// The guard's fence over Redis never falls.
     RedisSkipFence,
     /// Redis is promoted when the leader key is asked for, not when it is held.
@@ -27,13 +31,15 @@ pub enum Mutant {
     RedisEmptyLeads,
 }
 
-pub const MUTANTS: [(&str, Mutant); 11] = [
+pub const MUTANTS: [(&str, Mutant); 13] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
     ("forget-fsync", Mutant::ForgetFsync),
     ("sync-too-early", Mutant::SyncTooEarly),
     ("drop-claim", Mutant::DropClaim),
+    ("vip-skip-fence", Mutant::VipSkipFence),
+    ("vip-kept-beyond-role", Mutant::VipKeptBeyondRole),
     ("redis-skip-fence", Mutant::RedisSkipFence),
     ("redis-promote-early", Mutant::RedisPromoteEarly),
     ("redis-hand-over-early", Mutant::RedisHandOverEarly),

@@ -3,6 +3,7 @@
 mod postgresql;
 mod redis;
 mod store;
+mod vip;
 
 use crate::error::{Code, ConfigError, Report, problem};
 use crate::member::{
@@ -42,6 +43,11 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
     let redis = builder.redis(host.as_deref(), witness, scope.as_deref());
     let sentinel = builder.sentinel(host.as_deref(), store.as_ref(), redis.as_ref());
     let proxy = builder.proxy(host.as_deref());
+    let mut own: Vec<(&str, String)> = host.iter().map(|host| ("this member", host.clone())).collect();
+    own.extend(restapi.iter().map(|it| ("restapi.connect_address", it.connect_address.host.clone())));
+    own.extend(postgresql.iter().map(|it| ("postgresql.connect_address", it.connect_address.host.clone())));
+    own.extend(redis.iter().map(|it| ("redis.connect_address", it.connect_address.host.clone())));
+    let vips = builder.vips(postgresql.is_some(), redis.is_some(), &own);
     let bootstrap = builder.bootstrap();
     let tags = builder.tags();
     let watchdog = builder.watchdog();
@@ -67,6 +73,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         redis,
         sentinel,
         proxy,
+        vips,
         tags,
         watchdog,
         log,

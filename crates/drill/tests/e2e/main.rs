@@ -21,3 +21,4 @@ mod redis_support;
 mod rejoin;
 mod stock_tools;
 mod support;
+mod virtual_ip;

@@ -97,6 +97,8 @@ pub enum Reason {
     HandedOver {
         candidate: MemberName,
     },
+    /// The virtual addresses must be gone from here before the leadership passes.
+    AddressesLeave,
     /// The leadership was given up, and the store does not show it yet.
     GivenUp,
     // Following.
@@ -179,6 +181,7 @@ impl Reason {
             Self::SwitchoverImpossible { .. } => "switchover_impossible",
             Self::SwitchoverAborted { .. } => "switchover_aborted",
             Self::HandedOver { .. } => "handed_over",
+            Self::AddressesLeave => "addresses_leave",
             Self::GivenUp => "given_up",
             Self::AnotherLeads { .. } => "another_leads",
             Self::LeaderNotReady { .. } => "leader_not_ready",

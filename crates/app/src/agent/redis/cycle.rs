@@ -11,6 +11,7 @@ use super::state::State;
 use crate::agent::End;
 use crate::agent::guard_link::GuardLink;
 use crate::agent::keeper::KeeperState;
+use crate::agent::vip::Vips;
 use crate::agent::writer::{self, BatchOutcome, Write, Writes};
 use dcs::{Dcs, DcsView as StoreView};
 use ha::cluster::StoreWrite;
@@ -48,6 +49,7 @@ pub struct Cycle {
     pub dcs: Dcs,
     pub guard: GuardLink,
     pub keeper: Arc<KeeperState>,
+    pub vips: Vips,
     /// Until the cluster has a configuration.
     pub ttl: Millis,
     pub outputs: Outputs,
@@ -86,6 +88,8 @@ impl Cycle {
             let decision = decide_now.then(|| {
                 let decision = decide(&self.state.memory, &self.view(&store));
                 self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
+                // Before Redis is told to follow or to end.
+                self.vips.decided(ServerKind::Redis, decision.standing);
                 self.set_going(&decision);
                 decision
             });
@@ -133,6 +137,7 @@ impl Cycle {
                 answering: now.since(self.guard.answered_at()) <= GUARD_SILENCE_MAX,
                 armed: guard.armed,
             },
+            addresses: self.vips.here(ServerKind::Redis),
             server: self.state.server_with(guard.pid),
             job: self.state.job.clone(),
             may_overwrite: self.state.may_overwrite,

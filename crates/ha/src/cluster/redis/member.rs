@@ -1,6 +1,7 @@
 //! `redis/<group>/members/<name>`: what a member says of its Redis.
 
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use types::{MemberName, Revision};
 
 /// In Redis's words.
@@ -100,6 +101,9 @@ pub struct RedisMemberData {
     pub leaderless_at: Option<Revision>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pause: bool,
+    /// The virtual addresses of the master that this member has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Default for RedisMemberData {
@@ -122,6 +126,7 @@ impl Default for RedisMemberData {
             writable: false,
             leaderless_at: None,
             pause: false,
+            addresses: Vec::new(),
         }
     }
 }
