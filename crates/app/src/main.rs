@@ -41,12 +41,11 @@ enum Command {
         options: Vec<String>,
     },
     /// Hold a virtual IP address while a key in an etcd, or Patroni's REST API, says so; takes vip-manager's options
+    #[command(disable_help_flag = true)]
     Vip {
-        /// vip-manager's configuration file
-        config: Option<PathBuf>,
-        /// As `--ip 10.0.0.42` or `--trigger-value pg1`
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        options: Vec<String>,
+        /// vip-manager's configuration file, and settings as `--ip 10.0.0.42` or `--trigger-value pg1`; --help lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE")]
+        arguments: Vec<String>,
     },
     #[command(flatten)]
     Client(cli::CliCommand),
@@ -64,7 +63,7 @@ fn main() {
         Command::Agent { config } => startup::agent(&config),
         Command::Worker { config } => worker(&config),
         Command::Sentinel { config, options } => sentinel_program::run(&config, &options),
-        Command::Vip { config, options } => vip_program::run_with_file(config.as_deref(), &options),
+        Command::Vip { arguments } => vip_program::run_with_file(arguments),
         Command::Client(command) => client(arguments.global, command),
     };
     std::process::exit(code);

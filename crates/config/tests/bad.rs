@@ -57,8 +57,13 @@ fn a_virtual_address_must_be_one_that_can_move() {
         ),
         (
             "",
-            "vip: {address: 10.0.0.1/24}\n",
-            "q.yml:9: vip.address: 10.0.0.1 is the address of this member too [config-conflict]\n  hint: use an address that nobody has",
+            "  listen: 0.0.0.0:5432\n  connect_address: 10.0.0.1:5432\nvip: {address: 10.0.0.1/24}\n",
+            "q.yml:11: vip.address: 10.0.0.1 is the address of this member too [config-conflict]\n  hint: use an address that nobody has",
+        ),
+        (
+            "",
+            "vip: {address: 10.0.0.42/24}\n",
+            "q.yml:9: vip.address: postgresql.listen is 10.0.0.1, so nobody would answer at 10.0.0.42 [config-conflict]\n  hint: listen on every address (postgresql.listen: 0.0.0.0), and say in connect_address where the others reach this member",
         ),
         (
             "",

@@ -244,7 +244,8 @@ fn what_has_no_effect_is_said() {
 #[test]
 fn virtual_addresses_are_one_or_several() {
     let vips = |text: &str| {
-        let config = read(&format!("{OURS}{text}"));
+        let listen = "postgresql:\n  listen: '*:5432'\n  connect_address: 127.0.0.12:5432\n";
+        let config = read(&format!("{}{text}", OURS.replace("postgresql:\n", listen)));
         let shown = |vip: &config::VipConfig| {
             format!("{}/{} {} {}", vip.ip, vip.prefix, vip.interface.clone().unwrap_or_default(), vip.role.as_str())
         };

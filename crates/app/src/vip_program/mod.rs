@@ -36,18 +36,21 @@ pub fn is_its_name() -> bool {
 
 /// As `vip-manager`: arguments from the process.
 pub fn run_as_program() -> i32 {
-    run(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect())
+    let arguments: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    run(&arguments)
 }
 
 /// As `quorate vip FILE ...`.
-pub fn run_with_file(file: Option<&Path>, options: &[String]) -> i32 {
-    let file = file.map(|file| vec!["--config".to_owned(), file.display().to_string()]);
-    run([file.unwrap_or_default(), options.to_vec()].concat())
+pub fn run_with_file(mut arguments: Vec<String>) -> i32 {
+    if arguments.first().is_some_and(|first| !first.starts_with('-')) {
+        arguments.insert(0, "--config".to_owned());
+    }
+    run(&arguments)
 }
 
-fn run(arguments: Vec<String>) -> i32 {
+fn run(arguments: &[String]) -> i32 {
     let env: BTreeMap<String, String> = std::env::vars().collect();
-    let settings = match settings::read(&arguments, &env, &platform::host_name()) {
+    let settings = match settings::read(arguments, &env, &platform::host_name()) {
         Ok(Asked::Run(settings)) => *settings,
         Ok(Asked::Help(text)) => {
             print!("{text}");

@@ -47,7 +47,11 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
     own.extend(restapi.iter().map(|it| ("restapi.connect_address", it.connect_address.host.clone())));
     own.extend(postgresql.iter().map(|it| ("postgresql.connect_address", it.connect_address.host.clone())));
     own.extend(redis.iter().map(|it| ("redis.connect_address", it.connect_address.host.clone())));
-    let vips = builder.vips(postgresql.is_some(), redis.is_some(), &own);
+    let vips = builder.vips(
+        postgresql.as_ref().map(|it| it.listen_hosts.as_slice()),
+        redis.as_ref().map(|it| it.listen_hosts.as_slice()),
+        &own,
+    );
     let bootstrap = builder.bootstrap();
     let tags = builder.tags();
     let watchdog = builder.watchdog();

@@ -11,7 +11,13 @@ use std::net::IpAddr;
 
 impl Builder<'_> {
     /// `own`: addresses that this member has anyhow, with the key that says so.
-    pub fn vips(&mut self, has_postgresql: bool, has_redis: bool, own: &[(&str, String)]) -> Vec<VipConfig> {
+    /// `postgresql` and `redis`: the hosts that they listen on.
+    pub fn vips(
+        &mut self,
+        postgresql: Option<&[String]>,
+        redis: Option<&[String]>,
+        own: &[(&str, String)],
+    ) -> Vec<VipConfig> {
         let Some(section) = self.tree.at(&["vip"]).cloned() else { return Vec::new() };
         let nodes: Vec<Node> = match section.value {
             Value::List(items) => items,
@@ -38,20 +44,27 @@ impl Builder<'_> {
                     "use an address that nobody has",
                 );
             }
-            let missing = match vip.role {
-                VipRole::Primary => (!has_postgresql).then_some("postgresql"),
-                VipRole::RedisMaster => (!has_redis).then_some("redis"),
+            let (section, listen) = match vip.role {
+                VipRole::Primary => ("postgresql", postgresql),
+                VipRole::RedisMaster => ("redis", redis),
             };
-            if let Some(missing) = missing {
-                let message =
-                    format!("'{}' needs the section {missing}: this member never has the role", vip.role.as_str());
-                self.fail_vip(
-                    node,
-                    "role",
-                    Code::Conflict,
-                    &message,
-                    "leave vip out on this member, or correct the role",
-                );
+            match listen {
+                None => {
+                    let role = vip.role.as_str();
+                    let message = format!("'{role}' needs the section {section}: this member never has the role");
+                    let hint = "leave vip out on this member, or correct the role";
+                    self.fail_vip(node, "role", Code::Conflict, &message, hint);
+                }
+                Some(hosts) if !answers_at(hosts, vip.ip) => {
+                    let message =
+                        format!("{section}.listen is {}, so nobody would answer at {}", hosts.join(","), vip.ip);
+                    let every = if vip.ip.is_ipv4() { "0.0.0.0" } else { "'*'" };
+                    let hint = format!(
+                        "listen on every address ({section}.listen: {every}), and say in connect_address where the others reach this member"
+                    );
+                    self.fail_vip(node, "address", Code::Conflict, &message, &hint);
+                }
+                Some(_) => {}
             }
             vips.push(vip);
         }
@@ -113,6 +126,16 @@ impl Builder<'_> {
         let place = node.map().and_then(|map| map.get(key)).map_or(&node.place, |entry| &entry.place).clone();
         self.report.error(problem(code, &place, &format!("vip.{key}"), message).hint(hint));
     }
+}
+
+/// The address itself counts too, for hosts that may listen on addresses they do not have (`net.ipv4.ip_nonlocal_bind`).
+fn answers_at(hosts: &[String], ip: IpAddr) -> bool {
+    hosts.iter().any(|host| match host.trim_matches(['[', ']']) {
+        "*" => true,
+        "0.0.0.0" => ip.is_ipv4(),
+        "::" => ip.is_ipv6(),
+        host => host.parse() == Ok(ip),
+    })
 }
 
 fn parse(text: &str) -> Result<(IpAddr, u8), String> {

@@ -43,7 +43,7 @@ fn options(name: &str, network: &Network) -> ClusterOptions {
     options.synchronous = true;
     options.overrides = json!({
         "vip": { "address": format!("{}/24", network.spare_address(VIP)) },
-        "postgresql": { "pg_hba": [
+        "postgresql": { "listen": format!("0.0.0.0:{}", ports::POSTGRES), "pg_hba": [
             "local all all scram-sha-256",
             "host all all 127.0.0.0/8 scram-sha-256",
             "host all all 198.18.0.0/15 scram-sha-256",
@@ -262,7 +262,7 @@ fn the_address_goes_without_the_agent_and_stays_without_the_worker() {
         assert!(explained.contains(&format!("The virtual IP {vip}/24 is on {leader}")), "{explained}");
         let (_, metrics) = world.get(&leader, "/metrics").await;
         let metrics = metrics.as_str().unwrap_or_default().to_owned();
-        assert!(metrics.contains(&format!("quorate_vip_held{{address=\"{vip}/24\",role=\"primary\"}} 1")), "{metrics}");
+        assert!(metrics.contains(&format!("address=\"{vip}/24\",role=\"primary\"}} 1")), "{metrics}");
 
         // The agent that ends takes it along at once.
         let holders = network.watch(vip).unwrap();
