@@ -20,6 +20,7 @@ package_of() {
     ip) echo iproute2 ;;
     nft) echo nftables ;;
     nsenter) echo util-linux ;;
+    vip-manager) echo vip-manager ;;
     ps) echo procps ;;
     python-venv) echo python3 python3-venv python3-pip ;;
     windows-rustc) echo rustc-web rust-web-src ;;
@@ -32,7 +33,7 @@ package_of() {
 service_of() {
   case $1 in
     etcd-server) echo etcd ;;
-    redis-server | redis-sentinel | haproxy) echo "$1" ;;
+    redis-server | redis-sentinel | haproxy | vip-manager) echo "$1" ;;
   esac
 }
 

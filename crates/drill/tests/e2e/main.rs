@@ -21,4 +21,5 @@ mod redis_support;
 mod rejoin;
 mod stock_tools;
 mod support;
+mod vip_program;
 mod virtual_ip;
