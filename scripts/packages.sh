@@ -20,6 +20,9 @@ package_of() {
     jq) echo jq ;;
     curl) echo curl ;;
     ip) echo iproute2 ;;
+    nft) echo nftables ;;
+    nsenter) echo util-linux ;;
+    vip-manager) echo vip-manager ;;
     ps) echo procps ;;
     python-venv) echo python3 python3-venv python3-pip ;;
     windows-rustc) echo rustc-web rust-web-src ;;
@@ -32,7 +35,7 @@ package_of() {
 service_of() {
   case $1 in
     etcd-server) echo etcd ;;
-    redis-server | redis-sentinel | haproxy | pgbouncer) echo "$1" ;;
+    redis-server | redis-sentinel | haproxy | pgbouncer | vip-manager) echo "$1" ;;
   esac
 }
 
@@ -43,6 +46,7 @@ is_present() {
     redis) command -v redis-server >/dev/null && command -v redis-sentinel >/dev/null && command -v redis-cli >/dev/null ;;
     jdbc) command -v javac >/dev/null && [ -e /usr/share/java/postgresql.jar ] ;;
     ip) command -v ip >/dev/null || [ -x /usr/sbin/ip ] || [ -x /sbin/ip ] ;;
+    nft) command -v nft >/dev/null || [ -x /usr/sbin/nft ] || [ -x /sbin/nft ] ;;
     haproxy | pgbouncer) command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] ;;
     windows-rustc) [ -n "$(debian_rustc_version)" ] && [ -d "/usr/src/rustc-$(debian_rustc_version)/library" ] ;;
     python-venv) python3 -c 'import ensurepip, pip, venv' 2>/dev/null ;;

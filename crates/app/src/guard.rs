@@ -4,7 +4,11 @@
 //! handed to the machine before anything else is done.
 
 use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ServerKind, StartCommand, StopMode, ToGuard};
-use platform::{ChildEvent, Children, RunAs, Server, ServerCommand, Signal, WorkerCommand, boot_clock};
+use ha::vip::VirtualAddress;
+use platform::{
+    AddressEvent, AddressThread, CardAddress, ChildEvent, Children, RunAs, Server, ServerCommand, Signal,
+    WorkerCommand, boot_clock,
+};
 use std::collections::VecDeque;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,6 +20,8 @@ pub const EXIT_FATAL: i32 = 2;
 
 pub struct GuardProcess {
     children: Children,
+    /// From the first address on.
+    addresses: Option<AddressThread>,
     worker: WorkerCommand,
     run_as: Option<RunAs>,
     /// The worker said, by its exit code, that it cannot work at all.
@@ -42,7 +48,7 @@ impl GuardProcess {
             arguments: vec!["worker".to_owned(), config.to_string_lossy().into_owned()],
             run_as: run_as.clone(),
         };
-        Ok(Self { children: Children::new()?, worker, run_as, fatal: false, log: log_thread()? })
+        Ok(Self { children: Children::new()?, addresses: None, worker, run_as, fatal: false, log: log_thread()? })
     }
 
     /// Runs until the agent is told to end. Returns the exit code.
@@ -92,6 +98,15 @@ impl GuardProcess {
             }
             ChildEvent::ServerExited(server, status) => GuardEvent::ServerExited { server: kind(server), status },
             ChildEvent::TreeGone(server) => GuardEvent::TreeGone { server: kind(server) },
+            ChildEvent::Address(AddressEvent::Set(address, result)) => {
+                GuardEvent::AddressSet { address: virtual_address(address), result }
+            }
+            ChildEvent::Address(AddressEvent::Removed(address, result)) => {
+                GuardEvent::AddressRemoved { address: virtual_address(address), result }
+            }
+            ChildEvent::Address(AddressEvent::Conflict(address, with)) => {
+                GuardEvent::AddressConflict { address: virtual_address(address), with }
+            }
             ChildEvent::Terminate => GuardEvent::TerminateRequested,
             ChildEvent::Reload => GuardEvent::ReloadRequested,
             ChildEvent::Look => return Vec::new(),
@@ -116,6 +131,18 @@ impl GuardProcess {
                 StopMode::Kill => self.children.kill_tree(child(server)),
             },
             GuardEffect::KillTree { server } => self.children.kill_tree(child(server)),
+            GuardEffect::SetAddress { address, seconds } => {
+                let asked = self.addresses().and_then(|thread| thread.set(card_address(&address), seconds));
+                queue.extend(asked.err().map(|why| GuardEvent::AddressSet { address, result: Err(why) }));
+            }
+            GuardEffect::RemoveAddress { address } => {
+                let asked = self.addresses().and_then(|thread| thread.remove(card_address(&address)));
+                queue.extend(asked.err().map(|why| GuardEvent::AddressRemoved { address, result: Err(why) }));
+            }
+            GuardEffect::AnnounceAddress { address } => {
+                // One that is not taken is followed by others.
+                let _ = self.addresses().and_then(|thread| thread.announce(card_address(&address)));
+            }
             GuardEffect::Send(message) => {
                 if let FromGuard::Fenced { server, .. } = message {
                     self.say(format!("the lease is over; {server} is stopped"));
@@ -138,6 +165,13 @@ impl GuardProcess {
         true
     }
 
+    fn addresses(&mut self) -> Result<&AddressThread, String> {
+        if self.addresses.is_none() {
+            self.addresses = Some(self.children.start_addresses().map_err(|error| error.to_string())?);
+        }
+        self.addresses.as_ref().ok_or_else(String::new)
+    }
+
     fn say(&self, line: String) {
         let _ = self.log.try_send(line);
     }
@@ -152,6 +186,14 @@ impl GuardProcess {
             run_as: self.run_as.clone(),
         }
     }
+}
+
+fn card_address(address: &VirtualAddress) -> CardAddress {
+    CardAddress { ip: address.ip, prefix: address.prefix, interface: address.interface.clone() }
+}
+
+fn virtual_address(address: CardAddress) -> VirtualAddress {
+    VirtualAddress { ip: address.ip, prefix: address.prefix, interface: address.interface }
 }
 
 fn child(server: ServerKind) -> Server {

@@ -5,6 +5,8 @@ mod cli;
 mod guard;
 mod sentinel_program;
 mod startup;
+mod vip_program;
+mod vip_setup;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
@@ -41,6 +43,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Hold a virtual IP address while a key in an etcd, or Patroni's REST API, says so; takes vip-manager's options
+    #[command(disable_help_flag = true)]
+    Vip {
+        /// vip-manager's configuration file, and settings as `--ip 10.0.0.42` or `--trigger-value pg1`; --help lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE")]
+        arguments: Vec<String>,
+    },
     #[command(flatten)]
     Client(cli::CliCommand),
 }
@@ -48,6 +57,9 @@ enum Command {
 fn main() {
     if sentinel_program::is_its_name() {
         std::process::exit(sentinel_program::run_as_program());
+    }
+    if vip_program::is_its_name() {
+        std::process::exit(vip_program::run_as_program());
     }
     let arguments = match Arguments::from_arg_matches(&command_line().get_matches()) {
         Ok(arguments) => arguments,
@@ -58,6 +70,7 @@ fn main() {
         Command::Worker { config } => worker(&config),
         Command::Sentinel { config, check: true, options } => sentinel_program::check(&config, &options),
         Command::Sentinel { config, check: false, options } => sentinel_program::run(&config, &options),
+        Command::Vip { arguments } => vip_program::run_with_file(arguments),
         Command::Client(command) => client(arguments.global, command),
     };
     std::process::exit(code);
@@ -69,7 +82,7 @@ fn command_line() -> clap::Command {
     // Now every command has its own copy of them.
     command.build();
     let hidden = |argument: clap::Arg| if argument.is_global_set() { argument.hide(true) } else { argument };
-    for name in ["agent", "sentinel"] {
+    for name in ["agent", "sentinel", "vip"] {
         command = command.mut_subcommand(name, |command| command.mut_args(hidden));
     }
     command
@@ -114,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_runs_a_server_does_not_offer_the_options_of_the_command_line() {
-        for name in ["agent", "sentinel"] {
+        for name in ["agent", "sentinel", "vip"] {
             assert!(!help(name).contains("--dcs-url") && !help(name).contains("--config-file"), "{}", help(name));
         }
         assert!(help("list").contains("--dcs-url"));
@@ -127,7 +140,9 @@ mod tests {
             let matches = command_line().get_matches_from([&["quorate", "sentinel"], words].concat());
             match Arguments::from_arg_matches(&matches).unwrap().command {
                 Command::Sentinel { check, options, .. } => (check, options),
-                Command::Agent { .. } | Command::Worker { .. } | Command::Client(_) => unreachable!(),
+                Command::Agent { .. } | Command::Worker { .. } | Command::Vip { .. } | Command::Client(_) => {
+                    unreachable!()
+                }
             }
         };
         assert_eq!(parsed(&["f.conf", "--check"]), (true, vec![]));

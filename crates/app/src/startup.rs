@@ -1,6 +1,7 @@
 //! `quorate agent`: what is checked before anything starts, so that a mistake is one sentence and changes nothing.
 
 use crate::guard::{EXIT_FATAL, GuardProcess};
+use crate::vip_setup;
 use config::{MemberConfig, PostgresqlConfig, RedisConfig};
 use platform::{RunAs, current_user_is_root, find_user, give_to, keep_new_files_private, may_read};
 use postgres::data_directory::{DataDirectoryState, Unusable};
@@ -27,7 +28,9 @@ pub fn agent(path: &Path) -> i32 {
     for warning in &member.warnings {
         eprintln!("warning: {warning}");
     }
-    let checked = user(&member).and_then(|run_as| check(path, &member, run_as.as_ref()).map(|()| run_as));
+    let checked = user(&member)
+        .and_then(|run_as| check(path, &member, run_as.as_ref()).map(|()| run_as))
+        .and_then(|run_as| vip_setup::prepare(&vip_setup::resolve(&member.vips)?).map(|()| run_as));
     let run_as = match checked {
         Ok(run_as) => run_as,
         Err(problem) => {

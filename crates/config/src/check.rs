@@ -163,6 +163,15 @@ impl Checker<'_> {
             Kind::Values => self.values(key, node),
             Kind::Directives { reserved } => self.directives(key, node, reserved),
             Kind::Named(fields) => self.named(key, node, fields),
+            Kind::Sections(fields) => {
+                let items = match &node.value {
+                    Value::List(items) => items.as_slice(),
+                    Value::Map(_) | Value::Scalar(_) | Value::Null => std::slice::from_ref(node),
+                };
+                for item in items {
+                    self.value(key, item, Kind::Section(fields));
+                }
+            }
             Kind::Section(fields) => match node.map() {
                 Some(map) => {
                     let more = if key == "postgresql" { parts::other_replica_methods(map) } else { Vec::new() };
@@ -332,7 +341,7 @@ fn known_paths() -> Vec<String> {
     fn walk(path: &str, fields: &[Field], paths: &mut Vec<String>) {
         for field in fields {
             let path = join(path, field.key);
-            if let Kind::Section(fields) = field.kind {
+            if let Kind::Section(fields) | Kind::Sections(fields) = field.kind {
                 walk(&path, fields, paths);
             }
             paths.push(path);

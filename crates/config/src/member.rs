@@ -2,7 +2,9 @@
 
 use crate::{Address, ConfigError, Secret};
 use ha::cluster::{Keys, Tags};
+use ha::vip::VipRole;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use types::{MemberName, Millis, Scope};
 
@@ -26,12 +28,23 @@ pub struct MemberConfig {
     pub proxy: Option<ProxyConfig>,
     /// Connection poolers whose clients are held during a switchover.
     pub pgbouncer: Option<PgbouncerConfig>,
+    pub vips: Vec<VipConfig>,
     pub tags: Tags,
     pub watchdog: WatchdogConfig,
     pub log: LogConfig,
     pub ctl: CtlConfig,
     /// What is accepted and worth a line in the log at the start.
     pub warnings: Vec<ConfigError>,
+}
+
+/// A virtual address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VipConfig {
+    pub ip: IpAddr,
+    pub prefix: u8,
+    /// `None`: the one whose network contains the address.
+    pub interface: Option<String>,
+    pub role: VipRole,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

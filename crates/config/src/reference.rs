@@ -11,7 +11,7 @@ pub fn reference_markdown() -> String {
     let mut page = String::from(
         "# Configuration reference\n\n\
          One YAML file for each member, or a directory of `*.yml` files merged in the order of their names. Any\n\
-         `patroni.yml` is understood; the sections `store`, `proxy`, `redis` and `sentinel` are additions. A variable named below wins over\n\
+         `patroni.yml` is understood; the sections `store`, `proxy`, `vip`, `redis` and `sentinel` are additions. A variable named below wins over\n\
          the files; `PATRONI_CONFIGURATION` holds a whole configuration. Unknown keys are errors.\n\n\
          The dynamic configuration (`bootstrap.dcs`, later `quorate edit-config`) is listed at the end.\n",
     );
@@ -39,7 +39,9 @@ fn section(path: &str, fields: &[Field], variables: &BTreeMap<String, String>, p
     for field in fields {
         let path = join(path, field.key);
         match field.kind {
-            Kind::Section(fields) if !fields.is_empty() => section(&path, fields, variables, page),
+            Kind::Section(fields) | Kind::Sections(fields) if !fields.is_empty() => {
+                section(&path, fields, variables, page)
+            }
             Kind::StoreMembers => section(&format!("{path}.<name>"), STORE_MEMBER, variables, page),
             Kind::Named(fields) => section(&format!("{path}.<name>"), fields, variables, page),
             _ => {}
@@ -65,6 +67,7 @@ fn takes(kind: Kind) -> String {
         Kind::Options { .. } => "list of options".to_owned(),
         Kind::Values | Kind::Directives { .. } => "names and values".to_owned(),
         Kind::Section(_) => "section".to_owned(),
+        Kind::Sections(_) => "section, or a list of them".to_owned(),
         Kind::Named(_) => "names and sections".to_owned(),
         Kind::StoreMembers => "members".to_owned(),
         Kind::Dynamic => "dynamic configuration".to_owned(),
@@ -94,7 +97,7 @@ mod tests {
         fn keys(fields: &[Field], found: &mut Vec<&'static str>) {
             for field in fields {
                 found.push(field.key);
-                if let Kind::Section(fields) = field.kind {
+                if let Kind::Section(fields) | Kind::Sections(fields) = field.kind {
                     keys(fields, found);
                 }
             }

@@ -38,6 +38,47 @@ fn the_good_one_is_accepted() {
 }
 
 #[test]
+fn a_virtual_address_must_be_one_that_can_move() {
+    check(&[
+        (
+            "",
+            "vip: {address: 10.0.0.42}\n",
+            "q.yml:9: vip.address: '10.0.0.42' has no prefix length [config-range]\n  hint: an address with the length of its network's prefix, such as 10.0.0.42/24",
+        ),
+        (
+            "",
+            "vip: {address: 10.0.0.42/33}\n",
+            "q.yml:9: vip.address: '33' is not a prefix length; expected 1 to 32 [config-range]\n  hint: an address with the length of its network's prefix, such as 10.0.0.42/24",
+        ),
+        (
+            "",
+            "vip:\n  - address: 127.0.0.42/8\n",
+            "q.yml:10: vip.address: 127.0.0.42 cannot be the address of a host on a network [config-range]\n  hint: an address with the length of its network's prefix, such as 10.0.0.42/24",
+        ),
+        (
+            "",
+            "  listen: 0.0.0.0:5432\n  connect_address: 10.0.0.1:5432\nvip: {address: 10.0.0.1/24}\n",
+            "q.yml:11: vip.address: 10.0.0.1 is the address of this member too [config-conflict]\n  hint: use an address that nobody has",
+        ),
+        (
+            "",
+            "vip: {address: 10.0.0.42/24}\n",
+            "q.yml:9: vip.address: postgresql.listen is 10.0.0.1, so nobody would answer at 10.0.0.42 [config-conflict]\n  hint: listen on every address (postgresql.listen: 0.0.0.0), and say in connect_address where the others reach this member",
+        ),
+        (
+            "",
+            "vip: {address: 10.0.0.42/24, role: redis_master}\n",
+            "q.yml:9: vip.role: 'redis_master' needs the section redis: this member never has the role [config-conflict]\n  hint: leave vip out on this member, or correct the role",
+        ),
+        (
+            "",
+            "vip: {addres: 10.0.0.42/24}\n",
+            "q.yml:9: vip.addres: unknown key [config-unknown-key]\n  hint: did you mean 'address'?\nq.yml:9: vip.address: is missing [config-missing]\n  hint: the address with its prefix, such as 10.0.0.42/24",
+        ),
+    ]);
+}
+
+#[test]
 fn unknown_keys_are_named_with_the_nearest_known_one() {
     check(&[
         (

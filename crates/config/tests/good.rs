@@ -289,3 +289,21 @@ fn what_has_no_effect_is_said() {
         ]
     );
 }
+
+#[test]
+fn virtual_addresses_are_one_or_several() {
+    let vips = |text: &str| {
+        let listen = "postgresql:\n  listen: '*:5432'\n  connect_address: 127.0.0.12:5432\n";
+        let config = read(&format!("{}{text}", OURS.replace("postgresql:\n", listen)));
+        let shown = |vip: &config::VipConfig| {
+            format!("{}/{} {} {}", vip.ip, vip.prefix, vip.interface.clone().unwrap_or_default(), vip.role.as_str())
+        };
+        config.vips.iter().map(shown).collect::<Vec<_>>()
+    };
+    assert!(vips("").is_empty());
+    assert!(vips("vip:\n").is_empty());
+    assert_eq!(vips("vip: {address: 10.0.0.42/24}\n"), ["10.0.0.42/24  primary"]);
+    let several =
+        "vip:\n- {address: 10.0.0.42/24, interface: eth1, manager: basic}\n- {address: 'fd00::42/64', role: primary}\n";
+    assert_eq!(vips(several), ["10.0.0.42/24 eth1 primary", "fd00::42/64  primary"]);
+}

@@ -83,6 +83,19 @@ impl Api {
             }
             explanation["redis"] = Value::clone(&redis.snapshots.borrow().explanation);
         }
+        let mut vips = self.vips.as_ref().map_or(Value::Null, |vips| vips());
+        if let Some(vips) = vips.as_array_mut().filter(|vips| !vips.is_empty()) {
+            let holders = snapshot.cluster.virtual_addresses();
+            for vip in vips.iter_mut() {
+                let ip = vip["address"].as_str().and_then(|text| text.split('/').next()?.parse().ok());
+                let holder = ip.and_then(|ip: IpAddr| holders.get(&ip));
+                vip["holder"] = serde_json::json!(holder);
+            }
+            if !explanation.is_object() {
+                explanation = serde_json::json!({});
+            }
+            explanation["vip"] = vips.clone().into();
+        }
         explanation
     }
 

@@ -12,6 +12,9 @@ use ha::cluster::{Cluster, StoreWrite};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
+/// Something else that explains itself.
+pub type ExplanationSource = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
 #[derive(Clone)]
 pub struct Api {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
@@ -19,6 +22,8 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// `None`: this member has no Redis.
     pub redis: Option<RedisApi>,
+    /// `None`: this member has no virtual addresses.
+    pub vips: Option<ExplanationSource>,
     /// Counters of the agent and the proxy for `/metrics`.
     pub metrics: Option<MetricsSource>,
 }

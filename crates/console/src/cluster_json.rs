@@ -6,6 +6,8 @@
 use ha::cluster::{Cluster, Member, Role, Tags};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use types::{Lsn, MemberName, Timeline};
 
 /// The view as plain JSON. `scope` is not in it; `GET /cluster` adds it.
@@ -22,6 +24,9 @@ pub struct ClusterView {
     pub pause: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduled_switchover: Option<ScheduledSwitchover>,
+    /// Who has which virtual address.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub virtual_addresses: BTreeMap<IpAddr, MemberName>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -96,10 +101,12 @@ impl ClusterView {
             let at = request.scheduled_at.clone()?;
             Some(ScheduledSwitchover { at, from: request.leader.clone(), to: request.candidate.clone() })
         });
+        let addresses = cluster.virtual_addresses();
         Self {
             members: cluster.members.iter().map(|(name, member)| MemberView::of(cluster, name, member)).collect(),
             pause: cluster.is_paused(),
             scheduled_switchover,
+            virtual_addresses: addresses.into_iter().map(|(ip, name)| (ip, name.clone())).collect(),
         }
     }
 }

@@ -29,7 +29,7 @@ mod store;
 mod switchover;
 mod units;
 
-pub use api::Api;
+pub use api::{Api, ExplanationSource};
 pub use cluster_json::cluster_as_json;
 pub use command::{AgentCommand, CommandRequest, Outcome, RestartRequest};
 pub use json_text::json_text;

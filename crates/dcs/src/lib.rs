@@ -15,6 +15,7 @@ mod hedge;
 mod lease;
 mod members;
 mod session;
+mod single;
 mod view;
 
 pub use client::{Dcs, Written};

@@ -61,6 +61,8 @@ pub struct ClusterOptions {
     pub redis: RedisParts,
     /// Where PostgreSQL's programs are, when the agent should not look itself.
     pub postgres_bin: Option<PathBuf>,
+    /// The namespace that each member lives in, in their order; none: this process's own.
+    pub namespaces: Vec<String>,
     /// Merged into every member's configuration; null removes a key.
     pub overrides: Value,
     /// The same for single members, by their place (from 0); merged last.
@@ -80,6 +82,7 @@ impl ClusterOptions {
             synchronous: false,
             redis: RedisParts::None,
             postgres_bin: None,
+            namespaces: Vec::new(),
             overrides: json!({}),
             overrides_of: BTreeMap::new(),
         }
@@ -108,7 +111,9 @@ impl Cluster {
         let plan: Vec<(String, Ipv4Addr)> = (0..options.members as u32)
             .map(|index| (format!("pg{}", index + 1), Ipv4Addr::from(u32::from(options.first_address) + index)))
             .collect();
-        for (_, address) in &plan {
+        // In a namespace of its own nothing else listens.
+        let here = if options.namespaces.is_empty() { plan.as_slice() } else { &[] };
+        for (_, address) in here {
             ensure_ports_free(*address, &ports::ALL)?;
             if options.redis != RedisParts::None {
                 ensure_ports_free(*address, &ports::OF_REDIS)?;
@@ -140,6 +145,7 @@ impl Cluster {
             let member = Member {
                 name: name.clone(),
                 address: *address,
+                namespace: cluster.options.namespaces.get(index).cloned(),
                 directory,
                 config_file,
                 quorate,

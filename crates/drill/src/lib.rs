@@ -22,6 +22,8 @@ pub mod member;
 #[cfg(target_os = "linux")]
 mod member_config;
 #[cfg(target_os = "linux")]
+pub mod net;
+#[cfg(target_os = "linux")]
 pub mod pgbench;
 #[cfg(target_os = "linux")]
 pub mod pgbouncer;

@@ -1,6 +1,7 @@
 //! One member: its directory, its processes, and the ways to break and mend them.
 
 use crate::etcd::Etcd;
+use crate::net::program_in;
 use crate::process::{Process, belonging_to};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -52,6 +53,7 @@ pub enum Part {
 pub struct Member {
     pub name: String,
     pub address: Ipv4Addr,
+    pub(crate) namespace: Option<String>,
     pub directory: PathBuf,
     pub config_file: PathBuf,
     pub(crate) quorate: PathBuf,
@@ -79,7 +81,10 @@ impl Member {
             return Ok(());
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log_file())?;
-        let mut command = Command::new(&self.quorate);
+        let mut command = match &self.namespace {
+            Some(namespace) => program_in(namespace, &self.quorate),
+            None => Command::new(&self.quorate),
+        };
         // Whatever becomes of us: a demo that is killed leaves nothing that keeps the next one from its ports.
         platform::end_with_parent(&mut command);
         let guard = command

@@ -43,6 +43,9 @@ impl Backstop {
             // Disarming counts only when the guard has confirmed it.
             ToGuard::Disarm { .. }
             | ToGuard::Stop { .. }
+            // What a frozen guard holds of addresses the kernel removes (`guard::lifetime_s`).
+            | ToGuard::Hold { .. }
+            | ToGuard::Release { .. }
             | ToGuard::Heartbeat { .. }
             | ToGuard::Memo { .. }
             | ToGuard::Finish { .. } => {}
@@ -69,7 +72,11 @@ impl Backstop {
                 let server = &mut self.servers[*server];
                 server.fence = server.fence.filter(|_| server.looks > 0);
             }
-            FromGuard::Fenced { .. } | FromGuard::Alive { .. } | FromGuard::Terminate | FromGuard::Reload => {}
+            FromGuard::Fenced { .. }
+            | FromGuard::Address(_)
+            | FromGuard::Alive { .. }
+            | FromGuard::Terminate
+            | FromGuard::Reload => {}
         }
     }
 
@@ -116,7 +123,11 @@ mod tests {
 
     fn hello(pid: Option<u32>) -> FromGuard {
         let postgres = ServerState { pid, fence: Some(Millis(1000)) };
-        FromGuard::Hello { servers: PerServer { postgres, ..PerServer::default() }, memo: String::new() }
+        FromGuard::Hello {
+            servers: PerServer { postgres, ..PerServer::default() },
+            memo: String::new(),
+            addresses: vec![],
+        }
     }
 
     fn started(fence: Option<Millis>) -> Backstop {

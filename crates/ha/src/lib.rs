@@ -14,3 +14,4 @@ pub mod reason;
 pub mod redis;
 pub mod render;
 pub mod sentinel;
+pub mod vip;

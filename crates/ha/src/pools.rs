@@ -132,7 +132,7 @@ fn asked_for(cluster: &Cluster) -> Option<(Revision, Revision)> {
 }
 
 fn wish(data: &MemberData) -> Option<Revision> {
-    data.quorate?.pause_pools
+    data.quorate.as_ref()?.pause_pools
 }
 
 fn primary(cluster: &Cluster) -> Option<PoolsPrimary> {
@@ -163,7 +163,7 @@ fn with_pools(
     mine: &PoolsView,
 ) -> impl Iterator<Item = (MemberName, Millis, Option<Revision>)> {
     let others = cluster.members.iter().filter(move |(name, _)| *name != me).filter_map(|(name, member)| {
-        let quorate = member.data.quorate?;
+        let quorate = member.data.quorate.as_ref()?;
         Some((name.clone(), quorate.pools?, quorate.pools_paused))
     });
     others.chain(mine.pause_max.map(|pause_max| (me.clone(), pause_max, mine.paused_for)))

@@ -106,6 +106,8 @@ pub enum Reason {
     NoSynchronousStandby {
         strict: bool,
     },
+    /// The virtual addresses must be gone from here before the leadership passes.
+    AddressesLeave,
     Unresponsive {
         since: Millis,
     },
@@ -214,6 +216,7 @@ impl Reason {
             Self::SynchronousStandbyLost { .. } => "synchronous_standby_lost",
             Self::SynchronousStandbyAdded { .. } => "synchronous_standby_added",
             Self::NoSynchronousStandby { .. } => "no_synchronous_standby",
+            Self::AddressesLeave => "addresses_leave",
             Self::Unresponsive { .. } => "unresponsive",
             Self::AnotherLeads { .. } => "another_leads",
             Self::LeaderNotReady { .. } => "leader_not_ready",

@@ -1,6 +1,7 @@
 //! The only place that turns a reason into words.
 
 mod redis;
+mod vip;
 
 use crate::lease::Withhold;
 use crate::reason::{Obstacle, Reason};
@@ -89,6 +90,9 @@ impl fmt::Display for Reason {
             }
             Self::NoSynchronousStandby { strict: false } => {
                 f.write_str("no replica can be synchronous; commits do not wait, and nobody can take over without loss")
+            }
+            Self::AddressesLeave => {
+                f.write_str("the virtual addresses are being removed here before the leadership passes")
             }
             Self::Unresponsive { .. } => f.write_str("PostgreSQL runs and does not answer"),
             Self::AnotherLeads { leader } => {

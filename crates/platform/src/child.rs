@@ -1,9 +1,10 @@
 //! The guard's children: one worker and its servers (a postmaster, a redis-server), with everything below them.
 
 use super::os;
+use crate::addresses::{AddressEvent, AddressThread};
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 /// How many events may wait; the guard's loop takes them at once, and a sender that finds it full waits.
 const EVENTS_MAX: usize = 256;
@@ -17,6 +18,8 @@ pub enum ChildEvent {
     ServerExited(Server, String),
     /// After the server's end: no process of it is left.
     TreeGone(Server),
+    /// An answer of the thread for addresses.
+    Address(AddressEvent),
     Terminate,
     Reload,
     /// A child ended; look again.
@@ -59,13 +62,14 @@ pub struct ServerCommand {
 pub struct Children {
     inner: os::children::Children,
     events: Receiver<ChildEvent>,
+    sender: SyncSender<ChildEvent>,
 }
 
 impl Children {
     /// Takes charge of this process's children and signals.
     pub fn new() -> io::Result<Self> {
         let (sender, events) = std::sync::mpsc::sync_channel(EVENTS_MAX);
-        Ok(Self { inner: os::children::Children::new(sender)?, events })
+        Ok(Self { inner: os::children::Children::new(sender.clone())?, events, sender })
     }
 
     /// The next event, or `None` when `wait` is over.
@@ -78,6 +82,11 @@ impl Children {
             Some(ChildEvent::Look) => self.inner.look(),
             other => other,
         }
+    }
+
+    /// A thread that sets and removes addresses; what becomes of it is among the events.
+    pub fn start_addresses(&self) -> io::Result<AddressThread> {
+        AddressThread::start(self.sender.clone())
     }
 
     pub fn start_worker(&mut self, command: &WorkerCommand) -> io::Result<()> {

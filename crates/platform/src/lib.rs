@@ -1,8 +1,9 @@
-//! What differs between operating systems: clocks, users, processes and how they are ended.
+//! What differs between operating systems: clocks, users, processes and how they are ended, addresses on network cards.
 //!
 //! The only home of `unsafe` and of `cfg(unix)` and `cfg(windows)`. Deliberately without decisions: the guard's rules
 //! are in ring 1, this crate does what they say. The invariant: a postmaster started here does not outlive its guard.
 
+mod addresses;
 mod child;
 mod clock;
 mod files;
@@ -18,6 +19,9 @@ mod windows;
 #[cfg(windows)]
 use windows as os;
 
+pub use addresses::{
+    AddressEvent, AddressThread, Addresses, CardAddress, PresentAddress, missing_privilege_for_addresses,
+};
 pub use child::{ChildEvent, Children, Server, ServerCommand, Signal, WorkerCommand};
 pub use clock::boot_clock;
 pub use files::{is_executable, is_writable, keep_new_files_private};
@@ -27,4 +31,4 @@ pub use os::process_end::{cpu_times, ended_by_signal};
 pub use os::processes_in::{kill_processes_in, processes_in};
 pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_as, give_to, may_read, owner_of};
 pub use os::{memory_resident_bytes, set_process_name};
-pub use service::{allow_open_files, notify_service_manager, on_termination};
+pub use service::{allow_open_files, host_name, notify_service_manager, on_every_termination, on_termination};

@@ -7,6 +7,16 @@ pub fn on_termination(then: impl FnOnce() + Send + 'static) -> io::Result<()> {
     super::os::service::on_termination(then)
 }
 
+/// The same for every signal that would end it: also SIGQUIT, and SIGHUP, for a program that has nothing to read again.
+pub fn on_every_termination(then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    super::os::service::on_every_termination(then)
+}
+
+/// This machine's name; empty when it has none.
+pub fn host_name() -> String {
+    super::os::service::host_name()
+}
+
 /// Raises the limit of open files and sockets as far as it goes; returns what it is now.
 pub fn allow_open_files(wanted: u64) -> u64 {
     super::os::service::allow_open_files(wanted)

@@ -60,6 +60,9 @@ impl World {
                 None => return Some(format!("m{} is not in the store", at + 1)),
             }
         }
+        if let Some(missing) = self.address_is_missing(leader) {
+            return Some(missing);
+        }
         if let Some(request) = &truth.failover {
             return Some(format!("the request {:?} is still there", request.value));
         }

@@ -1,5 +1,6 @@
 //! The guard process of a member: the real `ha::guard::Guard`, fed with what happens and doing what it says.
 
+use crate::cards::CardChange;
 use crate::clock::{MS, SECOND, Time};
 use crate::mutant::Mutant;
 use crate::say;
@@ -27,6 +28,7 @@ pub enum GuardInput {
     WorkerExited { run: u64 },
     ServerExited { server: ServerKind, status: String },
     TreeGone { server: ServerKind },
+    Address(GuardEvent),
     Tick,
     Terminate,
 }
@@ -49,6 +51,7 @@ impl World {
             GuardInput::FromWorker { .. } | GuardInput::WorkerExited { .. } => return,
             GuardInput::ServerExited { server, status } => GuardEvent::ServerExited { server, status },
             GuardInput::TreeGone { server } => GuardEvent::TreeGone { server },
+            GuardInput::Address(event) => event,
             GuardInput::Tick => {
                 let now = self.now;
                 if let Some(process) = &mut self.hosts[host].guard {
@@ -98,6 +101,11 @@ impl World {
                 let run = self.hosts[host].redis.run;
                 self.plan(after, Happening::KillRedis { host, run });
             }
+            GuardEffect::SetAddress { address, seconds } => {
+                self.card_soon(host, CardChange::Set { address, seconds });
+            }
+            GuardEffect::RemoveAddress { address } => self.card_soon(host, CardChange::Remove { address }),
+            GuardEffect::AnnounceAddress { .. } => {}
             GuardEffect::Send(message) => {
                 if let FromGuard::Fenced { server, .. } = &message {
                     say!(self, host, "guard: the fence of {server} falls");
@@ -146,6 +154,7 @@ impl World {
         let message = match self.setup.mutant {
             Some(Mutant::SkipFence) => without_fence(message, ServerKind::Postgres),
             Some(Mutant::RedisSkipFence) => without_fence(message, ServerKind::Redis),
+            Some(Mutant::VipSkipFence) => without_address_fence(message),
             _ => message,
         };
         if let Some(worker) = &mut self.hosts[host].worker {
@@ -170,6 +179,24 @@ fn without_fence(message: ToGuard, of: ServerKind) -> ToGuard {
             ToGuard::Start { server, command, fence: fence.map(|_| NEVER) }
         }
         other @ (ToGuard::Arm { .. }
+        | ToGuard::Hold { .. }
+        | ToGuard::Release { .. }
+        | ToGuard::Start { .. }
+        | ToGuard::Stop { .. }
+        | ToGuard::Disarm { .. }
+        | ToGuard::Heartbeat { .. }
+        | ToGuard::Memo { .. }
+        | ToGuard::Finish { .. }) => other,
+    }
+}
+
+/// The same of an address.
+fn without_address_fence(message: ToGuard) -> ToGuard {
+    const NEVER: Millis = Millis(1 << 40);
+    match message {
+        ToGuard::Hold { address, .. } => ToGuard::Hold { address, until: NEVER },
+        other @ (ToGuard::Arm { .. }
+        | ToGuard::Release { .. }
         | ToGuard::Start { .. }
         | ToGuard::Stop { .. }
         | ToGuard::Disarm { .. }

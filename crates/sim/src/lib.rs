@@ -9,6 +9,7 @@
 //! `operator`, `oracle` and `convergence` (what must hold), `mutant` (rules broken on purpose), `run` (seed after seed). Sentinels have a
 //! world of their own, `sentinel`.
 
+pub mod cards;
 pub mod clients;
 pub mod clock;
 mod convergence;

@@ -22,6 +22,10 @@ pub enum Mutant {
     RequestEndsClaims,
     /// The claim that comes with the key ends with the lease, also in the pause.
     ClaimEndsWithLease,
+    /// The fence of a virtual address never falls.
+    VipSkipFence,
+    /// A virtual address is given up with its lease only, and the role passes on without waiting for it.
+    VipKeptBeyondRole,
     /// The guard's fence over Redis never falls.
     RedisSkipFence,
     /// Redis is promoted when the leader key is asked for, not when it is held.
@@ -40,7 +44,7 @@ pub enum Mutant {
     RedisRefusalEndsLease,
 }
 
-pub const MUTANTS: [(&str, Mutant); 17] = [
+pub const MUTANTS: [(&str, Mutant); 19] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
@@ -50,6 +54,8 @@ pub const MUTANTS: [(&str, Mutant); 17] = [
     ("give-timelines-again", Mutant::GiveTimelinesAgain),
     ("request-ends-claims", Mutant::RequestEndsClaims),
     ("claim-ends-with-lease", Mutant::ClaimEndsWithLease),
+    ("vip-skip-fence", Mutant::VipSkipFence),
+    ("vip-kept-beyond-role", Mutant::VipKeptBeyondRole),
     ("redis-skip-fence", Mutant::RedisSkipFence),
     ("redis-promote-early", Mutant::RedisPromoteEarly),
     ("redis-hand-over-early", Mutant::RedisHandOverEarly),

@@ -7,7 +7,8 @@
 //! 4. After healing there is no single leader, with everybody else streaming from it, in time: see `convergence`.
 //! 5. There is no primary, and a member that lives gives no reason.
 //! 6. A member decides and decides, as if time were free.
-//! 7. The store gives one revision two meanings, goes back, or ends a lease before its time.
+//! 7. A virtual address is on two hosts: see `cards`.
+//! 8. The store gives one revision two meanings, goes back, or ends a lease before its time.
 
 use crate::clock::{MS, SECOND, Time};
 use crate::note;

@@ -29,6 +29,7 @@ impl World {
         if self.hosts[host].redis.server.is_some() {
             self.redis_ends(host, "killed with its service");
         }
+        self.card_is_cleared(host);
         let now = self.hosts[host].clock.read(self.now);
         let state = &mut self.hosts[host];
         state.guard_run += 1;
@@ -126,6 +127,7 @@ impl World {
         if self.setup.redis {
             self.redis_loses_power(host);
         }
+        self.card_is_cleared(host);
         let state = &mut self.hosts[host];
         state.worker = None;
         state.worker_gone_at = self.now;

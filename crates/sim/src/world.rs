@@ -3,6 +3,7 @@
 //! Deliberately one thread, no clock and no chance but the seed's. The invariant: the same setup gives the same run, event
 //! by event.
 
+use crate::cards::{Card, CardChange};
 use crate::clients::ClientEvent;
 use crate::clock::{Clock, DRIFT_PPM_MAX, MS, SECOND, Time};
 use crate::disk::SimulatedDisk;
@@ -47,6 +48,7 @@ pub struct Host {
     pub disk_slow: u64,
     pub postgres: Postgres,
     pub redis: Redis,
+    pub card: Card,
     /// Guard and worker had both been stopped a moment ago.
     pub excused_until: Time,
 }
@@ -58,6 +60,7 @@ pub enum Happening {
     Postgres { host: usize, run: u64, event: PostgresEvent },
     Redis { host: usize, run: u64, event: RedisEvent },
     Inbound { from: usize, from_run: u64, to: usize, body: Inbound },
+    Card { host: usize, run: u64, change: CardChange },
     KillTree { host: usize, run: u64 },
     KillRedis { host: usize, run: u64 },
     WorkerStarts { host: usize, run: u64 },
@@ -226,6 +229,7 @@ impl World {
                 }
                 self.inbound(from, from_run, to, body);
             }
+            Happening::Card { host, run, change } => self.card_changes(host, run, change),
             Happening::KillTree { host, run } => {
                 let postgres = &self.hosts[host].postgres;
                 if postgres.run == run || postgres.server.is_none() {
@@ -313,6 +317,7 @@ impl Host {
             disk_slow: 1,
             postgres: Postgres::new(),
             redis: Redis::default(),
+            card: Card::default(),
             excused_until: 0,
         }
     }

@@ -51,6 +51,16 @@ fn a_switchover_that_ends_a_lasting_claim_is_noticed() {
 }
 
 #[test]
+fn an_address_that_stays_beyond_its_fence_is_noticed() {
+    check(Mutant::VipSkipFence, 100, &["the address 10.0.0.42 is on"]);
+}
+
+#[test]
+fn an_address_that_stays_when_the_role_is_given_up_is_noticed() {
+    check(Mutant::VipKeptBeyondRole, 200, &["the address 10.0.0.42 is on"]);
+}
+
+#[test]
 fn a_claim_that_is_not_seen_is_noticed() {
     check(Mutant::DropClaim, 300, &TWO_PRIMARIES);
 }

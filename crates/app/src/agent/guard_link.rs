@@ -1,6 +1,7 @@
 //! The worker's end of the line to the guard: one JSON message per line, over standard input and output.
 
 use super::backstop::BackstopLink;
+use super::vip::Vips;
 use ha::guard::{FromGuard, PerServer, ServerKind, ToGuard};
 use platform::boot_clock;
 use std::io::{BufRead, Write};
@@ -38,7 +39,8 @@ pub struct GuardLink {
 
 impl GuardLink {
     /// Starts the reading and the writing thread. The receiver ends when the guard is gone.
-    pub fn start() -> std::io::Result<(Self, mpsc::Receiver<FromGuard>)> {
+    /// `vips` hears everything first.
+    pub fn start(vips: Vips) -> std::io::Result<(Self, mpsc::Receiver<FromGuard>)> {
         let (outgoing, to_write) = sync_channel::<String>(OUTGOING_MAX);
         thread("to-guard", move || {
             let mut stdout = std::io::stdout().lock();
@@ -62,6 +64,7 @@ impl GuardLink {
                 let Ok(message) = serde_json::from_str::<FromGuard>(&line) else { continue };
                 answered.store(boot_clock().0, Ordering::Release);
                 listening.heard(&message);
+                vips.heard(&message);
                 let was_armed = |server: ServerKind| publish[server].borrow().armed.is_some();
                 // That the fence moved on, or that the guard lives, is no news to decide on.
                 let routine = match &message {
@@ -162,7 +165,7 @@ fn note(publish: &PerServer<watch::Sender<GuardState>>, message: &FromGuard) {
         }),
         FromGuard::Fenced { server, .. } => change(*server, &|state| state.armed = None),
         FromGuard::Armed { server, until } => change(*server, &|state| state.armed = *until),
-        FromGuard::Alive { .. } | FromGuard::Terminate | FromGuard::Reload => {}
+        FromGuard::Address(_) | FromGuard::Alive { .. } | FromGuard::Terminate | FromGuard::Reload => {}
     }
 }
 

@@ -6,6 +6,7 @@
 //! sent, and only of the lease under which it was decided: another one says nothing of a leadership.
 
 use super::guard_link::GuardLink;
+use super::vip::Vips;
 use dcs::Dcs;
 use ha::guard::{PerServer, ServerKind, ToGuard};
 use ha::lease::{Lease, Withhold, may_renew, renew_interval};
@@ -135,6 +136,7 @@ pub struct Keeper {
     state: Arc<KeeperState>,
     dcs: Dcs,
     guard: GuardLink,
+    vips: Vips,
     memo: Option<Memo>,
     /// The time to live that the present lease was asked for (a real etcd grants whole seconds, at least two).
     asked: Millis,
@@ -144,9 +146,9 @@ pub struct Keeper {
 
 impl Keeper {
     /// `memo`: what the previous worker left.
-    pub fn new(state: Arc<KeeperState>, dcs: Dcs, guard: GuardLink, memo: Option<Memo>) -> Self {
+    pub fn new(state: Arc<KeeperState>, dcs: Dcs, guard: GuardLink, vips: Vips, memo: Option<Memo>) -> Self {
         let asked = *state.ttl.borrow();
-        Self { state, dcs, guard, memo, asked, withheld: None }
+        Self { state, dcs, guard, vips, memo, asked, withheld: None }
     }
 
     pub async fn run(mut self) {
@@ -189,6 +191,7 @@ impl Keeper {
     }
 
     fn arm(&self, lease: Lease) {
+        self.vips.lease(Some(lease));
         for server in ServerKind::ALL {
             let armed = self.guard.state_of(server).armed;
             match self.state.arming(server, lease.id) {
@@ -258,6 +261,7 @@ impl Keeper {
             }
             Ok(None) => {
                 tracing::warn!(lease = %lease.id, "the lease is gone; asking for a new one");
+                self.vips.lease(None);
                 self.state.lease.send_replace(None);
             }
             Err(error) => tracing::debug!(%error, "the lease was not renewed"),

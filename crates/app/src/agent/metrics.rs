@@ -1,13 +1,14 @@
 //! The counters of proxies and process for `/metrics`.
 
 use super::proxies::Proxies;
+use super::vip::Vips;
 use console::{MetricFamily, MetricKind, MetricsSource, Sample};
 
 /// Which counter of a port.
 type Read = fn(&proxy::PortStatistics) -> u64;
 
-/// The proxies' and the process's own counters.
-pub fn source(proxies: Proxies) -> MetricsSource {
+/// The proxies', the virtual addresses' and the process's own.
+pub fn source(proxies: Proxies, vips: Vips) -> MetricsSource {
     std::sync::Arc::new(move || {
         let mut families = Vec::new();
         if let Some(bytes) = platform::memory_resident_bytes() {
@@ -19,6 +20,7 @@ pub fn source(proxies: Proxies) -> MetricsSource {
                 bytes as f64,
             ));
         }
+        families.extend(addresses(&vips));
         let mut ports = Vec::new();
         if let Some(statistics) = proxies.postgres.as_ref().map(proxy::Proxy::statistics) {
             ports.extend([("primary", statistics.primary), ("replicas", statistics.replicas)]);
@@ -56,5 +58,24 @@ pub fn source(proxies: Proxies) -> MetricsSource {
             families.push(MetricFamily { name, help, kind, samples });
         }
         families
+    })
+}
+
+fn addresses(vips: &Vips) -> Option<MetricFamily> {
+    let explanation = vips.explanation();
+    let text = |vip: &serde_json::Value, key: &str| vip[key].as_str().unwrap_or_default().to_owned();
+    let samples: Vec<Sample> = explanation
+        .as_array()?
+        .iter()
+        .map(|vip| Sample {
+            labels: vec![("address", text(vip, "address")), ("role", text(vip, "role"))],
+            value: f64::from(u8::from(vip["held"] == true)),
+        })
+        .collect();
+    (!samples.is_empty()).then_some(MetricFamily {
+        name: "quorate_vip_held",
+        help: "Whether the virtual address is on this member (1) or not (0).",
+        kind: MetricKind::Gauge,
+        samples,
     })
 }

@@ -15,9 +15,11 @@ mod rest;
 mod sentinel;
 mod store_role;
 mod switchboard;
+mod vip;
 mod witness;
 mod writer;
 
+use crate::vip_setup;
 use anyhow::{Context, anyhow};
 use config::MemberConfig;
 use console::Api;
@@ -35,6 +37,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use types::Millis;
+use vip::Vips;
 
 /// Events of one kind that may wait for a cycle, which never waits itself.
 const EVENTS_MAX: usize = 64;
@@ -75,6 +78,7 @@ struct World {
     dcs: Dcs,
     guard: GuardLink,
     keeper: Arc<KeeperState>,
+    vips: Vips,
     /// The lease's time to live until the cluster has a configuration.
     ttl: Millis,
     /// Cancelled when the worker ends.
@@ -94,7 +98,8 @@ pub fn run(config_path: &Path) -> WorkerEnd {
 }
 
 async fn worker(config_path: &Path) -> WorkerEnd {
-    let (guard, mut from_guard) = match GuardLink::start() {
+    let vips = Vips::default();
+    let (guard, mut from_guard) = match GuardLink::start(vips.clone()) {
         Ok(link) => link,
         Err(error) => return WorkerEnd::Failed(error.into()),
     };
@@ -105,7 +110,7 @@ async fn worker(config_path: &Path) -> WorkerEnd {
         &hello,
         FromGuard::Hello { servers, .. } if servers.iter().all(|(_, server)| server.pid.is_none())
     );
-    match start_roles(config_path, guard, from_guard, hello).await {
+    match start_roles(config_path, guard, vips, from_guard, hello).await {
         Ok(()) => WorkerEnd::Finished,
         Err(error) if nothing_runs && error.is::<Fatal>() => WorkerEnd::Fatal(error),
         Err(error) => WorkerEnd::Failed(error),
@@ -115,6 +120,7 @@ async fn worker(config_path: &Path) -> WorkerEnd {
 async fn start_roles(
     config_path: &Path,
     guard: GuardLink,
+    vips: Vips,
     from_guard: mpsc::Receiver<FromGuard>,
     hello: FromGuard,
 ) -> anyhow::Result<()> {
@@ -141,7 +147,9 @@ async fn start_roles(
     let view = dcs.watch();
     let ttl = if view.borrow().cluster.config.is_some() { view.borrow().cluster.config().ttl } else { dynamic.ttl };
     let keeper = KeeperState::new(ttl, roles);
-    let world = World { config_path: config_path.to_owned(), member, dcs, guard, keeper, ttl, stop };
+    let configured = vip_setup::resolve(&member.vips).map_err(Fatal)?;
+    vips.configure(guard.clone(), &configured);
+    let world = World { config_path: config_path.to_owned(), member, dcs, guard, keeper, vips, ttl, stop };
     servers(world, store, from_guard, hello).await
 }
 
@@ -152,7 +160,7 @@ async fn servers(
     from_guard: mpsc::Receiver<FromGuard>,
     hello: FromGuard,
 ) -> anyhow::Result<()> {
-    let World { member, dcs, guard, keeper, stop, .. } = &world;
+    let World { member, dcs, guard, keeper, vips, stop, .. } = &world;
     let directories = directories(member);
     guard.start_backstop(directories.clone())?;
     let memo: Option<Memo> = match &hello {
@@ -163,7 +171,7 @@ async fn servers(
         rest::refuse_namesake(member, dcs.watch()).await?;
     }
     let listener = listen::bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
-    tokio::spawn(Keeper::new(keeper.clone(), dcs.clone(), guard.clone(), memo).run());
+    tokio::spawn(Keeper::new(keeper.clone(), dcs.clone(), guard.clone(), vips.clone(), memo).run());
 
     let mut switchboard = Switchboard::default();
     let mut cycles: JoinSet<End> = JoinSet::new();
@@ -199,7 +207,8 @@ async fn servers(
         commands,
         store: Arc::new(dcs.clone()),
         redis: redis.map(|role| role.api),
-        metrics: Some(metrics::source(proxies)),
+        vips: Some(vips.explanations()),
+        metrics: Some(metrics::source(proxies, vips.clone())),
     };
     let stopped = stop.clone();
     tokio::spawn(async move { console::serve(listener, api, stopped.cancelled_owned()).await });
@@ -236,7 +245,7 @@ async fn finish(
     directories: &PerServer<Option<PathBuf>>,
     end: End,
 ) -> anyhow::Result<()> {
-    let World { dcs, guard, keeper, .. } = world;
+    let World { dcs, guard, keeper, vips, .. } = world;
     let lease = *keeper.lease().borrow();
     let give_up = async {
         if let Some(lease) = lease {
@@ -268,7 +277,10 @@ async fn finish(
                 directories.iter().filter_map(|(_, directory)| directory.as_ref()).collect();
             let killed: usize = directories.iter().map(|directory| platform::kill_processes_in(directory)).sum();
             let gone = tokio::time::timeout(LAST_WRITES, async {
-                while directories.iter().any(|directory| !platform::processes_in(directory).is_empty()) {
+                // The kernel removes the addresses that nobody renews any more.
+                while directories.iter().any(|directory| !platform::processes_in(directory).is_empty())
+                    || vips.on_a_card()
+                {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             });

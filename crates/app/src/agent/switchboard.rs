@@ -44,6 +44,10 @@ fn concerns(message: &FromGuard) -> Option<ServerKind> {
         | FromGuard::Exited { server, .. }
         | FromGuard::Fenced { server, .. }
         | FromGuard::Armed { server, .. } => Some(*server),
-        FromGuard::Hello { .. } | FromGuard::Alive { .. } | FromGuard::Terminate | FromGuard::Reload => None,
+        FromGuard::Hello { .. }
+        | FromGuard::Address(_)
+        | FromGuard::Alive { .. }
+        | FromGuard::Terminate
+        | FromGuard::Reload => None,
     }
 }

@@ -5,6 +5,7 @@ mod pgbouncer;
 mod postgresql;
 mod redis;
 mod store;
+mod vip;
 
 use crate::error::{Code, ConfigError, Report, problem};
 use crate::member::{
@@ -54,6 +55,15 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         proxy: proxy.as_ref(),
     });
     let pgbouncer = builder.pgbouncer();
+    let mut own: Vec<(&str, String)> = host.iter().map(|host| ("this member", host.clone())).collect();
+    own.extend(restapi.iter().map(|it| ("restapi.connect_address", it.connect_address.host.clone())));
+    own.extend(postgresql.iter().map(|it| ("postgresql.connect_address", it.connect_address.host.clone())));
+    own.extend(redis.iter().map(|it| ("redis.connect_address", it.connect_address.host.clone())));
+    let vips = builder.vips(
+        postgresql.as_ref().map(|it| it.listen_hosts.as_slice()),
+        redis.as_ref().map(|it| it.listen_hosts.as_slice()),
+        &own,
+    );
     let bootstrap = builder.bootstrap();
     let tags = builder.tags();
     let watchdog = builder.watchdog();
@@ -80,6 +90,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         sentinel,
         proxy,
         pgbouncer,
+        vips,
         tags,
         watchdog,
         log,

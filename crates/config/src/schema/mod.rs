@@ -7,6 +7,7 @@ mod dcs;
 mod pgbouncer;
 mod postgresql;
 mod redis;
+mod vip;
 
 pub use dcs::STORE_MEMBER;
 pub use postgresql::{BASEBACKUP_RESERVED, BIN_NAMES, INITDB_RESERVED};
@@ -62,6 +63,8 @@ pub enum Kind {
         reserved: &'static [(&'static str, &'static str)],
     },
     Section(&'static [Field]),
+    /// A section, or a list of them.
+    Sections(&'static [Field]),
     /// A mapping of names of the user's own to sections.
     Named(&'static [Field]),
     /// The members of the store.
@@ -176,7 +179,12 @@ pub const TOP: &[Field] = &[
         .ignored("the agent sizes its stacks itself"),
     section("redis", redis::REDIS, "The redis-server (or valkey-server) of this member."),
     section("sentinel", redis::SENTINEL, "Redis Sentinel; it runs when the section exists."),
-    section("vip", ANY, "A virtual IP address that follows the leader.").later(NOT_YET),
+    Field::new(
+        "vip",
+        Kind::Sections(vip::VIP),
+        "",
+        "A virtual IP address that is where the role is; several as a list.",
+    ),
     section("console", ANY, "The web console.").later(NOT_YET),
     section("citus", ANY, "Citus.").later("a Citus cluster cannot be managed yet"),
     section("consul", ANY, "Consul as the store.").later(CHOOSE_STORE),

@@ -192,7 +192,8 @@ impl World {
         };
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
         let (sender, commands) = mpsc::channel(8);
-        let api = Api { snapshots: receiver, commands: sender, store: store.clone(), redis: None, metrics: None };
+        let api =
+            Api { snapshots: receiver, commands: sender, store: store.clone(), redis: None, vips: None, metrics: None };
         Self { store, snapshots, commands, api }
     }
 

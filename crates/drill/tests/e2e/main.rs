@@ -25,3 +25,5 @@ mod redis_trouble;
 mod rejoin;
 mod stock_tools;
 mod support;
+mod vip_program;
+mod virtual_ip;

@@ -32,6 +32,10 @@ const LOG_LINES: usize = 70;
 /// Runs a test to its end, or until the test runner gives up on it: then, too, the cluster is dropped.
 pub fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    run_with(&runtime, test);
+}
+
+fn run_with(runtime: &tokio::runtime::Runtime, test: impl Future<Output = ()>) {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).unwrap();
         let mut interrupt = signal(SignalKind::interrupt()).unwrap();
@@ -41,6 +45,15 @@ pub fn run(test: impl Future<Output = ()>) {
             _ = interrupt.recv() => panic!("interrupted"),
         }
     });
+}
+
+/// The same, with everything that the test itself does on a host of its own network.
+pub fn run_on(host: &drill::net::Host, test: impl Future<Output = ()>) {
+    let namespace = host.namespace.clone();
+    drill::net::enter(&namespace).unwrap();
+    let enter = move || drill::net::enter(&namespace).unwrap();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    run_with(&runtime.worker_threads(2).on_thread_start(enter).enable_all().build().unwrap(), test);
 }
 
 /// A program that cargo builds beside this test.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::net::IpAddr;
 use types::{Lsn, Millis, Revision, Timeline};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,7 +160,7 @@ impl Tags {
 }
 
 /// What our members say beyond Patroni's fields (its readers ignore it).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quorate {
     /// This member's PostgreSQL may be writable. Set in the transaction that takes the leader key, cleared only in one
     /// that is sent after PostgreSQL has stopped. While it stands, nobody else may take the leader key.
@@ -180,6 +181,9 @@ pub struct Quorate {
     /// The request for which the clients of this member's poolers are held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools_paused: Option<Revision>,
+    /// The virtual addresses of the primary that this member has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,7 +256,7 @@ impl MemberData {
 
     /// Certainly accepting writes: promotion is over.
     pub fn is_writable(&self) -> bool {
-        self.is_running() && self.role == Role::Primary && self.quorate.is_none_or(|quorate| quorate.writable)
+        self.is_running() && self.role == Role::Primary && self.quorate.as_ref().is_none_or(|quorate| quorate.writable)
     }
 
     /// `host:port` of PostgreSQL, taken from `conn_url`.

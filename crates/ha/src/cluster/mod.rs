@@ -27,6 +27,7 @@ use kv::{Event, EventKind, KeyValue};
 use redis::RedisKeys;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use types::{LeaseId, Lsn, MemberName, Revision};
 
 /// A value with the revision of its last change, which is what a compare-and-swap compares.
@@ -114,6 +115,17 @@ impl Cluster {
 
     pub fn is_leader(&self, name: &MemberName) -> bool {
         self.leader_name() == Some(name)
+    }
+
+    /// The virtual addresses, each with the member that has it, as those say themselves.
+    pub fn virtual_addresses(&self) -> BTreeMap<IpAddr, &MemberName> {
+        let postgresql = self.members.iter().flat_map(|(name, member)| {
+            let addresses = member.data.quorate.iter().flat_map(|quorate| &quorate.addresses);
+            addresses.map(move |ip| (*ip, name))
+        });
+        let redis = self.redis.values().flat_map(|group| &group.members);
+        let redis = redis.flat_map(|(name, member)| member.data.addresses.iter().map(move |ip| (*ip, name)));
+        postgresql.chain(redis).collect()
     }
 
     /// The leader's own entry, when the leader is registered as a member.

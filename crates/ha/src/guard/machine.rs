@@ -1,5 +1,6 @@
 //! The guard as a whole: its servers, its worker, and its own end.
 
+use super::address::Addresses;
 use super::server::Server;
 use super::{FromGuard, GuardEffect, GuardEvent, MEMO_BYTES_MAX, PerServer, ServerKind, ToGuard};
 use types::Millis;
@@ -24,6 +25,7 @@ struct Finish {
 #[derive(Clone, Debug)]
 pub struct Guard {
     servers: PerServer<Server>,
+    addresses: Addresses,
     worker: WorkerState,
     worker_started_at: Millis,
     finishing: Option<Finish>,
@@ -35,6 +37,7 @@ impl Guard {
     pub fn new(now: Millis) -> Self {
         Self {
             servers: PerServer { postgres: Server::new(ServerKind::Postgres), redis: Server::new(ServerKind::Redis) },
+            addresses: Addresses::default(),
             worker: WorkerState::RestartAt(now),
             worker_started_at: now,
             finishing: None,
@@ -48,7 +51,8 @@ impl Guard {
             WorkerState::RestartAt(at) => Some(at),
             WorkerState::Running | WorkerState::Gone => None,
         };
-        self.servers.iter().map(|(_, server)| server.next_tick()).chain([worker]).flatten().min()
+        let servers = self.servers.iter().map(|(_, server)| server.next_tick());
+        servers.chain([worker, self.addresses.next_tick()]).flatten().min()
     }
 
     pub fn handle(&mut self, now: Millis, event: GuardEvent) -> Vec<GuardEffect> {
@@ -65,6 +69,9 @@ impl Guard {
             GuardEvent::SpawnFailed { server, why } => self.servers[server].spawn_failed(why, &mut effects),
             GuardEvent::ServerExited { server, status } => self.servers[server].exited(status, &mut effects),
             GuardEvent::TreeGone { server } => self.servers[server].tree_gone(&mut effects),
+            GuardEvent::AddressSet { address, result } => self.addresses.was_set(now, &address, result),
+            GuardEvent::AddressRemoved { address, result } => self.addresses.was_removed(now, &address, result),
+            GuardEvent::AddressConflict { address, with } => self.addresses.conflict(&address, with),
             GuardEvent::Tick => {}
             GuardEvent::TerminateRequested => match self.worker {
                 WorkerState::Running => effects.push(GuardEffect::Send(FromGuard::Terminate)),
@@ -78,6 +85,7 @@ impl Guard {
         for server in ServerKind::ALL {
             self.servers[server].on_time(now, &mut effects);
         }
+        self.addresses.on_time(now, &mut effects);
         self.look_after_worker(now, &mut effects);
         effects
     }
@@ -88,6 +96,8 @@ impl Guard {
             ToGuard::Stop { server, mode } => self.servers[server].stop(now, mode, effects),
             ToGuard::Arm { server, until } => self.servers[server].arm(until, effects),
             ToGuard::Disarm { server } => self.servers[server].disarm(effects),
+            ToGuard::Hold { address, until } => self.addresses.hold(now, address, until, effects),
+            ToGuard::Release { address } => self.addresses.release(address, effects),
             ToGuard::Heartbeat { sequence } => effects.push(GuardEffect::Send(FromGuard::Alive { sequence })),
             ToGuard::Memo { text } => {
                 if text.len() <= MEMO_BYTES_MAX {
@@ -105,7 +115,9 @@ impl Guard {
                 self.worker_started_at = now;
                 effects.push(GuardEffect::SpawnWorker);
                 let servers = PerServer { postgres: self.servers.postgres.state(), redis: self.servers.redis.state() };
-                effects.push(GuardEffect::Send(FromGuard::Hello { servers, memo: self.memo.clone() }));
+                let addresses = self.addresses.states();
+                self.addresses.all_said();
+                effects.push(GuardEffect::Send(FromGuard::Hello { servers, memo: self.memo.clone(), addresses }));
             }
             WorkerState::Gone => self.finish(effects),
             WorkerState::Running | WorkerState::RestartAt(_) => {}
@@ -114,11 +126,15 @@ impl Guard {
 
     fn finish(&mut self, effects: &mut Vec<GuardEffect>) {
         let Some(Finish { leave_running }) = self.finishing else { return };
-        if leave_running || self.servers.iter().all(|(_, server)| server.is_down()) {
+        // Also where the servers go on: nobody is left who could end it.
+        let no_address = self.addresses.finish(effects);
+        if no_address && (leave_running || self.servers.iter().all(|(_, server)| server.is_down())) {
             return effects.push(GuardEffect::Exit);
         }
-        for server in ServerKind::ALL {
-            self.servers[server].finish(effects);
+        if !leave_running {
+            for server in ServerKind::ALL {
+                self.servers[server].finish(effects);
+            }
         }
     }
 }

@@ -3,18 +3,25 @@
 //!
 //! Deliberately ignorant of store, configuration, SQL and Redis's protocol. The invariant: once a server's fence has
 //! fallen, that server is stopped, whatever the worker says afterwards; only its end lifts the fence. What happens to one
-//! server changes nothing for the other.
+//! server changes nothing for the other. An address under the guard is removed at its own fence in the same way (`address`).
 
+mod address;
+#[cfg(test)]
+mod address_tests;
 mod machine;
 mod per_server;
 mod server;
 #[cfg(test)]
 mod tests;
 
+pub use address::{
+    ADDRESSES_MAX, ANNOUNCE_AFTER, ANNOUNCE_EVERY, AddressState, Presence, REMOVALS_MAX, REMOVE_AGAIN_AFTER, lifetime_s,
+};
 pub use machine::{Guard, WORKER_RESTART_PAUSE};
 pub use per_server::{PerServer, ServerKind};
 pub use server::{IMMEDIATE_STOP_MAX, KILL_AFTER};
 
+use crate::vip::VirtualAddress;
 use serde::{Deserialize, Serialize};
 use types::Millis;
 
@@ -69,6 +76,15 @@ pub enum ToGuard {
         #[serde(default)]
         server: ServerKind,
     },
+    /// The address may be on its network card until then (boot clock). Only ever later than before.
+    Hold {
+        address: VirtualAddress,
+        until: Millis,
+    },
+    /// The address is to be gone now.
+    Release {
+        address: VirtualAddress,
+    },
     Heartbeat {
         sequence: u64,
     },
@@ -97,6 +113,8 @@ pub enum FromGuard {
     Hello {
         servers: PerServer<ServerState>,
         memo: String,
+        #[serde(default)]
+        addresses: Vec<AddressState>,
     },
     Started {
         #[serde(default)]
@@ -125,6 +143,8 @@ pub enum FromGuard {
         server: ServerKind,
         until: Option<Millis>,
     },
+    /// Something about an address is new.
+    Address(AddressState),
     Alive {
         sequence: u64,
     },
@@ -156,6 +176,21 @@ pub enum GuardEvent {
     TreeGone {
         server: ServerKind,
     },
+    /// The answer to `SetAddress`.
+    AddressSet {
+        address: VirtualAddress,
+        result: Result<(), String>,
+    },
+    /// The answer to `RemoveAddress`; one that was not there is removed, too.
+    AddressRemoved {
+        address: VirtualAddress,
+        result: Result<(), String>,
+    },
+    /// Another host answers for an address that is held here.
+    AddressConflict {
+        address: VirtualAddress,
+        with: String,
+    },
     /// Time passed.
     Tick,
     TerminateRequested,
@@ -175,6 +210,20 @@ pub enum GuardEffect {
     /// Kill the server and every process under it; answer with `TreeGone`.
     KillTree {
         server: ServerKind,
+    },
+    /// Set the address, or set its lifetime anew; the kernel is to remove it after that many seconds. Answer with
+    /// `AddressSet`. Neither this nor the next waits for anything: they are done elsewhere, in this order.
+    SetAddress {
+        address: VirtualAddress,
+        seconds: u32,
+    },
+    /// Answer with `AddressRemoved`.
+    RemoveAddress {
+        address: VirtualAddress,
+    },
+    /// Tell the neighbours that the address is here, and look whether it is also elsewhere.
+    AnnounceAddress {
+        address: VirtualAddress,
     },
     Send(FromGuard),
     SpawnWorker,

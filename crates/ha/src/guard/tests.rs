@@ -60,6 +60,7 @@ fn a_worker_that_dies_is_replaced_and_told_what_runs() {
     let hello = FromGuard::Hello {
         servers: PerServer { postgres: ServerState { pid: Some(7), fence: None }, ..PerServer::default() },
         memo: "lease".into(),
+        addresses: vec![],
     };
     assert_eq!(effects, [GuardEffect::SpawnWorker, GuardEffect::Send(hello)]);
 }

@@ -7,6 +7,7 @@ use crate::cluster::{Cluster, Fence, StoreWrite};
 use crate::config::DynamicConfig;
 use crate::guard::StopMode;
 use crate::reason::Reason;
+use crate::vip::Standing;
 use types::{Lsn, MemberName, Millis, Timeline};
 
 /// So many failures in a row, about half a minute with their pauses, and the data directory is made anew.
@@ -101,6 +102,8 @@ pub struct Decision {
     pub actions: Vec<Action>,
     pub reasons: Vec<Reason>,
     pub arming: Arming,
+    /// Whether the primary's virtual addresses belong here.
+    pub standing: Standing,
     /// Decide again at this time even if nothing happens.
     pub wake_at: Option<Millis>,
     /// The agent may end.
@@ -209,8 +212,23 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
         entry::publish(&mut draft);
     }
     view.pools.reasons.iter().for_each(|reason| draft.because(reason.clone()));
+    let standing = standing(&draft);
     let Draft { memory, actions, reasons, arming, wake_at, finished, .. } = draft;
-    Decision { next: memory, actions, reasons, arming, wake_at, finished }
+    Decision { next: memory, actions, reasons, arming, standing, wake_at, finished }
+}
+
+/// Clients are led here by the same rule as the proxies lead them: as soon as PostgreSQL takes writes, until it is to stop.
+fn standing(draft: &Draft<'_>) -> Standing {
+    match &draft.view.postgres.server {
+        Server::Unknown | Server::Starting => Standing::Unknown,
+        Server::Running(running) | Server::Unresponsive { last: running, .. } if running.in_recovery => Standing::Lost,
+        Server::Running(_) | Server::Unresponsive { .. } if entry::is_writable(draft) => Standing::Holds,
+        // A worker that was started again takes up the lease of the one before.
+        Server::Running(_) | Server::Unresponsive { .. } if draft.view.dcs.lease.is_none() && !entry::stops(draft) => {
+            Standing::Unknown
+        }
+        Server::Running(_) | Server::Unresponsive { .. } | Server::Down | Server::Stopping => Standing::Lost,
+    }
 }
 
 fn waiting(memory: &Memory, reason: Reason) -> Decision {

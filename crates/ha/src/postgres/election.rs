@@ -150,5 +150,5 @@ pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
 
 /// Has this member said where its log ends since the last leadership was over?
 fn reported(member: &Member, last_epoch: Revision) -> bool {
-    member.data.quorate.and_then(|quorate| quorate.leaderless_at).is_some_and(|at| at > last_epoch)
+    member.data.quorate.as_ref().and_then(|quorate| quorate.leaderless_at).is_some_and(|at| at > last_epoch)
 }

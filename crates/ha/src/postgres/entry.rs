@@ -39,7 +39,8 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> MemberData {
         claim,
         leaderless_at: draft.cluster.leader.is_none().then_some(draft.cluster.revision),
         // A server that is about to stop refuses new clients; the proxies hold them instead.
-        writable: running.is_some_and(|running| !running.in_recovery) && draft.fence().is_some() && !stops(draft),
+        writable: is_writable(draft),
+        addresses: draft.view.addresses.clone(),
         pools: view.pools.pause_max,
         pause_pools: draft.memory.switchover.as_ref().and_then(Switchover::pauses_pools),
         pools_paused: view.pools.paused_for,
@@ -47,7 +48,13 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> MemberData {
     data
 }
 
-fn stops(draft: &Draft<'_>) -> bool {
+/// PostgreSQL takes writes under this member's leadership, and goes on to do so.
+pub(super) fn is_writable(draft: &Draft<'_>) -> bool {
+    let running = draft.view.postgres.server.running();
+    running.is_some_and(|running| !running.in_recovery) && draft.fence().is_some() && !stops(draft)
+}
+
+pub(super) fn stops(draft: &Draft<'_>) -> bool {
     let is_stop = |job: &Job| matches!(job, Job::Stop { .. });
     let runs =
         draft.view.job.as_ref().is_some_and(|job| matches!(job.state, JobState::Running { .. }) && is_stop(&job.job));
@@ -80,13 +87,14 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
     }
     let present = draft.cluster.members.get(&view.me);
     let claimed = present.is_some_and(|member| member.data.claims_primary());
-    let certainly_not_primary = view.postgres.server.is_down() && !draft.job_runs()
+    let certainly_not_primary = view.addresses.is_empty() && view.postgres.server.is_down() && !draft.job_runs()
         || view.postgres.server.running().is_some_and(|running| running.in_recovery)
             && !draft.memory.promoting
-            && view.guard.armed.is_none();
+            && view.guard.armed.is_none()
+            && view.addresses.is_empty();
     let primary = view.postgres.server.running().is_some_and(|running| !running.in_recovery);
     // A claim is only ever dropped when PostgreSQL cannot be a primary: stopped, or seen in recovery and not under a
-    // fence, which would mean that it was to be promoted.
+    // fence, which would mean that it was to be promoted; and when the primary's addresses are gone from here.
     let claim = draft.fence().is_some() || primary || (claimed && !certainly_not_primary);
     let mut data = build(draft, claim);
     let leaderless_since = draft.memory.leader_missing_since;

@@ -139,9 +139,12 @@ pub(super) fn release_again(draft: &mut Draft<'_>, fence: &Fence) {
     }
 }
 
-/// Gives the leadership up; PostgreSQL is not running here.
+/// Gives the leadership up; PostgreSQL is not running here, and the addresses of the primary are gone.
 pub(super) fn release(draft: &mut Draft<'_>, fence: &Fence, end: Option<Lsn>) {
     let Some(lease) = draft.view.dcs.lease else { return };
+    if !draft.view.addresses.is_empty() {
+        return draft.because(Reason::AddressesLeave);
+    }
     let mut member = entry::build(draft, false);
     if let Some(quorate) = &mut member.quorate {
         quorate.leaderless_at = None;

@@ -35,6 +35,7 @@ pub(super) fn view(in_recovery: bool, armed: Option<Millis>) -> View {
         bootstrap_config: "{}".into(),
         dcs: DcsView { cluster: Some(cluster()), connected: true, lease: Some(lease(1)) },
         guard: GuardView { answering: true, armed },
+        addresses: Vec::new(),
         postgres: PostgresView {
             data: DataDirectory::Valid {
                 system_id: "7".into(),
@@ -57,7 +58,7 @@ pub(super) fn view(in_recovery: bool, armed: Option<Millis>) -> View {
 fn drops_claim(decision: &Decision) -> bool {
     decision.actions.iter().any(|action| {
         matches!(action, Action::Write(StoreWrite::PutMember { member, .. })
-            if member.quorate.is_some_and(|quorate| !quorate.claim))
+            if member.quorate.as_ref().is_some_and(|quorate| !quorate.claim))
     })
 }
 

@@ -58,6 +58,7 @@ fn view(pools_of_b: Option<Millis>) -> View {
         me: "a".into(),
         tags: Tags::default(),
         identity: MemberData::default(),
+        addresses: Vec::new(),
         bootstrap_config: "{}".into(),
         dcs: DcsView { cluster: Some(cluster), connected: true, lease: Some(lease) },
         guard: GuardView { answering: true, armed: Some(NOW + Millis(20_000)) },
@@ -94,7 +95,7 @@ fn checkpointed(view: &mut View) -> Decision {
 /// What the entry that is written says of pausing, if one is.
 fn wish(decision: &Decision) -> Option<Option<Revision>> {
     decision.actions.iter().find_map(|action| match action {
-        Action::Write(StoreWrite::PutMember { member, .. }) => Some(member.quorate?.pause_pools),
+        Action::Write(StoreWrite::PutMember { member, .. }) => Some(member.quorate.as_ref()?.pause_pools),
         _ => None,
     })
 }

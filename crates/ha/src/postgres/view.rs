@@ -4,6 +4,7 @@ use super::decide::Job;
 use crate::cluster::{Cluster, HistoryLine, MemberData, Tags};
 use crate::lease::Lease;
 use crate::pools::PoolsView;
+use std::net::IpAddr;
 use types::{Lsn, MemberName, Millis, SystemId, Timeline};
 
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct View {
     pub bootstrap_config: String,
     pub dcs: DcsView,
     pub guard: GuardView,
+    /// The virtual addresses of the primary that the guard has, or may have, on a network card.
+    pub addresses: Vec<IpAddr>,
     pub postgres: PostgresView,
     /// The job that runs, or the one that ended since the last decision.
     pub job: Option<JobView>,

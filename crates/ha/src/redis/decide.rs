@@ -9,6 +9,7 @@ use crate::cluster::redis::{RedisFence, RedisWrite};
 use crate::cluster::{Cluster, RedisGroup};
 use crate::guard::StopMode;
 pub use crate::postgres::Arming;
+use crate::vip::Standing;
 use types::{MemberName, Millis};
 
 /// Work on the local Redis. One job runs at a time; its progress comes back in the next view.
@@ -68,6 +69,8 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
     /// What the guard is told about Redis with every renewal of the lease.
     pub arming: Arming,
+    /// Whether the master's virtual addresses belong here.
+    pub standing: Standing,
     /// Decide again at this time even if nothing happens.
     pub wake_at: Option<Millis>,
     /// As far as Redis is concerned the agent may end.
@@ -114,8 +117,23 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
         situation(&mut draft);
         entry::publish(&mut draft);
     }
+    let standing = standing(&draft);
     let Draft { memory, actions, reasons, arming, wake_at, finished, .. } = draft;
-    Decision { next: memory, actions, reasons, arming, wake_at, finished }
+    Decision { next: memory, actions, reasons, arming, standing, wake_at, finished }
+}
+
+/// Clients are led here by the same rule as the proxies lead them: while Redis is the master and writes do not wait.
+fn standing(draft: &Draft<'_>) -> Standing {
+    match &draft.view.server {
+        Server::Unknown | Server::Starting => Standing::Unknown,
+        Server::Running(running) | Server::Silent { last: running, .. } if !running.is_master() => Standing::Lost,
+        Server::Running(_) | Server::Silent { .. } if entry::leads_clients(draft) => Standing::Holds,
+        // A worker that was started again takes up the lease of the one before.
+        Server::Running(_) | Server::Silent { .. } if draft.view.dcs.lease.is_none() && !entry::stops(draft) => {
+            Standing::Unknown
+        }
+        Server::Running(_) | Server::Silent { .. } | Server::Down => Standing::Lost,
+    }
 }
 
 fn situation(draft: &mut Draft<'_>) {

@@ -35,7 +35,21 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> RedisMemberData {
         data.role == RedisRole::Master && draft.fence().is_some() && data.is_running() && !writes_wait(draft);
     data.pause = draft.is_paused();
     data.trouble.clone_from(&view.trouble);
+    data.addresses.clone_from(&view.addresses);
     data
+}
+
+/// The master under this member's leadership, whose writes do not wait; also while it does not answer for a moment.
+pub(super) fn leads_clients(draft: &Draft<'_>) -> bool {
+    let master = draft.view.server.is_master();
+    master && draft.fence().is_some() && !stops(draft) && !steps_down(draft) && !writes_wait(draft)
+}
+
+/// It is being told to follow somebody.
+fn steps_down(draft: &Draft<'_>) -> bool {
+    let is_step = |job: &Job| matches!(job, Job::Follow { .. } | Job::StepDown { .. });
+    let runs = draft.job_runs() && draft.view.job.as_ref().is_some_and(|job| is_step(&job.job));
+    runs || draft.actions.iter().any(|action| matches!(action, Action::Begin(job) if is_step(job)))
 }
 
 /// In a switchover: nobody is led here any more, or a client that comes back after it was cut would meet a replica.
@@ -51,7 +65,7 @@ pub(super) fn without_claim(draft: &Draft<'_>) -> RedisMemberData {
     RedisMemberData { writable: false, leaderless_at: None, ..build(draft, false) }
 }
 
-fn stops(draft: &Draft<'_>) -> bool {
+pub(super) fn stops(draft: &Draft<'_>) -> bool {
     let is_stop = |job: &Job| matches!(job, Job::Stop { .. });
     let runs =
         draft.view.job.as_ref().is_some_and(|job| matches!(job.state, JobState::Running { .. }) && is_stop(&job.job));
@@ -80,8 +94,11 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
     }
     let present = draft.group.members.get(&view.me);
     let claimed = present.is_some_and(|member| member.data.claim);
-    // A claim is only ever dropped when Redis cannot be a master.
-    let claim = draft.fence().is_some() || view.server.is_master() || (claimed && !draft.certainly_no_master());
+    // A claim is only ever dropped when Redis cannot be a master and the master's addresses are gone from here.
+    let claim = draft.fence().is_some()
+        || view.server.is_master()
+        || (claimed && !draft.certainly_no_master())
+        || !view.addresses.is_empty();
     let mut data = build(draft, claim);
     let report_is_fresh = match (view.server.running(), draft.memory.leader_missing_since) {
         (Some(running), Some(since)) => running.observed_at >= since,

@@ -205,9 +205,12 @@ fn release_for_certain(draft: &mut Draft<'_>, fence: &RedisFence) {
     }
 }
 
-/// Gives the leadership up. Only where Redis is certainly no master.
+/// Gives the leadership up. Only where Redis is certainly no master, and when the master's addresses are gone.
 pub(super) fn release(draft: &mut Draft<'_>, fence: &RedisFence) {
     let Some(lease) = draft.view.dcs.lease else { return };
+    if !draft.view.addresses.is_empty() {
+        return draft.because(Reason::AddressesLeave);
+    }
     draft.memory.given_up = Some(fence.epoch);
     draft.memory.switchover = None;
     let member = Box::new(entry::without_claim(draft));

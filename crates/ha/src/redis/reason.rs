@@ -105,6 +105,8 @@ pub enum Reason {
     HandedOver {
         candidate: MemberName,
     },
+    /// The virtual addresses must be gone from here before the leadership passes.
+    AddressesLeave,
     /// The leadership was given up, and the store does not show it yet.
     GivenUp,
     /// It refuses its own agent, or ends at its start.
@@ -197,6 +199,7 @@ impl Reason {
             Self::SwitchoverImpossible { .. } => "switchover_impossible",
             Self::SwitchoverAborted { .. } => "switchover_aborted",
             Self::HandedOver { .. } => "handed_over",
+            Self::AddressesLeave => "addresses_leave",
             Self::GivenUp => "given_up",
             Self::Trouble { .. } => "trouble",
             Self::AnotherLeads { .. } => "another_leads",

@@ -130,6 +130,9 @@ pub(super) fn hand_over(draft: &mut Draft<'_>, fence: &RedisFence, since: Millis
     if !draft.certainly_no_master() {
         return;
     }
+    if !draft.view.addresses.is_empty() {
+        return draft.because(Reason::AddressesLeave);
+    }
     let lease = draft.view.dcs.lease;
     let target = draft.group.members.get(&candidate).filter(|member| member.data.is_running());
     let (Some(lease), Some(member)) = (lease, target) else {

@@ -3,6 +3,7 @@
 use super::decide::Job;
 use crate::cluster::redis::RedisMemberData;
 pub use crate::postgres::{DcsView, GuardView};
+use std::net::IpAddr;
 use types::{MemberName, Millis};
 
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct View {
     pub dcs: DcsView,
     /// `armed`: of Redis.
     pub guard: GuardView,
+    /// The virtual addresses of the master that the guard has, or may have, on a network card.
+    pub addresses: Vec<IpAddr>,
     pub server: Server,
     /// The job that runs, or the one that ended since the last decision.
     pub job: Option<JobView>,

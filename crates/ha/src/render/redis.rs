@@ -56,6 +56,9 @@ impl fmt::Display for Reason {
             }
             Self::RestartingInPlace { .. } => f.write_str("Redis is started again in place"),
             Self::RestartFailed => f.write_str("Redis did not come back; the leadership is given up"),
+            Self::AddressesLeave => {
+                f.write_str("the virtual addresses are being removed here before the leadership passes")
+            }
             Self::Unresponsive { .. } => f.write_str("Redis runs and does not answer"),
             Self::Hanging { .. } => f.write_str("Redis hangs; it is ended, so that another member can take over"),
             Self::GivesWayToData { name } => {

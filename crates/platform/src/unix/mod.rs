@@ -1,5 +1,6 @@
 //! Linux.
 
+pub mod addresses;
 pub mod children;
 pub mod files;
 pub mod process_end;

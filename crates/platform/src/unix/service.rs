@@ -1,13 +1,25 @@
 //! Signals, limits and the service manager.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 
 pub fn on_termination(then: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    on_signals(&[SIGTERM, SIGINT], then)
+}
+
+pub fn on_every_termination(then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    on_signals(&[SIGTERM, SIGINT, SIGQUIT, SIGHUP], then)
+}
+
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn on_signals(signals: &[i32], then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new(signals)?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if signals.forever().next().is_some() {
             then();

@@ -1,5 +1,6 @@
 //! Windows.
 
+pub mod addresses;
 pub mod children;
 pub mod files;
 pub mod process_end;

@@ -7,6 +7,14 @@ pub fn on_termination(_then: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
+pub fn on_every_termination(_then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    Ok(())
+}
+
+pub fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
+}
+
 /// Windows does not limit sockets by a number per process.
 pub fn allow_open_files(wanted: u64) -> u64 {
     wanted

@@ -138,7 +138,7 @@ impl World {
             FromGuard::Fenced { .. } => worker.armed = None,
             FromGuard::Armed { until, .. } => worker.armed = *until,
             FromGuard::Alive { .. } => return,
-            FromGuard::Terminate | FromGuard::Reload => {}
+            FromGuard::Address(_) | FromGuard::Terminate | FromGuard::Reload => {}
         }
         self.redis_decide_soon(host);
     }

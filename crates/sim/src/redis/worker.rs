@@ -10,6 +10,7 @@ use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::cluster::Versioned;
 use ha::cluster::redis::{RedisMemberData, RedisWrite};
+use ha::guard::ServerKind;
 use ha::lease::GUARD_SILENCE_MAX;
 use ha::redis::{
     Action, Arming, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, Reason, Running, Server, Settings,
@@ -89,8 +90,8 @@ impl World {
         }
     }
 
-    fn redis_view(&self, host: usize) -> Option<View> {
-        let host = &self.hosts[host];
+    fn redis_view(&self, at: usize) -> Option<View> {
+        let host = &self.hosts[at];
         let worker = host.worker.as_ref()?;
         let now = host.clock.read(self.now);
         let mut cluster = worker.cluster.clone();
@@ -137,6 +138,7 @@ impl World {
                 answering: now.since(worker.guard_answered_at) <= GUARD_SILENCE_MAX,
                 armed: worker.redis.armed,
             },
+            addresses: self.addresses_here(at, ServerKind::Redis),
             server: match server {
                 Server::Down if worker.redis.up => Server::Starting,
                 server => server,
@@ -175,6 +177,7 @@ impl World {
         if decision.reasons.is_empty() {
             self.violation(format!("m{} decides about Redis and gives no reason", host + 1));
         }
+        self.vip_decided(host, ServerKind::Redis, decision.standing);
         self.redis_set_going(host, &view, &decision);
         if arming_changed {
             self.arm(host);

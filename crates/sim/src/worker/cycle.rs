@@ -6,6 +6,7 @@ use crate::say;
 use crate::worker::{Work, WorkerEvent};
 use crate::world::World;
 use ha::cluster::{Fence, MemberData, StoreWrite, SyncState, Tags};
+use ha::guard::ServerKind;
 use ha::lease::GUARD_SILENCE_MAX;
 use ha::postgres::{Action, DcsView, Decision, GuardView, JobState, PostgresView, Server, View, decide};
 
@@ -38,8 +39,8 @@ impl World {
         }
     }
 
-    fn view(&self, host: usize) -> Option<View> {
-        let host = &self.hosts[host];
+    fn view(&self, at: usize) -> Option<View> {
+        let host = &self.hosts[at];
         let worker = host.worker.as_ref()?;
         let now = host.clock.read(self.now);
         let mut cluster = worker.cluster.clone();
@@ -72,6 +73,7 @@ impl World {
                 answering: now.since(worker.guard_answered_at) <= GUARD_SILENCE_MAX,
                 armed: worker.armed,
             },
+            addresses: self.addresses_here(at, ServerKind::Postgres),
             postgres: PostgresView {
                 data: worker.data.clone(),
                 server: match &worker.server {
@@ -119,6 +121,7 @@ impl World {
         } else {
             self.oracle.decided_with_reason(host);
         }
+        self.vip_decided(host, ServerKind::Postgres, decision.standing);
         self.set_going(host, &view, &decision);
         if arming_changed {
             self.arm(host);

@@ -137,6 +137,7 @@ impl World {
             Answer::Refused(_) => {
                 worker.lease = None;
                 say!(self, host, "keeper: lease {id} is gone");
+                self.vip_lease(host);
                 self.decide_soon(host);
                 self.redis_decide_soon(host);
                 self.keep(host);
@@ -157,6 +158,7 @@ impl World {
 
     /// Tells the guard what the last decision wants; after every renewal, and when that changes.
     pub(crate) fn arm(&mut self, host: usize) {
+        self.vip_lease(host);
         let Some(worker) = &self.hosts[host].worker else { return };
         let Some(lease) = worker.lease else { return };
         let servers = [

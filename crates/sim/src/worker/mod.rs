@@ -24,6 +24,7 @@ use ha::guard::FromGuard;
 use ha::lease::Lease;
 use ha::postgres::{Arming, DataDirectory, JobView, Memory, Request, Running, Server};
 use ha::reason::Reason;
+use ha::vip::VipLine;
 pub use jobs::JobStep;
 pub use observer::{NamesInForce, Work};
 pub use pools::Pools;
@@ -58,6 +59,7 @@ pub struct Worker {
     pub asking: bool,
     pub backstop: Backstop,
     pub look_at: Option<Time>,
+    pub vips: VipLine,
     // The cycle.
     pub memory: Memory,
     pub server: Server,
@@ -145,6 +147,7 @@ impl Worker {
             asking: false,
             backstop: Backstop::default(),
             look_at: None,
+            vips: VipLine::default(),
             memory: Memory::default(),
             server: Server::Unknown,
             data: DataDirectory::Unknown,
@@ -234,7 +237,8 @@ impl World {
     /// The worker process begins to run.
     pub(crate) fn worker_starts(&mut self, host: usize, run: u64) {
         let now = self.hosts[host].clock.read(self.now);
-        self.hosts[host].worker = Some(Box::new(Worker::new(run, now)));
+        let vips = crate::cards::line(self.setup.redis);
+        self.hosts[host].worker = Some(Box::new(Worker { vips, ..Worker::new(run, now) }));
         match self.open_store(host) {
             Ok(node) => {
                 if let Some(worker) = &mut self.hosts[host].worker {

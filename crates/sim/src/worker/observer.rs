@@ -212,6 +212,7 @@ impl World {
         worker.guard_answered_at = now;
         worker.backstop.heard(&message);
         self.plan_backstop(host);
+        self.vip_heard(host, &message);
         if self.setup.redis {
             self.hear_of_redis(host, &message);
         }
@@ -220,7 +221,7 @@ impl World {
         }
         let Some(worker) = &mut self.hosts[host].worker else { return };
         match message {
-            FromGuard::Hello { servers, memo } => {
+            FromGuard::Hello { servers, memo, .. } => {
                 let ServerState { pid: postmaster, fence } = servers.postgres;
                 worker.postmaster = postmaster.is_some();
                 worker.armed = fence;
@@ -250,6 +251,8 @@ impl World {
                 worker.armed = until;
                 // The decision loop hears of it, because a promotion may wait for it.
             }
+            // The next view has it.
+            FromGuard::Address(_) => {}
             FromGuard::Alive { .. } => return,
             FromGuard::Terminate => worker.stopping = true,
             FromGuard::Reload => {}
@@ -309,6 +312,10 @@ fn concerns(message: &FromGuard) -> Option<ServerKind> {
         | FromGuard::Exited { server, .. }
         | FromGuard::Fenced { server, .. }
         | FromGuard::Armed { server, .. } => Some(*server),
-        FromGuard::Hello { .. } | FromGuard::Alive { .. } | FromGuard::Terminate | FromGuard::Reload => None,
+        FromGuard::Hello { .. }
+        | FromGuard::Address(_)
+        | FromGuard::Alive { .. }
+        | FromGuard::Terminate
+        | FromGuard::Reload => None,
     }
 }

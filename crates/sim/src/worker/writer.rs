@@ -121,7 +121,7 @@ pub fn describe(write: &StoreWrite) -> String {
             member.state.as_str(),
             member.timeline.map(|timeline| timeline.0),
             member.position(),
-            member.quorate.unwrap_or_default()
+            member.quorate.clone().unwrap_or_default()
         ),
         StoreWrite::PutStatus { status, .. } => format!("status {}", status.optime),
         StoreWrite::PutSync { state, .. } => format!("/sync {state:?}"),

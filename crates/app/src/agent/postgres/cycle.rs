@@ -11,6 +11,7 @@ use super::publish;
 use crate::agent::End;
 use crate::agent::guard_link::GuardLink;
 use crate::agent::keeper::KeeperState;
+use crate::agent::vip::Vips;
 use crate::agent::writer::{self, BatchOutcome, Write, Writes};
 use config::MemberConfig;
 use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
@@ -75,6 +76,7 @@ pub struct Cycle {
     pub dcs: Dcs,
     pub guard: GuardLink,
     pub keeper: Arc<KeeperState>,
+    pub vips: Vips,
     pub settings: Arc<RestApiSettings>,
     pub outputs: Outputs,
     pub state: State,
@@ -180,6 +182,8 @@ impl Cycle {
             let view = self.view(&view);
             let decision = decide(&self.state.memory, &view);
             self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
+            // Before PostgreSQL is stopped, when it is to be.
+            self.vips.decided(ServerKind::Postgres, decision.standing);
             self.set_going(&decision, &view);
             self.keeper.decided(ServerKind::Postgres, decision.arming, view.dcs.lease);
             if decision.finished {
@@ -265,6 +269,7 @@ impl Cycle {
                 answering: now.since(self.guard.answered_at()) <= GUARD_SILENCE_MAX,
                 armed: guard.armed,
             },
+            addresses: self.vips.here(ServerKind::Postgres),
             postgres: PostgresView {
                 data: self.state.data.clone(),
                 // The guard's word may be ahead of its message.
@@ -385,6 +390,7 @@ impl Cycle {
             | FromGuard::Exited { server: ServerKind::Redis, .. }
             | FromGuard::Fenced { server: ServerKind::Redis, .. }
             | FromGuard::Armed { .. }
+            | FromGuard::Address(_)
             | FromGuard::Alive { .. } => {}
         }
     }

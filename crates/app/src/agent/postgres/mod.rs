@@ -35,7 +35,7 @@ pub async fn start(
     messages: mpsc::Receiver<FromGuard>,
     cycles: &mut JoinSet<End>,
 ) -> anyhow::Result<PostgresRole> {
-    let World { member, dcs, guard, keeper, .. } = world;
+    let World { member, dcs, guard, keeper, vips, .. } = world;
     let instance = Instance::open(member.clone(), postgresql).await.map_err(|error| Fatal(with_hint(&error)))?;
     let instance = Arc::new(instance);
     let settings = Arc::new(rest::settings(member));
@@ -74,6 +74,7 @@ pub async fn start(
         dcs: dcs.clone(),
         guard: guard.clone(),
         keeper: keeper.clone(),
+        vips: vips.clone(),
         settings,
         outputs: Outputs { batches, jobs: job_results, data, work, probe, snapshots, routes, reload },
         state: State::new(),

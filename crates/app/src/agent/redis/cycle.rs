@@ -12,6 +12,7 @@ use super::state::State;
 use crate::agent::End;
 use crate::agent::guard_link::GuardLink;
 use crate::agent::keeper::KeeperState;
+use crate::agent::vip::Vips;
 use crate::agent::writer::{self, BatchOutcome, Write, Writes};
 use dcs::{Dcs, DcsView as StoreView};
 use ha::cluster::StoreWrite;
@@ -50,6 +51,7 @@ pub struct Cycle {
     pub dcs: Dcs,
     pub guard: GuardLink,
     pub keeper: Arc<KeeperState>,
+    pub vips: Vips,
     /// Until the cluster has a configuration.
     pub ttl: Millis,
     pub outputs: Outputs,
@@ -94,6 +96,8 @@ impl Cycle {
                 let view = self.view(&store);
                 let decision = decide(&self.state.memory, &view);
                 self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
+                // Before Redis is told to follow or to end.
+                self.vips.decided(ServerKind::Redis, decision.standing);
                 self.set_going(&decision);
                 self.keeper.decided(ServerKind::Redis, decision.arming, view.dcs.lease);
                 decision
@@ -149,6 +153,7 @@ impl Cycle {
                 answering: now.since(self.guard.answered_at()) <= GUARD_SILENCE_MAX,
                 armed: guard.armed,
             },
+            addresses: self.vips.here(ServerKind::Redis),
             server: self.state.server_with(guard.pid),
             job: self.state.job.clone(),
             trouble: self.state.trouble.clone(),

@@ -34,7 +34,7 @@ pub async fn start(
     messages: mpsc::Receiver<FromGuard>,
     cycles: &mut JoinSet<End>,
 ) -> anyhow::Result<RedisRole> {
-    let World { member, dcs, guard, keeper, .. } = world;
+    let World { member, dcs, guard, keeper, vips, .. } = world;
     let opened = Instance::open(member.clone(), config).await.map_err(|error| fatal(&error))?;
     let instance = Arc::new(opened);
     let starting = RedisSnapshot::starting(member.name.clone(), instance.config.name.clone());
@@ -58,6 +58,7 @@ pub async fn start(
         dcs: dcs.clone(),
         guard: guard.clone(),
         keeper: keeper.clone(),
+        vips: vips.clone(),
         ttl: world.ttl,
         outputs: Outputs { batches, jobs, probe, last_words, published },
         state: State::new(),

@@ -104,7 +104,8 @@ impl State {
             }
             FromGuard::Fenced { .. } => tracing::error!("the lease ran out; the guard ended Redis"),
             FromGuard::Terminate => self.stopping = true,
-            FromGuard::Reload | FromGuard::Armed { .. } | FromGuard::Alive { .. } => {}
+            // The next view has it.
+            FromGuard::Address(_) | FromGuard::Reload | FromGuard::Armed { .. } | FromGuard::Alive { .. } => {}
         }
     }
 

@@ -24,10 +24,32 @@ pub fn explanation(answer: &Value, from: &str) -> String {
     if !here.is_empty() {
         paragraph(&mut text, &format!("On {from} now:"), &here, "");
     }
+    for vip in answer.get("vip").and_then(Value::as_array).into_iter().flatten() {
+        text.push_str(&virtual_address(vip, from));
+    }
     if let Some(redis) = answer.get("redis") {
         text.push_str("\nRedis\n");
         text.push_str(&explanation(redis, from));
     }
+    text
+}
+
+fn virtual_address(vip: &Value, from: &str) -> String {
+    let word = |key: &str| vip.get(key).and_then(Value::as_str);
+    let head = match word("holder") {
+        Some(holder) => format!("The virtual IP {} is on {holder}:", word("address").unwrap_or("?")),
+        None => format!("The virtual IP {} is on no member:", word("address").unwrap_or("?")),
+    };
+    let here = format!("{from}: {}", word("because").unwrap_or("no reason is known"));
+    let conflict =
+        word("conflict").map(|other| format!("another host answers for it, with the hardware address {other}"));
+    let mut text = String::new();
+    paragraph(
+        &mut text,
+        &head,
+        &[Some(here.as_str()), conflict.as_deref()].into_iter().flatten().collect::<Vec<_>>(),
+        "",
+    );
     text
 }
 

@@ -233,6 +233,9 @@ fn footer(view: &ClusterView, text: &mut String) {
     if view.pause {
         text.push_str(" Maintenance mode: on\n");
     }
+    for (ip, holder) in &view.virtual_addresses {
+        let _ = writeln!(text, " Virtual IP {ip}: {holder}");
+    }
     if let Some(scheduled) = &view.scheduled_switchover {
         let _ = writeln!(text, " Switchover scheduled at: {}", scheduled.at);
         for (word, name) in [("from", &scheduled.from), ("to", &scheduled.to)] {

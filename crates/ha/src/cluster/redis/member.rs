@@ -1,6 +1,7 @@
 //! `redis/<group>/members/<name>`: what a member says of its Redis.
 
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use types::{MemberName, Revision};
 
 /// In Redis's words.
@@ -103,6 +104,9 @@ pub struct RedisMemberData {
     /// What is wrong with its Redis, for people: it refuses its own agent, or ends at its start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// The virtual addresses of the master that this member has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Default for RedisMemberData {
@@ -126,6 +130,7 @@ impl Default for RedisMemberData {
             leaderless_at: None,
             pause: false,
             trouble: None,
+            addresses: Vec::new(),
         }
     }
 }

@@ -95,6 +95,7 @@ fn view(me: &str, leader: Option<&str>, server: Server, entries: &[(&str, RedisM
             lease: Some(Lease { id: lease_of(me), ttl: Millis(1500), renewed_at: NOW }),
         },
         guard: GuardView { answering: true, armed: None },
+        addresses: Vec::new(),
         server,
         job: None,
         trouble: None,

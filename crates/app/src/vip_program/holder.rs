@@ -1,0 +1,104 @@
+//! The address in the hands of a program without a guard: the guard's own machine, with the network card as its only part.
+//!
+//! The invariant: the address is held as `ha::guard` says, up to a moment that was promised, and not longer.
+
+use ha::guard::{AddressState, FromGuard, Guard, GuardEffect, GuardEvent, Presence, ToGuard};
+use ha::vip::VirtualAddress;
+use platform::{Addresses, CardAddress, boot_clock};
+use std::collections::VecDeque;
+use types::Millis;
+
+pub struct Holder {
+    guard: Guard,
+    addresses: Addresses,
+    address: VirtualAddress,
+    said: Option<AddressState>,
+}
+
+impl Holder {
+    pub fn new(addresses: Addresses, address: VirtualAddress) -> Self {
+        Self { guard: Guard::new(boot_clock()), addresses, address, said: None }
+    }
+
+    pub fn hold(&mut self, until: Millis) {
+        self.handle(GuardEvent::FromWorker(ToGuard::Hold { address: self.address.clone(), until }));
+    }
+
+    pub fn release(&mut self) {
+        self.handle(GuardEvent::FromWorker(ToGuard::Release { address: self.address.clone() }));
+    }
+
+    pub fn tick(&mut self) {
+        self.handle(GuardEvent::Tick);
+    }
+
+    /// When `tick` must come at the latest.
+    pub fn next_tick(&self) -> Option<Millis> {
+        self.guard.next_tick()
+    }
+
+    /// It is here, or may be.
+    pub fn is_here(&self) -> bool {
+        self.said.as_ref().is_some_and(|said| said.presence != Presence::Absent)
+    }
+
+    fn handle(&mut self, event: GuardEvent) {
+        let mut queue = VecDeque::from([event]);
+        while let Some(event) = queue.pop_front() {
+            for effect in self.guard.handle(boot_clock(), event) {
+                self.carry_out(effect, &mut queue);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: GuardEffect, queue: &mut VecDeque<GuardEvent>) {
+        match effect {
+            GuardEffect::SetAddress { address, seconds } => {
+                let result = self.addresses.set(&card(&address), seconds).map_err(|error| error.to_string());
+                queue.push_back(GuardEvent::AddressSet { address, result });
+            }
+            GuardEffect::RemoveAddress { address } => {
+                let result = self.addresses.remove(&card(&address)).map_err(|error| error.to_string());
+                queue.push_back(GuardEvent::AddressRemoved { address, result });
+            }
+            GuardEffect::AnnounceAddress { address } => match self.addresses.announce(&card(&address)) {
+                Ok(Some(with)) => queue.push_back(GuardEvent::AddressConflict { address, with }),
+                Ok(None) => {}
+                Err(error) => tracing::warn!("{address} cannot be announced: {error}"),
+            },
+            GuardEffect::Send(FromGuard::Address(state)) => self.say(state),
+            // There is no worker, and there are no servers.
+            GuardEffect::Send(_)
+            | GuardEffect::SpawnWorker
+            | GuardEffect::Spawn { .. }
+            | GuardEffect::Signal { .. }
+            | GuardEffect::KillTree { .. }
+            | GuardEffect::Exit => {}
+        }
+    }
+
+    fn say(&mut self, state: AddressState) {
+        let before = self.said.replace(state.clone());
+        let was = before.as_ref().map_or(Presence::Absent, |before| before.presence);
+        match (was, state.presence) {
+            (Presence::Absent | Presence::Uncertain, Presence::Present) => tracing::info!("{} is set", state.address),
+            (Presence::Present | Presence::Uncertain, Presence::Absent) => {
+                tracing::info!("{} is removed", state.address)
+            }
+            _ => {}
+        }
+        let new = |of: fn(&AddressState) -> &Option<String>| {
+            of(&state).clone().filter(|text| before.as_ref().is_none_or(|before| of(before).as_ref() != Some(text)))
+        };
+        if let Some(why) = new(|state| &state.problem) {
+            tracing::error!("{}: the system refuses: {why}", state.address);
+        }
+        if let Some(other) = new(|state| &state.conflict) {
+            tracing::error!("{}: another host answers for it, with the hardware address {other}", state.address);
+        }
+    }
+}
+
+fn card(address: &VirtualAddress) -> CardAddress {
+    CardAddress { ip: address.ip, prefix: address.prefix, interface: address.interface.clone() }
+}

@@ -1,0 +1,164 @@
+//! Programs that only follow a key: the distribution's vip-manager on our store, and `quorate vip` on a real etcd.
+
+use crate::support::{Running, World, eventually, options, program, run, run_on};
+use drill::net::{Host, Network, program_in};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const KEY: &str = "/service/shop/leader";
+
+struct Killed(Child);
+
+impl Killed {
+    fn start(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.0.id() as i32).unwrap(), signal).unwrap();
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn follow(mut command: Command, vip: Ipv4Addr, key: &str, value: &str, etcd: Ipv4Addr) -> Command {
+    command.args(["--ip", &vip.to_string(), "--netmask", "24", "--interface", drill::net::CARD]);
+    command.args(["--trigger-key", key, "--trigger-value", value, "--dcs-type", "etcd"]);
+    command.args(["--dcs-endpoints", &format!("http://{etcd}:2379")]);
+    command
+}
+
+async fn held_by(network: &Network, vip: Ipv4Addr, holders: &[&str]) {
+    let what = format!("{vip} is on {holders:?}");
+    eventually(&what, async || (network.holders_of(vip.into()).unwrap() == holders).then_some(())).await;
+}
+
+#[test]
+fn the_distributions_vip_manager_follows_our_leader_key() {
+    let mut network = Network::new(&format!("qstock{}", std::process::id()), [198, 18, 103]).unwrap();
+    for member in 1..=3 {
+        network.add_host(&format!("pg{member}"), 10 + member).unwrap();
+    }
+    let client = network.add_host("client", 1).unwrap();
+    run_on(&client, async {
+        let mut options = options("vip-stock", 0);
+        options.first_address = network.spare_address(11);
+        options.namespaces = network.hosts().iter().take(3).map(|host| host.namespace.clone()).collect();
+        options.overrides["postgresql"]["pg_hba"] = json!([
+            "local all all scram-sha-256",
+            "host all all 198.18.0.0/15 scram-sha-256",
+            "host replication replicator 198.18.0.0/15 scram-sha-256",
+        ]);
+        let mut world = World::whole(options).await;
+        let vip = network.spare_address(43);
+        let key = format!("/service/{}/leader", world.scope());
+        let stock = |host: &Host| {
+            let command = program_in(&host.namespace, "vip-manager");
+            Running::start(follow(command, vip, &key, &host.name, host.address))
+        };
+        let _managers: Vec<Running> = network.hosts().iter().take(3).map(stock).collect();
+        let leader = world.leader().await;
+        held_by(&network, vip, &[&leader]).await;
+        world.switchover(&leader).await.unwrap();
+        let next = world.leader().await;
+        assert_ne!(next, leader);
+        held_by(&network, vip, &[&next]).await;
+    });
+}
+
+struct RealEtcd {
+    process: Killed,
+    host: Host,
+    _directory: tempfile::TempDir,
+}
+
+impl RealEtcd {
+    fn start(host: &Host) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("http://{}:2379", host.address);
+        let mut command = program_in(&host.namespace, "etcd");
+        command.args(["--data-dir", directory.path().to_str().unwrap()]);
+        command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
+        Self { process: Killed::start(command), host: host.clone(), _directory: directory }
+    }
+
+    async fn put(&self, value: &str) {
+        eventually("etcd takes a value", async || {
+            let mut command = program_in(&self.host.namespace, "etcdctl");
+            command.env("ETCDCTL_API", "3").args(["--endpoints", &format!("{}:2379", self.host.address)]);
+            let done = command.args(["put", KEY, value]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            done.unwrap().success().then_some(())
+        })
+        .await;
+    }
+}
+
+#[test]
+fn quorate_vip_follows_a_key_in_a_real_etcd() {
+    let mut network = Network::new(&format!("qvm{}", std::process::id()), [198, 18, 104]).unwrap();
+    for (name, last) in [("a", 11), ("b", 12), ("etcd", 13)] {
+        network.add_host(name, last).unwrap();
+    }
+    let host = |name: &str| network.host(name).unwrap().clone();
+    run(async {
+        let etcd = RealEtcd::start(&host("etcd"));
+        let vip = network.spare_address(43);
+        let directory = tempfile::tempdir().unwrap();
+        // Under the name of the program whose place it takes.
+        let named = directory.path().join("vip-manager");
+        std::os::unix::fs::symlink(program("quorate"), &named).unwrap();
+        let start = |name: &str, named: &Path| {
+            let command = program_in(&host(name).namespace, named);
+            Killed::start(follow(command, vip, KEY, name, host("etcd").address))
+        };
+        let holders = network.watch(vip).unwrap();
+        let (a, b) = (start("a", &named), start("b", &named));
+        etcd.put("a").await;
+        held_by(&network, vip, &["a"]).await;
+        etcd.put("b").await;
+        held_by(&network, vip, &["b"]).await;
+        etcd.put("nobody").await;
+        held_by(&network, vip, &[]).await;
+        etcd.put("b").await;
+        held_by(&network, vip, &["b"]).await;
+
+        // Nobody answers: it stays for its time and goes. Then it comes back, without any change of the key.
+        etcd.process.signal(Signal::STOP);
+        held_by(&network, vip, &[]).await;
+        etcd.process.signal(Signal::CONT);
+        held_by(&network, vip, &["b"]).await;
+
+        // A frozen one loses it to the kernel, and a signal ends both.
+        b.signal(Signal::STOP);
+        held_by(&network, vip, &[]).await;
+        b.signal(Signal::CONT);
+        held_by(&network, vip, &["b"]).await;
+        for signal in [Signal::HUP, Signal::QUIT, Signal::INT, Signal::TERM] {
+            etcd.put("a").await;
+            held_by(&network, vip, &["a"]).await;
+            etcd.put("c").await;
+            held_by(&network, vip, &[]).await;
+            let c = {
+                let command = program_in(&host("a").namespace, &named);
+                Killed::start(follow(command, vip, KEY, "c", host("etcd").address))
+            };
+            held_by(&network, vip, &["a"]).await;
+            c.signal(signal);
+            held_by(&network, vip, &[]).await;
+        }
+        drop((a, b));
+        // A key that moves by a watch's word is followed at once, so both have it for a moment at most; nothing more is
+        // promised without a lease. What is: nobody has it in the end.
+        held_by(&network, vip, &[]).await;
+        assert!(!holders.holdings().is_empty());
+    });
+}
