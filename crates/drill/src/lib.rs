@@ -24,6 +24,8 @@ mod member_config;
 #[cfg(target_os = "linux")]
 pub mod process;
 #[cfg(target_os = "linux")]
+pub mod proxy;
+#[cfg(target_os = "linux")]
 pub mod redis;
 #[cfg(target_os = "linux")]
 pub mod scenario;

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]
+mod bench_proxy;
+#[cfg(target_os = "linux")]
 mod bench_redis;
 #[cfg(target_os = "linux")]
 mod bench_scale;

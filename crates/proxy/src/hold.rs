@@ -1,8 +1,7 @@
 //! Finding a server for a new client, and holding the client while there is none.
 
-use crate::refusal::STARTUP_BYTES_MAX;
 use crate::routes::{Port, Routes, Target};
-use crate::sockets::Connector;
+use crate::sockets::{Connector, read_some};
 use crate::statistics::{Counters, InUse};
 use std::future::pending;
 use std::io;
@@ -17,8 +16,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 pub(crate) const ATTEMPTS_AT_ONCE: usize = 16;
 /// Pause between two attempts while the routes do not change, in milliseconds; by chance within, against lockstep.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 5..=20;
-/// Read at once from a held client.
-const READ_BYTES: usize = 1024;
+/// Read at most from a held client, apart from the last read. What it has beyond that to say stays in its socket: thousands of
+/// held clients must not fill our memory, and a startup packet or a TLS greeting is shorter.
+const EARLY_BYTES_MAX: usize = 2048;
 
 /// How the search ended.
 pub(crate) enum Found {
@@ -90,7 +90,7 @@ impl Search {
         let order: Vec<Target> = {
             let routes = self.routes.borrow_and_update();
             let (first, second) = self.port.candidates(&routes);
-            self.counters.least_connections(first).into_iter().chain(second.cloned()).collect()
+            self.counters.least_connections(&first).into_iter().chain(second.cloned()).collect()
         };
         for target in order {
             let in_use = self.counters.use_server(&target);
@@ -123,10 +123,10 @@ async fn change(routes: &mut watch::Receiver<Routes>) {
     }
 }
 
-/// Resolves when the client ended its stream or broke. A client that sends more than any startup packet is not read
-/// further; it stays until the hold time is over.
+/// Resolves when the client ended its stream or broke. A client that says much is not read further; it stays until the
+/// hold time is over.
 async fn client_is_gone(client: &TcpStream, early: &mut Vec<u8>) {
-    while early.len() < STARTUP_BYTES_MAX {
+    while early.len() < EARLY_BYTES_MAX {
         if client.readable().await.is_err() {
             return;
         }
@@ -138,12 +138,4 @@ async fn client_is_gone(client: &TcpStream, early: &mut Vec<u8>) {
         }
     }
     pending::<()>().await;
-}
-
-/// Not async, so that the buffer is not a part of every held connection's memory.
-fn read_some(client: &TcpStream, early: &mut Vec<u8>) -> io::Result<usize> {
-    let mut buffer = [0; READ_BYTES];
-    let length = client.try_read(&mut buffer)?;
-    early.extend_from_slice(&buffer[..length]);
-    Ok(length)
 }

@@ -1,9 +1,9 @@
 //! Socket options, and reaching a server.
 
 use crate::routes::Target;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -12,6 +12,13 @@ use tokio::sync::Semaphore;
 /// A peer that vanished without a word is noticed after 15 + 3 * 5 seconds of silence.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: u32 = 3;
+/// The same for one that vanished while something was on its way to it, where no keepalive is sent.
+const UNACKNOWLEDGED_TIME_MAX: Duration = Duration::from_secs(30);
+/// New connections that the system keeps for us while we are busy with others; it has a limit of its own, too.
+const BACKLOG: i32 = 4096;
+/// Read at once from a client that has no server yet.
+const FIRST_READ_BYTES: usize = 1024;
 /// Name lookups that may hang at the same time: each occupies a thread for as long as the resolver likes.
 const LOOKUPS_MAX: usize = 4;
 /// Addresses of one name that are tried.
@@ -20,8 +27,14 @@ const ADDRESSES_MAX: usize = 4;
 /// Small messages go out at once, dead peers are noticed. Failing to set an option is no reason to refuse a client.
 pub(crate) fn prepare(stream: &TcpStream) {
     let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    let done = stream.set_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    let done = stream
+        .set_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
+        .and_then(|()| platform::set_user_timeout(stream, UNACKNOWLEDGED_TIME_MAX));
     if let Err(error) = done {
         tracing::debug!(%error, "cannot set the options of a socket");
     }
@@ -32,6 +45,26 @@ pub(crate) fn close_with_reset(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "cannot reset a connection; it is closed normally");
     }
+}
+
+/// A socket that listens, ready to be given to a runtime.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Elsewhere: connections of a predecessor that are only just ending do not keep the port. On Windows it would let two
+    // programs listen on the same port.
+    socket.set_reuse_address(cfg!(unix))?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Appends what the client has sent. Not async, so that the buffer is not a part of every waiting connection's memory.
+pub(crate) fn read_some(client: &TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
+    let mut buffer = [0; FIRST_READ_BYTES];
+    let length = client.try_read(&mut buffer)?;
+    into.extend_from_slice(&buffer[..length]);
+    Ok(length)
 }
 
 /// Reaches servers by address or name.
