@@ -29,7 +29,7 @@ pub use environment::variables;
 pub use error::{Code, ConfigError, ConfigErrors};
 pub use member::{
     Authentication, BasebackupOption, BootstrapConfig, CtlConfig, DcsKind, EtcdConfig, InitdbOption, LogConfig,
-    MemberConfig, PostgresqlConfig, ProxyConfig, RedisConfig, RedisTls, RestApiConfig, SentinelConfig, SentinelMaster,
+    MemberConfig, PostgresqlConfig, ProxyConfig, RedisConfig, RedisTls, RestApiConfig, SendProxyProtocol, SentinelConfig, SentinelMaster,
     SentinelMode, StoreConfig, StoreMember, User, WatchdogConfig, WatchdogMode,
 };
 pub use place::Place;

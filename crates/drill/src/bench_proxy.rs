@@ -171,8 +171,8 @@ fn two(number: f64) -> f64 {
 
 fn print_table(plan: &Plan, costs: &[Cost]) {
     let row = |name: &str, number: &dyn Fn(&Cost) -> String| {
-        let cells: String = costs.iter().map(|cost| format!("{:>16}", number(cost))).collect();
-        println!("{name:<44}{cells}");
+        let cells: Vec<String> = costs.iter().map(|cost| format!("{:>16}", number(cost))).collect();
+        println!("{name:<44}{}", cells.concat());
     };
     row("", &|cost| cost.system.clone());
     row("round trip, 1 client, p50", &|cost| format!("{:.1} us", cost.p50_us));

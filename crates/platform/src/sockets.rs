@@ -6,10 +6,18 @@ use std::time::Duration;
 
 pub use os::AsSocket;
 
+/// Whether a socket that was accepted has the options of the one that listened.
+pub const ACCEPTED_INHERITS_OPTIONS: bool = os::ACCEPTED_INHERITS_OPTIONS;
+
 /// A peer that does not acknowledge what was sent to it counts as gone after this time. Where the system has no such setting, its
 /// own patience stays in force.
 pub fn set_user_timeout(socket: &impl AsSocket, timeout: Duration) -> io::Result<()> {
     os::set_user_timeout(socket, timeout)
+}
+
+/// What was set; `None` where the system has no such setting.
+pub fn user_timeout(socket: &impl AsSocket) -> io::Result<Option<Duration>> {
+    os::user_timeout(socket)
 }
 
 /// A buffer in the kernel through which bytes pass from one socket to another without being copied into this process.
@@ -92,5 +100,6 @@ mod tests {
     fn the_patience_with_a_silent_peer_can_be_set() {
         let (socket, _other) = pair();
         set_user_timeout(&socket, Duration::from_secs(30)).unwrap();
+        assert_eq!(user_timeout(&socket).unwrap(), Some(Duration::from_secs(30)));
     }
 }

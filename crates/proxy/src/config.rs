@@ -1,9 +1,9 @@
 //! What can be set, with the defaults and their reasons.
 
-use crate::network::Network;
 use crate::proxy_protocol::ProxyProtocol;
 use std::net::SocketAddr;
 use std::time::Duration;
+use types::Network;
 
 /// What is spoken behind the ports. It matters only for the last words to a client that cannot be served, and for the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use crate::config::Service;
 use crate::crowd::SilentPlace;
 use crate::hold::{Found, Search};
-use crate::network::Network;
 use crate::opening::{Opened, Unopened, open};
 use crate::pipes::Pipes;
 use crate::proxy_protocol::{self, Origin, ProxyProtocol};
@@ -18,6 +17,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use types::Network;
 
 /// Everything the connections of one port share.
 pub(crate) struct Door {
@@ -126,5 +126,39 @@ fn log_unopened(port: Port, peer: SocketAddr, why: &Unopened) {
         Unopened::Left | Unopened::Silent | Unopened::Displaced | Unopened::NotPostgres => {
             tracing::debug!(port, client = %peer, "a connection came to nothing: {why}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crowd::Crowd;
+    use crate::hold::ATTEMPTS_AT_ONCE;
+
+    /// What stays in memory for each idle connection, beside the runtime's record of its two sockets.
+    const CONNECTION_BYTES_MAX: usize = 1024;
+
+    #[tokio::test]
+    async fn a_connection_is_small() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
+        let door = Arc::new(Door {
+            service: Service::Postgres,
+            port: Port::Primary,
+            counters: Arc::default(),
+            routes: watch::channel(Routes::default()).1,
+            shutdown: CancellationToken::new(),
+            connector: Connector::new(),
+            attempts: Arc::new(Semaphore::new(ATTEMPTS_AT_ONCE)),
+            pipes: Pipes::new(),
+            connect_timeout: Duration::from_secs(1),
+            hold: Duration::from_secs(1),
+            accept_header_from: Vec::new(),
+            send_header: None,
+        });
+        let place = Arc::new(Crowd::new(1)).admit().unwrap();
+        let size = size_of_val(&door.serve(client, address, place));
+        assert!(size <= CONNECTION_BYTES_MAX, "{size} bytes");
     }
 }

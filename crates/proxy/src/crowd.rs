@@ -36,13 +36,12 @@ impl Crowd {
     /// A place for a new client, silent at first. `None`: all are taken by clients that have spoken.
     pub(crate) fn admit(self: &Arc<Self>) -> Option<SilentPlace> {
         let mut silent = self.silent();
-        let place = match self.free.clone().try_acquire_owned() {
-            Ok(place) => place,
-            Err(_) => {
-                let (_, longest) = silent.waiting.pop_first()?;
-                longest.gone.notify_one();
-                longest.place
-            }
+        let place = if let Ok(place) = self.free.clone().try_acquire_owned() {
+            place
+        } else {
+            let (_, longest) = silent.waiting.pop_first()?;
+            longest.gone.notify_one();
+            longest.place
         };
         let number = silent.arrivals;
         silent.arrivals += 1;

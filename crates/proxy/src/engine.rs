@@ -21,6 +21,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Unless the configuration says otherwise there is a thread for each processor up to this. One passes on more than a network of
 /// 10 Gbit/s carries.
 const THREADS_DEFAULT_MAX: usize = 4;
+/// An eighth more connections than elsewhere is balance enough.
+const BALANCE_TOLERATED: usize = 8;
 /// File descriptors of a connection: its two sockets.
 const FILES_PER_CONNECTION: u64 = 2;
 /// File descriptors for the pipes, for clients that are being refused, and for the moment between two clients in one place.
@@ -31,15 +33,15 @@ const FILES_FOR_OTHERS: u64 = 1024;
 /// How large an [`Engine`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// 0: one for each processor, at most four.
-    pub threads: usize,
+    /// `None`: one for each processor, at most four.
+    pub threads: Option<usize>,
     /// Connections of all ports together, those that wait included.
     pub connections_max: usize,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { threads: 0, connections_max: 10_000 }
+        Self { threads: None, connections_max: 10_000 }
     }
 }
 
@@ -72,7 +74,7 @@ impl Engine {
     pub fn start(config: EngineConfig) -> io::Result<Self> {
         let connections_max = make_room(config.connections_max);
         let end = CancellationToken::new();
-        let count = if config.threads == 0 { threads_default() } else { config.threads };
+        let count = config.threads.unwrap_or_else(threads_default).max(1);
         let threads = (0..count).map(|number| start_thread(number, end.clone())).collect::<io::Result<_>>()?;
         let inner = Inner {
             threads,
@@ -119,11 +121,11 @@ impl Engine {
         &self.inner.threads[number % self.inner.threads.len()]
     }
 
-    /// For a connection: the one with the fewest, `own` among equals.
+    /// For a connection: the one with the fewest, `own` among those that have about as few. Changing threads has its price.
     pub(crate) fn quietest_thread<'a>(&'a self, own: &'a Thread) -> &'a Thread {
         let load = |thread: &Thread| thread.connections.load(Ordering::Relaxed);
         let quietest = self.inner.threads.iter().min_by_key(|thread| load(thread)).unwrap_or(own);
-        if load(quietest) < load(own) { quietest } else { own }
+        if load(quietest) + load(own) / BALANCE_TOLERATED < load(own) { quietest } else { own }
     }
 }
 
@@ -152,9 +154,14 @@ fn start_thread(number: usize, end: CancellationToken) -> io::Result<Thread> {
     Ok(Thread { runtime: handle, connections: Arc::default() })
 }
 
+/// Open files of a process that is to relay so many connections and has other things to do.
+pub fn files_needed(connections: usize) -> u64 {
+    connections as u64 * FILES_PER_CONNECTION + FILES_BESIDE + FILES_FOR_OTHERS
+}
+
 /// How many of the wanted connections the limit of open files has room for, after raising it as far as it goes.
 fn make_room(wanted: usize) -> usize {
-    let needed = wanted as u64 * FILES_PER_CONNECTION + FILES_BESIDE + FILES_FOR_OTHERS;
+    let needed = files_needed(wanted);
     let limit = platform::allow_open_files(needed);
     let possible = connections_within(limit).min(wanted);
     if possible < wanted {

@@ -7,7 +7,7 @@ use crate::error::ProxyError;
 use crate::hold::ATTEMPTS_AT_ONCE;
 use crate::refusal::{Refusal, refuse};
 use crate::routes::{Port, Routes};
-use crate::sockets::{self, Connector, close_with_reset, prepare};
+use crate::sockets::{self, Connector, close_with_reset, prepare_accepted};
 use crate::statistics::{Counters, ServerStatistics, Statistics};
 use std::io;
 use std::net::SocketAddr;
@@ -175,7 +175,7 @@ impl Entrance {
     fn admit(&self, client: TcpStream, peer: SocketAddr) -> io::Result<()> {
         let counters = &self.door.counters;
         Counters::add(&counters.connections_total);
-        prepare(&client);
+        prepare_accepted(&client);
         let Some(engine) = self.engine.upgrade() else { return Ok(()) };
         let Some(place) = engine.crowd().admit() else {
             Counters::add(&counters.refused_total);

@@ -25,18 +25,25 @@ const LOOKUPS_MAX: usize = 4;
 const ADDRESSES_MAX: usize = 4;
 
 /// Small messages go out at once, dead peers are noticed. Failing to set an option is no reason to refuse a client.
-pub(crate) fn prepare(stream: &TcpStream) {
-    let socket = SockRef::from(stream);
+fn prepare(socket: &Socket) {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
-    let done = stream
-        .set_nodelay(true)
+    let done = socket
+        .set_tcp_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-        .and_then(|()| platform::set_user_timeout(stream, UNACKNOWLEDGED_TIME_MAX));
+        .and_then(|()| platform::set_user_timeout(socket, UNACKNOWLEDGED_TIME_MAX));
     if let Err(error) = done {
         tracing::debug!(%error, "cannot set the options of a socket");
+    }
+}
+
+/// The same for a client that was accepted, where it does not have the options from the listening socket: six calls
+/// for each connection are a noticeable part of what it costs.
+pub(crate) fn prepare_accepted(client: &TcpStream) {
+    if !platform::ACCEPTED_INHERITS_OPTIONS {
+        prepare(&SockRef::from(client));
     }
 }
 
@@ -53,6 +60,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // Elsewhere: connections of a predecessor that are only just ending do not keep the port. On Windows it would let two
     // programs listen on the same port.
     socket.set_reuse_address(cfg!(unix))?;
+    prepare(&socket);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -108,10 +116,33 @@ impl Connector {
 async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     // TCP lets a socket connect to itself when nobody listens and the port it was given happens to be the wanted one.
-    if stream.local_addr()? == stream.peer_addr()? {
+    if stream.local_addr()? == address {
         close_with_reset(&stream);
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    prepare(&stream);
+    prepare(&SockRef::from(&stream));
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_vanished_is_looked_for_whether_or_not_something_is_on_its_way() {
+        let listener = tokio::net::TcpListener::from_std(listen("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let connected = connect_to(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        prepare_accepted(&accepted);
+        for stream in [connected, accepted] {
+            let socket = SockRef::from(&stream);
+            assert!(socket.keepalive().unwrap() && stream.nodelay().unwrap());
+            if cfg!(unix) {
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+                assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+                assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+                assert_eq!(platform::user_timeout(&stream).unwrap(), Some(UNACKNOWLEDGED_TIME_MAX));
+            }
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod dcs;
 mod postgresql;
 mod redis;
 
+pub use agent::SEND_PROXY_PROTOCOL;
 pub use dcs::STORE_MEMBER;
 pub use postgresql::{BASEBACKUP_RESERVED, BIN_NAMES, INITDB_RESERVED};
 pub use redis::{DIRECTIVES_RESERVED, SENTINEL_MASTER};

@@ -13,6 +13,7 @@ mod faults;
 mod idle;
 mod operations;
 mod postgresql_18;
+mod proxy;
 mod redis_bad_input;
 mod redis_clients;
 mod redis_faults;

@@ -8,9 +8,16 @@ use std::time::Duration;
 
 pub use std::os::fd::AsFd as AsSocket;
 
+pub const ACCEPTED_INHERITS_OPTIONS: bool = true;
+
 pub fn set_user_timeout(socket: &impl AsSocket, timeout: Duration) -> io::Result<()> {
     let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     Ok(sockopt::set_tcp_user_timeout(socket, millis)?)
+}
+
+pub fn user_timeout(socket: &impl AsSocket) -> io::Result<Option<Duration>> {
+    let millis = sockopt::tcp_user_timeout(socket)?;
+    Ok(Some(Duration::from_millis(u64::from(millis))))
 }
 
 #[derive(Debug)]

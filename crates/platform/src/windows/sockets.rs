@@ -5,8 +5,15 @@ use std::time::Duration;
 
 pub use std::os::windows::io::AsSocket;
 
+/// Not all of them.
+pub const ACCEPTED_INHERITS_OPTIONS: bool = false;
+
 pub fn set_user_timeout(_socket: &impl AsSocket, _timeout: Duration) -> io::Result<()> {
     Ok(())
+}
+
+pub fn user_timeout(_socket: &impl AsSocket) -> io::Result<Option<Duration>> {
+    Ok(None)
 }
 
 #[derive(Debug)]
