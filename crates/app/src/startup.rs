@@ -39,6 +39,10 @@ pub fn agent(path: &Path) -> i32 {
         }
     };
     keep_new_files_private();
+    if let Some(settings) = &member.proxy {
+        // Root may raise the limit beyond what the worker may; it inherits what is set here.
+        platform::allow_open_files(proxy::files_needed(settings.connections_max));
+    }
     match GuardProcess::new(path, run_as) {
         Ok(guard) => guard.run(),
         Err(error) => {

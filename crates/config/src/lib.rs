@@ -30,8 +30,8 @@ pub use error::{Code, ConfigError, ConfigErrors};
 pub use member::{
     Authentication, BasebackupOption, BootstrapConfig, CtlConfig, DcsKind, EtcdConfig, InitdbOption, LogConfig,
     MemberConfig, PgbouncerConfig, PgbouncerInstance, PostgresqlConfig, ProxyConfig, RedisConfig, RedisTls,
-    RestApiConfig, SentinelConfig, SentinelMaster, SentinelMode, StoreConfig, StoreMember, User, VipConfig,
-    WatchdogConfig, WatchdogMode,
+    RestApiConfig, SendProxyProtocol, SentinelConfig, SentinelMaster, SentinelMode, StoreConfig, StoreMember, User,
+    VipConfig, WatchdogConfig, WatchdogMode,
 };
 pub use place::Place;
 pub use reference::reference_markdown;

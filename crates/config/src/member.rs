@@ -6,7 +6,7 @@ use ha::vip::VipRole;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use types::{MemberName, Millis, Scope};
+use types::{MemberName, Millis, Network, Scope};
 
 /// Everything one member needs to know.
 #[derive(Clone, Debug)]
@@ -187,6 +187,24 @@ pub struct ProxyConfig {
     pub redis_port: Option<u16>,
     pub hold: Millis,
     pub connections_max: usize,
+    /// Bytes; `None`: no replica is too far behind.
+    pub replica_max_lag: Option<u64>,
+    pub replica_fallback: bool,
+    /// The PostgreSQL ports lead to `postgresql.proxy_address` of the members.
+    pub pooler: bool,
+    pub accept_proxy_protocol_from: Vec<Network>,
+    pub send_proxy_protocol: SendProxyProtocol,
+    /// `None`: as many as fit the machine.
+    pub threads: Option<usize>,
+}
+
+/// The PROXY header that servers get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SendProxyProtocol {
+    #[default]
+    None,
+    V1,
+    V2,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -334,6 +352,12 @@ impl MemberConfig {
     /// What `conn_url` in the member's key says; empty on a witness.
     pub fn conn_url(&self) -> String {
         self.postgresql.as_ref().map_or_else(String::new, |it| format!("postgres://{}/postgres", it.connect_address))
+    }
+
+    /// Where the pooler beside PostgreSQL is reached, as the others are told.
+    pub fn proxy_url(&self) -> Option<String> {
+        let address = self.postgresql.as_ref()?.proxy_address.as_ref()?;
+        Some(format!("postgres://{address}/postgres"))
     }
 
     /// Store and vote only?

@@ -134,6 +134,26 @@ fn wrong_values_are_named_with_the_accepted_ones() {
         ),
         (
             "",
+            "proxy: {replica_max_lag: far}\n",
+            "q.yml:9: proxy.replica_max_lag: 'far' is not a size; expected bytes, or a number with kB, MB or GB [config-type]",
+        ),
+        (
+            "",
+            "proxy: {accept_proxy_protocol_from: [10.0.0.5, lb1, 10.0.0.0/33]}\n",
+            "q.yml:9: proxy.accept_proxy_protocol_from: 'lb1' is no address and no network; expected one such as 10.0.0.5 or 10.0.0.0/24 [config-range]\nq.yml:9: proxy.accept_proxy_protocol_from: '10.0.0.0/33' is no address and no network; expected one such as 10.0.0.5 or 10.0.0.0/24 [config-range]",
+        ),
+        (
+            "",
+            "proxy: {send_proxy_protocol: v2}\n",
+            "q.yml:9: proxy.send_proxy_protocol: needs proxy.pooler: PostgreSQL itself does not understand the PROXY header [config-conflict]\n  hint: let the ports lead to a pooler that does, with proxy.pooler and postgresql.proxy_address",
+        ),
+        (
+            "",
+            "proxy: {pooler: true}\n",
+            "q.yml:9: proxy.pooler: needs postgresql.proxy_address, where this member's pooler is reached [config-conflict]",
+        ),
+        (
+            "",
             "watchdog: {mode: sometimes}\n",
             "q.yml:9: watchdog.mode: 'sometimes' is not accepted; expected off, automatic or required [config-range]",
         ),

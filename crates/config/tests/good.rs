@@ -1,7 +1,8 @@
 //! Configurations that are accepted, and what they mean.
 
 use config::{
-    Address, MemberConfig, Secret, SentinelMode, WatchdogMode, load, load_client, load_environment, load_text,
+    Address, MemberConfig, Secret, SendProxyProtocol, SentinelMode, WatchdogMode, load, load_client, load_environment,
+    load_text,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,26 @@ fn our_own_sections_need_little() {
     );
     assert_eq!(proxy.hold, Millis(10_000));
     assert!(!config.is_witness());
+}
+
+#[test]
+fn the_proxy_takes_its_settings() {
+    let defaults = read(OURS).proxy.unwrap();
+    assert_eq!((defaults.connections_max, defaults.threads, defaults.replica_max_lag), (10_000, None, None));
+    assert!(defaults.replica_fallback && !defaults.pooler && defaults.accept_proxy_protocol_from.is_empty());
+    assert_eq!(defaults.send_proxy_protocol, SendProxyProtocol::None);
+    let text = OURS.replace("postgresql:\n", "postgresql:\n  proxy_address: 127.0.0.12:6432\n")
+        + "  {hold: 30, connections_max: 500, threads: 2, replica_max_lag: 16MB, replica_fallback: false, pooler: true,
+   accept_proxy_protocol_from: '10.0.0.5, 2001:db8::/64', send_proxy_protocol: V2}\n";
+    let config = read(&text);
+    assert_eq!(config.proxy_url().as_deref(), Some("postgres://127.0.0.12:6432/postgres"));
+    let proxy = config.proxy.unwrap();
+    assert_eq!((proxy.hold, proxy.connections_max, proxy.threads), (Millis(30_000), 500, Some(2)));
+    assert_eq!(proxy.replica_max_lag, Some(16 * 1024 * 1024));
+    assert!(!proxy.replica_fallback && proxy.pooler);
+    let networks: Vec<String> = proxy.accept_proxy_protocol_from.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.5/32", "2001:db8::/64"]);
+    assert_eq!(proxy.send_proxy_protocol, SendProxyProtocol::V2);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub mod pool_scenario;
 #[cfg(target_os = "linux")]
 pub mod process;
 #[cfg(target_os = "linux")]
+pub mod proxy;
+#[cfg(target_os = "linux")]
 pub mod redis;
 #[cfg(target_os = "linux")]
 pub mod scenario;

@@ -5,6 +5,8 @@ mod bench;
 #[cfg(target_os = "linux")]
 mod bench_pools;
 #[cfg(target_os = "linux")]
+mod bench_proxy;
+#[cfg(target_os = "linux")]
 mod bench_redis;
 #[cfg(target_os = "linux")]
 mod bench_scale;

@@ -1,13 +1,14 @@
 //! The command line.
 
 use crate::incumbents::{Incumbents, Profile};
-use crate::{bench, bench_pools, bench_redis, bench_scale, demo};
+use crate::{bench, bench_pools, bench_proxy, bench_redis, bench_scale, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drill::cluster::{ClusterOptions, RedisParts, StoreKind};
+use drill::proxy::stand_in;
 use drill::redis::scenario::Fault;
 use drill::scenario::Scenario;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,6 +43,18 @@ enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+    /// A part of `bench proxy` in a process of its own.
+    #[command(hide = true)]
+    StandIn {
+        #[command(subcommand)]
+        what: StandIn,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum StandIn {
+    Server { address: SocketAddr },
+    Proxy { listen: SocketAddr, server: SocketAddr },
 }
 
 /// What is broken.
@@ -110,6 +123,20 @@ enum Bench {
         /// Switchovers.
         #[arg(short, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
         n: u32,
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// What the way through our proxy costs, beside a straight one and one through HAProxy.
+    Proxy {
+        /// Rounds; the medians are reported.
+        #[arg(short, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        n: u32,
+        /// How long each load lasts, of six for each way and round.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+        seconds: u64,
+        /// How many idle connections the memory is measured with.
+        #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        idle: u32,
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
     },
@@ -258,6 +285,18 @@ async fn run(command: Command) -> Result<ExitCode> {
             cluster.redis = RedisParts::ServerAndSentinel;
             demo::run(cluster, drill, output, stop).await
         }
+        Command::StandIn { what } => {
+            let stand_in = async {
+                match what {
+                    StandIn::Server { address } => stand_in::server(address).await,
+                    StandIn::Proxy { listen, server } => stand_in::proxy(listen, server).await,
+                }
+            };
+            tokio::select! {
+                done = stand_in => done.map(|()| ExitCode::SUCCESS),
+                () = stop => Ok(ExitCode::SUCCESS),
+            }
+        }
         Command::Bench { what } => {
             let benchmark = async {
                 match what {
@@ -285,6 +324,15 @@ async fn run(command: Command) -> Result<ExitCode> {
                     }
                     Bench::Pgbouncer { place, n, output } => {
                         bench_pools::run(place.cluster_options()?, n, output).await
+                    }
+                    Bench::Proxy { n, seconds, idle, output } => {
+                        let plan = bench_proxy::Plan {
+                            rounds: n as usize,
+                            time: Duration::from_secs(seconds),
+                            idle_connections: idle as usize,
+                            output,
+                        };
+                        bench_proxy::run(plan).await
                     }
                     Bench::SentinelScale { masters, replicas, seconds, only, quorate: given, output } => {
                         let plan = bench_scale::Plan {

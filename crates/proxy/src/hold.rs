@@ -1,8 +1,7 @@
 //! Finding a server for a new client, and holding the client while there is none.
 
-use crate::refusal::STARTUP_BYTES_MAX;
 use crate::routes::{Port, Routes, Target};
-use crate::sockets::Connector;
+use crate::sockets::{Connector, read_some};
 use crate::statistics::{Counters, InUse};
 use std::future::pending;
 use std::io;
@@ -10,15 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Attempts to reach servers that run at the same time, per port. A thousand held clients thus knock on a recovering
 /// server no more often than sixteen would, and are let in by sixteens when it opens.
 pub(crate) const ATTEMPTS_AT_ONCE: usize = 16;
 /// Pause between two attempts while the routes do not change, in milliseconds; by chance within, against lockstep.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 5..=20;
-/// Read at once from a held client.
-const READ_BYTES: usize = 1024;
+/// Read at most from a held client, apart from the last read. What it has beyond that to say stays in its socket: thousands of
+/// held clients must not fill our memory, and a startup packet or a TLS greeting is shorter.
+const EARLY_BYTES_MAX: usize = 2048;
 
 /// How the search ended.
 pub(crate) enum Found {
@@ -45,7 +45,7 @@ impl Search {
     pub(crate) async fn run(mut self, client: &TcpStream, early: &mut Vec<u8>) -> Found {
         let deadline = Instant::now() + self.hold;
         let at_once = match self.attempts.clone().try_acquire_owned() {
-            Ok(_permit) => timeout_at(deadline, self.attempt()).await.unwrap_or(None),
+            Ok(_permit) => self.attempt(deadline).await,
             Err(_) => None, // others are held already; queue behind them
         };
         if let Some((server, in_use)) = at_once {
@@ -54,17 +54,17 @@ impl Search {
         let _held = self.counters.count(|counters| &counters.held_now);
         tokio::select! {
             biased;
-            (server, in_use) = self.keep_trying() => Found::Server(server, in_use),
+            (server, in_use) = self.keep_trying(deadline) => Found::Server(server, in_use),
             () = client_is_gone(client, early) => Found::HungUp,
             () = tokio::time::sleep_until(deadline) => Found::TimeOver,
         }
     }
 
-    async fn keep_trying(&mut self) -> (TcpStream, InUse) {
+    async fn keep_trying(&mut self, deadline: Instant) -> (TcpStream, InUse) {
         let attempts = self.attempts.clone();
         loop {
             let permit = attempts.acquire().await;
-            if let Some(found) = self.attempt().await {
+            if let Some(found) = self.attempt(deadline).await {
                 return found;
             }
             let somebody = {
@@ -85,24 +85,27 @@ impl Search {
         }
     }
 
-    /// Tries every candidate once. An attempt ends at once when its target loses the role.
-    async fn attempt(&mut self) -> Option<(TcpStream, InUse)> {
+    /// Tries every candidate once. An attempt ends at once when its target loses the role. It has the deadline in its own timeout
+    /// because a second timer for each connection would be a second call to the system.
+    async fn attempt(&mut self, deadline: Instant) -> Option<(TcpStream, InUse)> {
         let order: Vec<Target> = {
             let routes = self.routes.borrow_and_update();
             let (first, second) = self.port.candidates(&routes);
-            self.counters.least_connections(first).into_iter().chain(second.cloned()).collect()
+            self.counters.least_connections(&first).into_iter().chain(second.cloned()).collect()
         };
         for target in order {
             let in_use = self.counters.use_server(&target);
             let mut routes = self.routes.clone();
+            let until = deadline.min(Instant::now() + self.connect_timeout);
             let answer = tokio::select! {
                 biased;
                 () = no_longer_allowed(&mut routes, self.port, &target) => continue,
-                answer = timeout(self.connect_timeout, self.connector.connect(&target)) => answer,
+                answer = timeout_at(until, self.connector.connect(&target)) => answer,
             };
             match answer {
                 Ok(Ok(server)) => return Some((server, in_use)),
                 Ok(Err(error)) => tracing::debug!(%target, %error, "a server refused a connection"),
+                Err(_) if until == deadline => return None,
                 Err(_) => tracing::debug!(%target, "a server did not answer in time"),
             }
             self.counters.failed(&target);
@@ -123,10 +126,10 @@ async fn change(routes: &mut watch::Receiver<Routes>) {
     }
 }
 
-/// Resolves when the client ended its stream or broke. A client that sends more than any startup packet is not read
-/// further; it stays until the hold time is over.
+/// Resolves when the client ended its stream or broke. A client that says much is not read further; it stays until the
+/// hold time is over.
 async fn client_is_gone(client: &TcpStream, early: &mut Vec<u8>) {
-    while early.len() < STARTUP_BYTES_MAX {
+    while early.len() < EARLY_BYTES_MAX {
         if client.readable().await.is_err() {
             return;
         }
@@ -138,12 +141,4 @@ async fn client_is_gone(client: &TcpStream, early: &mut Vec<u8>) {
         }
     }
     pending::<()>().await;
-}
-
-/// Not async, so that the buffer is not a part of every held connection's memory.
-fn read_some(client: &TcpStream, early: &mut Vec<u8>) -> io::Result<usize> {
-    let mut buffer = [0; READ_BYTES];
-    let length = client.try_read(&mut buffer)?;
-    early.extend_from_slice(&buffer[..length]);
-    Ok(length)
 }

@@ -1,27 +1,30 @@
-//! The listening ports, the limits on who may come in, and the life of one connection.
+//! The listening ports, and who may come in.
 
 use crate::config::{ProxyConfig, Service};
+use crate::connection::Door;
+use crate::engine::{Engine, Thread, WeakEngine};
 use crate::error::ProxyError;
-use crate::hold::{ATTEMPTS_AT_ONCE, Found, Search};
+use crate::hold::ATTEMPTS_AT_ONCE;
 use crate::refusal::{Refusal, refuse};
-use crate::relay::{End, relay};
 use crate::routes::{Port, Routes};
-use crate::sockets::{Connector, close_with_reset, prepare};
-use crate::statistics::{Counters, Statistics};
+use crate::sockets::{self, Connector, close_with_reset, prepare_accepted};
+use crate::statistics::{Counters, ServerStatistics, Statistics};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Clients beyond `connections_max` that are told so at the same time; the ones beyond this are reset.
+/// Clients beyond all places that are told so at the same time; the ones beyond this are reset.
 const REFUSALS_AT_ONCE: usize = 64;
 /// Pause after the operating system failed to accept (usually: no file descriptor left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A running proxy. Dropping it changes nothing; the shutdown token stops it.
+/// A running proxy. Dropping it changes nothing while its engine lives; the shutdown token stops it.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     primary: Arc<Counters>,
@@ -29,11 +32,22 @@ pub struct Proxy {
     primary_addresses: Vec<SocketAddr>,
     replica_addresses: Vec<SocketAddr>,
     tasks: TaskTracker,
+    _engine: Engine,
 }
 
 impl Proxy {
     pub fn statistics(&self) -> Statistics {
         Statistics { primary: self.primary.read(), replicas: self.replicas.read() }
+    }
+
+    /// The servers that have connections through the primary port now, or just failed.
+    pub fn primary_servers(&self) -> Vec<ServerStatistics> {
+        self.primary.read_servers()
+    }
+
+    /// The same for the replica port.
+    pub fn replica_servers(&self) -> Vec<ServerStatistics> {
+        self.replicas.read_servers()
     }
 
     /// Where the primary port listens, with the real numbers where the configuration said 0.
@@ -52,14 +66,15 @@ impl Proxy {
     }
 }
 
-/// Starts to listen. On an error no port is open.
-pub async fn serve(
-    config: ProxyConfig,
+/// See [`Engine::serve`].
+pub(crate) fn serve(
+    engine: &Engine,
+    config: &ProxyConfig,
     routes: watch::Receiver<Routes>,
     shutdown: CancellationToken,
 ) -> Result<Proxy, ProxyError> {
-    let primary_listeners = bind(&config.listen_primary).await?;
-    let replica_listeners = bind(&config.listen_replicas).await?;
+    let primary_listeners = bind(&config.listen_primary)?;
+    let replica_listeners = bind(&config.listen_replicas)?;
     let tasks = TaskTracker::new();
     let proxy = Proxy {
         primary: Arc::default(),
@@ -67,9 +82,9 @@ pub async fn serve(
         primary_addresses: addresses(&primary_listeners, &config.listen_primary),
         replica_addresses: addresses(&replica_listeners, &config.listen_replicas),
         tasks: tasks.clone(),
+        _engine: engine.clone(),
     };
     let connector = Connector::new();
-    let connections = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSALS_AT_ONCE));
     let fall_back_to_primary = config.replicas_fall_back_to_primary;
     for (port, counters, listeners) in [
@@ -82,68 +97,73 @@ pub async fn serve(
             counters: counters.clone(),
             routes: routes.clone(),
             shutdown: shutdown.clone(),
-            tasks: tasks.clone(),
             connector: connector.clone(),
-            connections: connections.clone(),
-            refusals: refusals.clone(),
             attempts: Arc::new(Semaphore::new(ATTEMPTS_AT_ONCE)),
+            pipes: engine.pipes().clone(),
             connect_timeout: config.connect_timeout,
             hold: config.hold,
+            accept_header_from: config.accept_proxy_protocol_from.clone(),
+            send_header: config.send_proxy_protocol,
         });
         for listener in listeners {
-            tasks.spawn(door.clone().accept(listener));
+            let thread = engine.next_thread().clone();
+            let entrance = Entrance {
+                door: door.clone(),
+                engine: engine.weak(),
+                thread: thread.clone(),
+                tasks: tasks.clone(),
+                refusals: refusals.clone(),
+            };
+            tasks.spawn_on(entrance.accept(listener), &thread.runtime);
         }
     }
-    tasks.spawn(log_changes(config.service, routes, proxy.primary.clone(), shutdown));
+    let changes = log_changes(config.service, routes, proxy.primary.clone(), shutdown);
+    tasks.spawn_on(changes, &engine.next_thread().runtime);
     tasks.close();
     Ok(proxy)
 }
 
-async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ProxyError> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for &address in addresses {
-        listeners.push(TcpListener::bind(address).await.map_err(|source| ProxyError::listen(address, source))?);
-    }
-    Ok(listeners)
+fn bind(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>, ProxyError> {
+    let listen =
+        |address: &SocketAddr| sockets::listen(*address).map_err(|source| ProxyError::listen(*address, source));
+    addresses.iter().map(listen).collect()
 }
 
-fn addresses(listeners: &[TcpListener], configured: &[SocketAddr]) -> Vec<SocketAddr> {
+fn addresses(listeners: &[std::net::TcpListener], configured: &[SocketAddr]) -> Vec<SocketAddr> {
     listeners.iter().zip(configured).map(|(listener, address)| listener.local_addr().unwrap_or(*address)).collect()
 }
 
-/// Everything the listeners of one port share.
-struct Door {
-    service: Service,
-    port: Port,
-    counters: Arc<Counters>,
-    routes: watch::Receiver<Routes>,
-    shutdown: CancellationToken,
+/// One listening socket.
+struct Entrance {
+    door: Arc<Door>,
+    engine: WeakEngine,
+    /// Where this runs.
+    thread: Thread,
     tasks: TaskTracker,
-    connector: Connector,
-    connections: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
-    attempts: Arc<Semaphore>,
-    connect_timeout: Duration,
-    hold: Duration,
 }
 
-impl Door {
-    async fn accept(self: Arc<Self>, listener: TcpListener) {
+impl Entrance {
+    async fn accept(self, listener: std::net::TcpListener) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(port = self.door.port.name(), %error, "the proxy cannot accept connections");
+                return;
+            }
+        };
         let mut failing = false;
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.shutdown.cancelled() => return,
-                accepted = listener.accept() => accepted,
+                () = self.door.shutdown.cancelled() => return,
+                accepted = listener.accept() => accepted.and_then(|(client, peer)| self.admit(client, peer)),
             };
             match accepted {
-                Ok((client, _)) => {
-                    failing = false;
-                    self.admit(client);
-                }
+                Ok(()) => failing = false,
                 Err(error) => {
                     if !failing {
-                        tracing::warn!(port = self.port.name(), %error, "the proxy cannot accept connections");
+                        tracing::warn!(port = self.door.port.name(), %error, "the proxy cannot accept connections");
                     }
                     failing = true;
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -152,63 +172,65 @@ impl Door {
         }
     }
 
-    fn admit(self: &Arc<Self>, client: TcpStream) {
-        Counters::add(&self.counters.connections_total);
-        prepare(&client);
-        if let Ok(permit) = self.connections.clone().try_acquire_owned() {
-            self.tasks.spawn(self.clone().serve_client(client, permit));
+    fn admit(&self, client: TcpStream, peer: SocketAddr) -> io::Result<()> {
+        let counters = &self.door.counters;
+        Counters::add(&counters.connections_total);
+        prepare_accepted(&client);
+        let Some(engine) = self.engine.upgrade() else { return Ok(()) };
+        let Some(place) = engine.crowd().admit() else {
+            Counters::add(&counters.refused_total);
+            self.turn_away(client);
+            return Ok(());
+        };
+        let thread = engine.quietest_thread(&self.thread);
+        let on_thread = OnThread::new(&thread.connections);
+        let door = self.door.clone();
+        if Arc::ptr_eq(&thread.connections, &self.thread.connections) {
+            self.tasks.spawn(async move {
+                door.serve(client, peer, place).await;
+                drop(on_thread);
+            });
         } else {
-            Counters::add(&self.counters.refused_total);
-            if let Ok(permit) = self.refusals.clone().try_acquire_owned() {
-                let service = self.service;
+            let client = client.into_std()?;
+            let serve = async move {
+                match TcpStream::from_std(client) {
+                    Ok(client) => door.serve(client, peer, place).await,
+                    Err(error) => tracing::debug!(%error, "a connection cannot change its thread"),
+                }
+                drop(on_thread);
+            };
+            self.tasks.spawn_on(serve, &thread.runtime);
+        }
+        Ok(())
+    }
+
+    fn turn_away(&self, client: TcpStream) {
+        match self.refusals.clone().try_acquire_owned() {
+            Ok(permit) => {
+                let service = self.door.service;
                 self.tasks.spawn(async move {
                     refuse(service, client, Vec::new(), Refusal::TooManyConnections).await;
                     drop(permit);
                 });
-            } else {
-                close_with_reset(&client);
             }
+            Err(_) => close_with_reset(&client),
         }
     }
+}
 
-    async fn serve_client(self: Arc<Self>, client: TcpStream, _permit: OwnedSemaphorePermit) {
-        let _counted = self.counters.count(|counters| &counters.connections_now);
-        let mut early = Vec::new();
-        let found = tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => return,
-            found = self.search().run(&client, &mut early) => found,
-        };
-        match found {
-            Found::Server(server, in_use) => {
-                let role = (self.port, &in_use.target);
-                let end = relay(client, server, early, self.routes.clone(), role, &self.shutdown).await;
-                if end == End::Cut {
-                    Counters::add(&self.counters.cut_total);
-                }
-            }
-            Found::TimeOver => {
-                Counters::add(&self.counters.refused_total);
-                let refusal = match self.port {
-                    Port::Primary => Refusal::NoPrimary,
-                    Port::Replicas { .. } => Refusal::NoReplica,
-                };
-                refuse(self.service, client, early, refusal).await;
-            }
-            Found::HungUp => {}
-        }
+/// Counts a connection of a thread for as long as it lives.
+struct OnThread(Arc<AtomicUsize>);
+
+impl OnThread {
+    fn new(connections: &Arc<AtomicUsize>) -> Self {
+        connections.fetch_add(1, Ordering::Relaxed);
+        Self(connections.clone())
     }
+}
 
-    fn search(&self) -> Search {
-        Search {
-            port: self.port,
-            routes: self.routes.clone(),
-            counters: self.counters.clone(),
-            connector: self.connector.clone(),
-            attempts: self.attempts.clone(),
-            connect_timeout: self.connect_timeout,
-            hold: self.hold,
-        }
+impl Drop for OnThread {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -17,6 +17,15 @@ impl fmt::Display for Target {
     }
 }
 
+/// A member that answers reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    pub target: Target,
+    /// New connections may go there. Those that exist stay in any case: a replica that has fallen behind, or is about to be
+    /// taken out, is no reason for errors.
+    pub accepts: bool,
+}
+
 /// The newest knowledge of who serves. Whoever sends it sends only changes, in the order in which they became true;
 /// when the sender is dropped, nobody knows any more who the primary is, and every connection is cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +34,7 @@ pub struct Routes {
     pub primary: Option<Target>,
     /// Members that answer reads. A replica that is being promoted stays here until it is the primary; otherwise its
     /// read connections are cut.
-    pub replicas: Vec<Target>,
+    pub replicas: Vec<Replica>,
     /// The store's revision of the leadership this was seen under; for logs and metrics. The same member under a new
     /// epoch is the same server: its connections stay.
     pub epoch: u64,
@@ -54,16 +63,17 @@ impl Port {
         let is_primary = routes.primary.as_ref() == Some(target);
         match self {
             Self::Primary => is_primary,
-            Self::Replicas { .. } => is_primary || routes.replicas.contains(target),
+            Self::Replicas { .. } => is_primary || routes.replicas.iter().any(|replica| replica.target == *target),
         }
     }
 
     /// Whom to try for a new connection: the first choice of equals, and when all of those failed, the second.
-    pub(crate) fn candidates(self, routes: &Routes) -> (&[Target], Option<&Target>) {
+    pub(crate) fn candidates(self, routes: &Routes) -> (Vec<&Target>, Option<&Target>) {
+        let replicas = || routes.replicas.iter().filter(|replica| replica.accepts).map(|replica| &replica.target);
         match self {
-            Self::Primary => (&[], routes.primary.as_ref()),
-            Self::Replicas { fall_back_to_primary: true } => (&routes.replicas, routes.primary.as_ref()),
-            Self::Replicas { fall_back_to_primary: false } => (&routes.replicas, None),
+            Self::Primary => (Vec::new(), routes.primary.as_ref()),
+            Self::Replicas { fall_back_to_primary: true } => (replicas().collect(), routes.primary.as_ref()),
+            Self::Replicas { fall_back_to_primary: false } => (replicas().collect(), None),
         }
     }
 }
@@ -78,7 +88,9 @@ mod tests {
 
     #[test]
     fn a_connection_may_exist_only_where_the_routes_allow_it() {
-        let routes = Routes { primary: Some(target("a")), replicas: vec![target("b")], epoch: 1 };
+        let replica = |member, accepts| Replica { target: target(member), accepts };
+        let routes =
+            Routes { primary: Some(target("a")), replicas: vec![replica("b", true), replica("d", false)], epoch: 1 };
         let replicas = Port::Replicas { fall_back_to_primary: false };
         for (port, member, allowed) in [
             (Port::Primary, "a", true),
@@ -87,10 +99,21 @@ mod tests {
             (replicas, "a", true), // it was a replica when the connection was made
             (replicas, "b", true),
             (replicas, "c", false),
+            (replicas, "d", true), // it has fallen behind
         ] {
             assert_eq!(port.allows(&routes, &target(member)), allowed, "{port:?} {member}");
         }
         let moved = Target { member: "a".to_owned(), address: "elsewhere:5432".to_owned() };
         assert!(!Port::Primary.allows(&routes, &moved), "the same name at another address is another server");
+    }
+    #[test]
+    fn new_readers_go_to_replicas_that_accept_and_to_the_primary_last() {
+        let replica = |member, accepts| Replica { target: target(member), accepts };
+        let replicas = vec![replica("b", true), replica("c", false), replica("d", true)];
+        let routes = Routes { primary: Some(target("a")), replicas, epoch: 1 };
+        let (a, b, d) = (target("a"), target("b"), target("d"));
+        assert_eq!(Port::Primary.candidates(&routes), (vec![], Some(&a)));
+        assert_eq!(Port::Replicas { fall_back_to_primary: true }.candidates(&routes), (vec![&b, &d], Some(&a)));
+        assert_eq!(Port::Replicas { fall_back_to_primary: false }.candidates(&routes), (vec![&b, &d], None));
     }
 }

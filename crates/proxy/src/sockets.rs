@@ -1,9 +1,9 @@
 //! Socket options, and reaching a server.
 
 use crate::routes::Target;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -12,18 +12,36 @@ use tokio::sync::Semaphore;
 /// A peer that vanished without a word is noticed after 15 + 3 * 5 seconds of silence.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_PROBES: u32 = 3;
+/// The same for one that vanished while something was on its way to it, where no keepalive is sent.
+const UNACKNOWLEDGED_TIME_MAX: Duration = Duration::from_secs(30);
+/// New connections that the system keeps for us while we are busy with others; it has a limit of its own, too.
+const BACKLOG: i32 = 4096;
+/// Read at once from a client that has no server yet.
+const FIRST_READ_BYTES: usize = 1024;
 /// Name lookups that may hang at the same time: each occupies a thread for as long as the resolver likes.
 const LOOKUPS_MAX: usize = 4;
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
 /// Small messages go out at once, dead peers are noticed. Failing to set an option is no reason to refuse a client.
-pub(crate) fn prepare(stream: &TcpStream) {
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    let done = stream.set_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
+fn prepare(socket: &Socket) {
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_PROBES);
+    let done = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
+        .and_then(|()| platform::set_user_timeout(socket, UNACKNOWLEDGED_TIME_MAX));
     if let Err(error) = done {
         tracing::debug!(%error, "cannot set the options of a socket");
+    }
+}
+
+/// The same for a client that was accepted, where it does not have the options from the listening socket: six calls
+/// for each connection are a noticeable part of what it costs.
+pub(crate) fn prepare_accepted(client: &TcpStream) {
+    if !platform::ACCEPTED_INHERITS_OPTIONS {
+        prepare(&SockRef::from(client));
     }
 }
 
@@ -32,6 +50,27 @@ pub(crate) fn close_with_reset(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "cannot reset a connection; it is closed normally");
     }
+}
+
+/// A socket that listens, ready to be given to a runtime.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Elsewhere: connections of a predecessor that are only just ending do not keep the port. On Windows it would let two
+    // programs listen on the same port.
+    socket.set_reuse_address(cfg!(unix))?;
+    prepare(&socket);
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Appends what the client has sent. Not async, so that the buffer is not a part of every waiting connection's memory.
+pub(crate) fn read_some(client: &TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
+    let mut buffer = [0; FIRST_READ_BYTES];
+    let length = client.try_read(&mut buffer)?;
+    into.extend_from_slice(&buffer[..length]);
+    Ok(length)
 }
 
 /// Reaches servers by address or name.
@@ -75,10 +114,33 @@ impl Connector {
 async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     // TCP lets a socket connect to itself when nobody listens and the port it was given happens to be the wanted one.
-    if stream.local_addr()? == stream.peer_addr()? {
+    if stream.local_addr()? == address {
         close_with_reset(&stream);
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    prepare(&stream);
+    prepare(&SockRef::from(&stream));
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_vanished_is_looked_for_whether_or_not_something_is_on_its_way() {
+        let listener = tokio::net::TcpListener::from_std(listen("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+        let connected = connect_to(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        prepare_accepted(&accepted);
+        for stream in [connected, accepted] {
+            let socket = SockRef::from(&stream);
+            assert!(socket.keepalive().unwrap() && stream.nodelay().unwrap());
+            if cfg!(unix) {
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+                assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+                assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+                assert_eq!(platform::user_timeout(&stream).unwrap(), Some(UNACKNOWLEDGED_TIME_MAX));
+            }
+        }
+    }
 }

@@ -23,6 +23,21 @@ pub struct PortStatistics {
     pub cut_total: u64,
     /// Connections turned away: the hold time was over, or there were too many.
     pub refused_total: u64,
+    /// Connections that ended before they were anybody's: silent, garbage, a PROXY header that is none.
+    pub unopened_total: u64,
+    /// Attempts to reach a server that failed.
+    pub failed_attempts_total: u64,
+    /// Passed from clients to servers.
+    pub bytes_up_total: u64,
+    /// Passed from servers to clients.
+    pub bytes_down_total: u64,
+}
+
+/// Connections to one server, through one port, at the moment of asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerStatistics {
+    pub member: String,
+    pub connections_now: usize,
 }
 
 /// Both ports' numbers at the moment of asking.
@@ -40,6 +55,10 @@ pub(crate) struct Counters {
     pub(crate) held_now: AtomicU64,
     pub(crate) cut_total: AtomicU64,
     pub(crate) refused_total: AtomicU64,
+    pub(crate) unopened_total: AtomicU64,
+    pub(crate) failed_attempts_total: AtomicU64,
+    pub(crate) bytes_up: AtomicU64,
+    pub(crate) bytes_down: AtomicU64,
     servers: Mutex<HashMap<Target, Server>>,
 }
 
@@ -65,7 +84,25 @@ impl Counters {
             held_now: load(&self.held_now),
             cut_total: load(&self.cut_total),
             refused_total: load(&self.refused_total),
+            unopened_total: load(&self.unopened_total),
+            failed_attempts_total: load(&self.failed_attempts_total),
+            bytes_up_total: load(&self.bytes_up),
+            bytes_down_total: load(&self.bytes_down),
         }
+    }
+
+    /// In the order of the members' names.
+    pub(crate) fn read_servers(&self) -> Vec<ServerStatistics> {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<ServerStatistics> = servers
+            .iter()
+            .map(|(target, server)| ServerStatistics {
+                member: target.member.clone(),
+                connections_now: server.connections,
+            })
+            .collect();
+        found.sort_by(|one, other| one.member.cmp(&other.member));
+        found
     }
 
     /// Adds one to a gauge for as long as the answer lives.
@@ -79,8 +116,8 @@ impl Counters {
     }
 
     /// The targets, best first: not recently failed, then fewest connections, then by chance.
-    pub(crate) fn least_connections(&self, targets: &[Target]) -> Vec<Target> {
-        let mut order = targets.to_vec();
+    pub(crate) fn least_connections(&self, targets: &[&Target]) -> Vec<Target> {
+        let mut order: Vec<Target> = targets.iter().copied().cloned().collect();
         if order.len() > 1 {
             fastrand::shuffle(&mut order);
             let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,6 +133,7 @@ impl Counters {
     }
 
     pub(crate) fn failed(&self, target: &Target) {
+        Self::add(&self.failed_attempts_total);
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.retain(|_, server| server.connections > 0 || server.is_avoided());
         servers.entry(target.clone()).or_default().failed = Some(Instant::now());
@@ -155,7 +193,8 @@ mod tests {
         let _two_on_a = [counters.use_server(&all[0]), counters.use_server(&all[0])];
         let one_on_b = counters.use_server(&all[1]);
         counters.failed(&all[2]);
-        assert_eq!(counters.least_connections(&all), targets(&["b", "a", "c"]));
+        let asked: Vec<&Target> = all.iter().collect();
+        assert_eq!(counters.least_connections(&asked), targets(&["b", "a", "c"]));
         drop(one_on_b);
         assert_eq!(counters.connections_to(&all[1]), 0);
         assert_eq!(counters.servers.lock().unwrap().len(), 2, "an unused server is forgotten");

@@ -5,8 +5,10 @@
 
 mod identity;
 mod lsn;
+mod network;
 mod time;
 
 pub use identity::{LeaseId, MemberName, Revision, Scope, SystemId, Timeline};
 pub use lsn::{Lsn, LsnParseError};
+pub use network::{Network, NotANetwork};
 pub use time::Millis;

@@ -22,41 +22,39 @@ pub fn source(proxies: Proxies, vips: Vips) -> MetricsSource {
         }
         families.extend(addresses(&vips));
         let mut ports = Vec::new();
-        if let Some(statistics) = proxies.postgres.as_ref().map(proxy::Proxy::statistics) {
-            ports.extend([("primary", statistics.primary), ("replicas", statistics.replicas)]);
+        if let Some(proxy) = &proxies.postgres {
+            let statistics = proxy.statistics();
+            ports.push(("primary", statistics.primary, proxy.primary_servers()));
+            ports.push(("replicas", statistics.replicas, proxy.replica_servers()));
         }
-        ports.extend(proxies.redis.as_ref().map(|proxy| ("redis", proxy.statistics().primary)));
+        if let Some(proxy) = &proxies.redis {
+            ports.push(("redis", proxy.statistics().primary, proxy.primary_servers()));
+        }
         if ports.is_empty() {
             return families;
         }
-        let counters: [(&str, &str, MetricKind, Read); 5] = [
-            ("quorate_proxy_connections", "Connections that are relayed now.", MetricKind::Gauge, |port| {
-                port.connections_now
-            }),
-            ("quorate_proxy_connections_total", "Connections accepted.", MetricKind::Counter, |port| {
-                port.connections_total
-            }),
-            ("quorate_proxy_held", "Connections that wait for a server now.", MetricKind::Gauge, |port| port.held_now),
-            (
-                "quorate_proxy_cut_total",
-                "Connections cut because a member lost its role.",
-                MetricKind::Counter,
-                |port| port.cut_total,
-            ),
-            ("quorate_proxy_refused_total", "Connections refused after the hold time.", MetricKind::Counter, |port| {
-                port.refused_total
-            }),
-        ];
-        for (name, help, kind, read) in counters {
+        for &(name, help, kind, read) in COUNTERS {
             let samples = ports
                 .iter()
-                .map(|(port, statistics)| Sample {
+                .map(|(port, statistics, _)| Sample {
                     labels: vec![("port", (*port).to_owned())],
                     value: read(statistics) as f64,
                 })
                 .collect();
             families.push(MetricFamily { name, help, kind, samples });
         }
+        let each_server = ports.iter().flat_map(|(port, _, servers)| {
+            servers.iter().map(|server| Sample {
+                labels: vec![("port", (*port).to_owned()), ("member", server.member.clone())],
+                value: server.connections_now as f64,
+            })
+        });
+        families.push(MetricFamily {
+            name: "quorate_proxy_server_connections",
+            help: "Connections to each member now.",
+            kind: MetricKind::Gauge,
+            samples: each_server.collect(),
+        });
         families
     })
 }
@@ -79,3 +77,32 @@ fn addresses(vips: &Vips) -> Option<MetricFamily> {
         samples,
     })
 }
+const COUNTERS: &[(&str, &str, MetricKind, Read)] = &[
+    ("quorate_proxy_connections", "Clients that are connected now.", MetricKind::Gauge, |port| port.connections_now),
+    ("quorate_proxy_connections_total", "Connections accepted.", MetricKind::Counter, |port| port.connections_total),
+    ("quorate_proxy_held", "Connections that wait for a server now.", MetricKind::Gauge, |port| port.held_now),
+    ("quorate_proxy_cut_total", "Connections cut because a member lost its role.", MetricKind::Counter, |port| {
+        port.cut_total
+    }),
+    (
+        "quorate_proxy_refused_total",
+        "Connections refused: the hold time was over, or there were too many.",
+        MetricKind::Counter,
+        |port| port.refused_total,
+    ),
+    (
+        "quorate_proxy_unopened_total",
+        "Connections that came to nothing: silent, or without a proper beginning.",
+        MetricKind::Counter,
+        |port| port.unopened_total,
+    ),
+    ("quorate_proxy_failed_attempts_total", "Attempts to reach a member that failed.", MetricKind::Counter, |port| {
+        port.failed_attempts_total
+    }),
+    ("quorate_proxy_bytes_to_servers_total", "Bytes passed from clients to members.", MetricKind::Counter, |port| {
+        port.bytes_up_total
+    }),
+    ("quorate_proxy_bytes_to_clients_total", "Bytes passed from members to clients.", MetricKind::Counter, |port| {
+        port.bytes_down_total
+    }),
+];

@@ -3,13 +3,14 @@
 mod listeners;
 mod pgbouncer;
 mod postgresql;
+mod proxy;
 mod redis;
 mod store;
 mod vip;
 
 use crate::error::{Code, ConfigError, Report, problem};
 use crate::member::{
-    CtlConfig, InitdbOption, LogConfig, MemberConfig, ProxyConfig, RestApiConfig, User, WatchdogConfig, WatchdogMode,
+    CtlConfig, InitdbOption, LogConfig, MemberConfig, RestApiConfig, User, WatchdogConfig, WatchdogMode,
 };
 use crate::parts;
 use crate::place::Place;
@@ -241,67 +242,6 @@ impl Builder<'_> {
         }
         self.missing(path, "listening on every address does not tell the others which one to use; write host:port");
         None
-    }
-
-    fn proxy(&mut self, host: Option<&str>) -> Option<ProxyConfig> {
-        if !self.has_section("proxy") {
-            return None;
-        }
-        let listen = self.tree.at(&["proxy", "listen"]).and_then(parts::words).unwrap_or_default();
-        let listen = match (listen.is_empty(), host) {
-            (false, _) => listen,
-            (true, Some(host)) => vec![host.to_owned()],
-            (true, None) => {
-                self.missing(&["proxy", "listen"], "the addresses the proxy listens on, such as 10.0.0.1 or 0.0.0.0");
-                return None;
-            }
-        };
-        for host in &listen {
-            if host.matches(':').count() == 1 {
-                let message = format!("'{host}' has a port; only the address belongs here");
-                let error = self.at(Code::Range, &["proxy", "listen"], message);
-                self.report.error(error.hint("the ports stand in proxy.primary_port and proxy.replica_port"));
-            }
-        }
-        let primary_port = self.port(&["proxy", "primary_port"], 5000);
-        let replica_port = self.port(&["proxy", "replica_port"], 5001);
-        if primary_port == replica_port {
-            let message = format!("{replica_port} is proxy.primary_port too; the two ports must differ");
-            let error = self.at(Code::Conflict, &["proxy", "replica_port"], message);
-            self.report.error(error);
-        }
-        let redis_port = self.redis_port(primary_port, replica_port);
-        let connections_max = self.integer(&["proxy", "connections_max"]).and_then(|count| usize::try_from(count).ok());
-        Some(ProxyConfig {
-            listen,
-            primary_port,
-            replica_port,
-            redis_port,
-            hold: self.seconds(&["proxy", "hold"], Millis::from_secs(10)),
-            connections_max: connections_max.unwrap_or(1000),
-        })
-    }
-
-    /// `None`: this member has no Redis.
-    fn redis_port(&mut self, primary: u16, replica: u16) -> Option<u16> {
-        const AT: [&str; 2] = ["proxy", "redis_port"];
-        let written = self.tree.at(&AT).is_some();
-        if self.tree.at(&["redis"]).is_none() || self.flag(&["redis", "supervise"]) == Some(false) {
-            if written {
-                let error =
-                    self.at(Code::Conflict, &AT, "needs the section redis: without it there is no master to lead to");
-                self.report.error(error);
-            }
-            return None;
-        }
-        let port = self.port(&AT, 6380);
-        let twin =
-            [(primary, "proxy.primary_port"), (replica, "proxy.replica_port")].into_iter().find(|it| it.0 == port);
-        if let Some((_, twin)) = twin {
-            let error = self.at(Code::Conflict, &AT, format!("{port} is {twin} too; the ports must differ"));
-            self.report.error(error);
-        }
-        Some(port)
     }
 
     fn tags(&self) -> Tags {

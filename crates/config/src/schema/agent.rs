@@ -62,8 +62,35 @@ pub const PROXY: &[Field] = &[
         "10",
         "How long a new connection waits for a server during a switchover or failover, in seconds.",
     ),
-    integer("connections_max", 1, 100_000, "1000", "Connections of all ports together."),
+    integer("connections_max", 1, 100_000, "10000", "Connections of all ports together; each needs two open files."),
+    Field::new(
+        "replica_max_lag",
+        Kind::Size { min: 0, max: 1 << 60 },
+        "",
+        "A replica further behind than this gets no new connections; without it none is too far.",
+    ),
+    flag("replica_fallback", "true", "The replica port leads to the primary while no replica can be used."),
+    flag(
+        "pooler",
+        "false",
+        "The PostgreSQL ports lead to the poolers beside the members (postgresql.proxy_address), not to PostgreSQL itself.",
+    ),
+    Field::new(
+        "accept_proxy_protocol_from",
+        Kind::Words,
+        "",
+        "Load balancers in front (addresses or networks) whose connections begin with a PROXY header.",
+    ),
+    choice(
+        "send_proxy_protocol",
+        SEND_PROXY_PROTOCOL,
+        "none",
+        "Begin connections of the PostgreSQL ports with a PROXY header; needs a pooler that expects it.",
+    ),
+    integer("threads", 1, 64, "one for each processor, at most 4", "Threads that serve connections."),
 ];
+
+pub const SEND_PROXY_PROTOCOL: &[&str] = &["none", "v1", "v2"];
 
 const LEVELS: &[&str] = &["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "TRACE"];
 const PYTHON: &str = "the log has one fixed form";

@@ -9,6 +9,7 @@ mod postgresql;
 mod redis;
 mod vip;
 
+pub use agent::SEND_PROXY_PROTOCOL;
 pub use dcs::STORE_MEMBER;
 pub use postgresql::{BASEBACKUP_RESERVED, BIN_NAMES, INITDB_RESERVED};
 pub use redis::{DIRECTIVES_RESERVED, SENTINEL_MASTER};

@@ -16,6 +16,7 @@ mod idle;
 mod operations;
 mod pgbouncer;
 mod postgresql_18;
+mod proxy;
 mod redis_bad_input;
 mod redis_clients;
 mod redis_faults;

@@ -261,14 +261,23 @@ impl MemberData {
 
     /// `host:port` of PostgreSQL, taken from `conn_url`.
     pub fn postgres_address(&self) -> Option<&str> {
-        let rest = self.conn_url.split_once("://").map_or(self.conn_url.as_str(), |(_, rest)| rest);
-        let rest = rest.split(['/', '?']).next().unwrap_or(rest);
-        Some(rest.rsplit_once('@').map_or(rest, |(_, address)| address)).filter(|address| !address.is_empty())
+        address_in(&self.conn_url)
+    }
+
+    /// `host:port` of the pooler beside PostgreSQL, taken from `proxy_url`.
+    pub fn pooler_address(&self) -> Option<&str> {
+        self.proxy_url.as_deref().and_then(address_in)
     }
 
     pub fn from_text(text: &str) -> Result<Self, String> {
         super::read(text)
     }
+}
+
+fn address_in(url: &str) -> Option<&str> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split(['/', '?']).next().unwrap_or(rest);
+    Some(rest.rsplit_once('@').map_or(rest, |(_, address)| address)).filter(|address| !address.is_empty())
 }
 
 #[cfg(test)]

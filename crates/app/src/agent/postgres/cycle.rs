@@ -8,6 +8,7 @@ use super::instance::{Instance, Upstream};
 use super::jobs::Jobs;
 use super::observer::Observation;
 use super::publish;
+use super::routes::{self, ReadRules};
 use crate::agent::End;
 use crate::agent::guard_link::GuardLink;
 use crate::agent::keeper::KeeperState;
@@ -581,7 +582,7 @@ impl Cycle {
         let lease = *self.keeper.lease().borrow();
         let contact = store.last_contact.elapsed();
         let trusted = store.connected || lease.is_some_and(|lease| Millis(contact.as_millis() as u64) < lease.ttl);
-        let routes = publish::routes(&self.state.cluster, trusted);
+        let routes = routes::routes(&self.state.cluster, trusted, ReadRules::of(&self.member));
         self.outputs.routes.send_if_modified(|old| std::mem::replace(old, routes.clone()) != routes);
         let previous = self.outputs.snapshots.borrow().clone();
         let entry = self.own_entry().cloned().unwrap_or_else(|| self.identity.clone());

@@ -7,6 +7,7 @@ mod jobs;
 mod observer;
 mod pools;
 mod publish;
+mod routes;
 
 use super::{EVENTS_MAX, End, Fatal, World, rest};
 use config::{MemberConfig, PostgresqlConfig};
@@ -104,6 +105,7 @@ fn identity(member: &MemberConfig) -> MemberData {
     MemberData {
         conn_url: member.conn_url(),
         api_url: member.api_url(),
+        proxy_url: member.proxy_url(),
         // Patroni's tools read this as a version of Patroni.
         version: PATRONI_VERSION.to_owned(),
         ..MemberData::default()

@@ -1,40 +1,13 @@
-//! What the rest of the process is shown: a snapshot for the REST API, routes for the proxy.
+//! What the REST API is shown.
 
 use console::{LocalStatus, ReplicationRow, Xlog};
 use ha::cluster::{Cluster, MemberData, Role};
 use ha::lease::Lease;
 use ha::postgres::{Decision, explain};
 use postgres::sql::{SqlStatus, WalPosition};
-use proxy::{Routes, Target};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant, SystemTime};
 use types::{MemberName, Millis};
-
-/// Where clients belong. `None` as the primary means: hold them.
-pub fn routes(cluster: &Cluster, trusted: bool) -> Routes {
-    let target = |name: &MemberName| {
-        let address = cluster.members.get(name)?.data.postgres_address()?.to_owned();
-        Some(Target { member: name.to_string(), address })
-    };
-    let primary = cluster.leader_member().filter(|(_, member)| trusted && member.data.is_writable());
-    let primary_name = primary.map(|(name, _)| name);
-    let serves_reads = |data: &MemberData| {
-        data.is_running()
-            && data.role == Role::Replica
-            && !data.tags.noloadbalance()
-            && data.replication_state.as_deref() == Some("streaming")
-    };
-    let replicas = cluster
-        .members
-        .iter()
-        .filter(|(name, member)| Some(*name) != primary_name && serves_reads(&member.data))
-        .filter_map(|(name, _)| target(name));
-    Routes {
-        primary: primary_name.and_then(target),
-        replicas: replicas.collect(),
-        epoch: cluster.leader.as_ref().map_or(0, |leader| leader.epoch.0.unsigned_abs()),
-    }
-}
 
 /// `GET /quorate/explain`.
 pub fn explanation(cluster: &Cluster, decision: &Decision) -> Value {
