@@ -89,19 +89,16 @@ pub fn obstacle(
             Ok(())
         }
     };
-    match candidate {
-        Some(candidate) => fits(candidate).err(),
-        None => {
-            let others: Vec<_> = group.members.keys().filter(|name| !group.is_leader(name)).map(fits).collect();
-            let why: Vec<String> = others.iter().filter_map(|fits| fits.clone().err()).collect();
-            let nobody = "no other member could take over at the moment";
-            match (others.is_empty(), others.len() == why.len()) {
-                (true, _) => Some(nobody.to_owned()),
-                (false, true) => Some(format!("{nobody}: {}", why.join("; "))),
-                (false, false) => None,
-            }
-        }
+    if let Some(candidate) = candidate {
+        return fits(candidate).err();
     }
+    let others: Vec<&MemberName> = group.members.keys().filter(|name| !group.is_leader(name)).collect();
+    let why: Vec<String> = others.iter().filter_map(|name| fits(name).err()).collect();
+    if why.len() < others.len() {
+        return None;
+    }
+    let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
+    Some(format!("no other member could take over at the moment{why}"))
 }
 
 /// Why there is nothing to be allowed: a permission without a use would stand until the data here are different ones.

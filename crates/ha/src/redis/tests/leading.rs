@@ -167,7 +167,8 @@ fn who_is_in_sync_is_told_as_soon_as_it_changes() {
 
 #[test]
 fn a_redis_that_refuses_its_agent_is_no_candidate_and_its_master_stays() {
-    let refused = Some("Redis refuses its own agent: WRONGPASS".to_owned());
+    let why = "Redis refuses its own agent: WRONGPASS".to_owned();
+    let refused = Some(why.clone());
     let mut view = armed(view("a", Some("a"), master(9, &["b", "c"]), &[("a", master_entry(9)), ("b", entry(9))]));
     view.trouble.clone_from(&refused);
     let decision = decide(&memory(), &view);
@@ -183,6 +184,5 @@ fn a_redis_that_refuses_its_agent_is_no_candidate_and_its_master_stays() {
 
     group(&mut view).members.get_mut(&name("b")).unwrap().data.trouble.clone_from(&refused);
     let cluster = view.dcs.cluster.as_mut().unwrap();
-    let why = Obstacle::Trouble { why: refused.unwrap() };
-    assert_eq!(explain(cluster, "db1").members, [(name("b"), vec![why])]);
+    assert_eq!(explain(cluster, "db1").members, [(name("b"), vec![Obstacle::Trouble { why }])]);
 }
