@@ -75,8 +75,10 @@ impl Pgbench {
         command.args(["--no-vacuum", "--log", "--log-prefix=log", "--protocol=simple", "--file=script.sql"]);
         command.args([format!("--client={}", load.clients), format!("--time={}", load.seconds)]);
         if load.connect_each_time {
-            // Slowly: most of the clients are not connected at any one moment.
-            command.args(["--connect".to_owned(), format!("--rate={}", load.clients * RATE_OF_EACH)]);
+            // Slowly: most of the clients are not connected at any one moment. And one that waits for its connection must
+            // not keep another one waiting, which is why each has a thread.
+            let (rate, jobs) = (load.clients * RATE_OF_EACH, load.clients);
+            command.args(["--connect".to_owned(), format!("--rate={rate}"), format!("--jobs={jobs}")]);
         }
         command.args(["-h", host, "-p", &port.to_string(), "-U", "postgres", database]).env("PGPASSWORD", password);
         command.current_dir(directory.path()).kill_on_drop(true);

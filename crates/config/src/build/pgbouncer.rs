@@ -3,7 +3,7 @@
 use super::Builder;
 use crate::error::Code;
 use crate::member::{PgbouncerConfig, PgbouncerInstance};
-use crate::tree::Node;
+use crate::tree::{Map, Node};
 use crate::{Secret, parts};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ impl Builder<'_> {
         }
         let tree = self.tree;
         let mut instances = BTreeMap::new();
-        for entry in tree.at(&[AT, "instances"]).and_then(Node::map).into_iter().flat_map(|map| map.effective()) {
+        for entry in tree.at(&[AT, "instances"]).and_then(Node::map).into_iter().flat_map(Map::effective) {
             instances.insert(entry.key.clone(), self.instance(&entry.key));
         }
         if instances.is_empty() {
