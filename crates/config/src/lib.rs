@@ -29,8 +29,8 @@ pub use environment::variables;
 pub use error::{Code, ConfigError, ConfigErrors};
 pub use member::{
     Authentication, BasebackupOption, BootstrapConfig, CtlConfig, DcsKind, EtcdConfig, InitdbOption, LogConfig,
-    MemberConfig, PostgresqlConfig, ProxyConfig, RedisConfig, RedisTls, RestApiConfig, SendProxyProtocol, SentinelConfig, SentinelMaster,
-    SentinelMode, StoreConfig, StoreMember, User, WatchdogConfig, WatchdogMode,
+    MemberConfig, PostgresqlConfig, ProxyConfig, RedisConfig, RedisTls, RestApiConfig, SendProxyProtocol,
+    SentinelConfig, SentinelMaster, SentinelMode, StoreConfig, StoreMember, User, WatchdogConfig, WatchdogMode,
 };
 pub use place::Place;
 pub use reference::reference_markdown;

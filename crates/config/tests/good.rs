@@ -1,7 +1,8 @@
 //! Configurations that are accepted, and what they mean.
 
 use config::{
-    Address, MemberConfig, Secret, SendProxyProtocol, SentinelMode, WatchdogMode, load, load_client, load_environment, load_text,
+    Address, MemberConfig, Secret, SendProxyProtocol, SentinelMode, WatchdogMode, load, load_client, load_environment,
+    load_text,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 /// A load balancer sends its header with the first packet; the format asks for a patience of a lost packet at least.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(5);
 /// As long as PostgreSQL itself waits for a client to introduce itself (`authentication_timeout`, by default).
-const SILENCE_MAX_POSTGRES: Duration = Duration::from_mins(1);
+const SILENCE_MAX_POSTGRES: Duration = Duration::from_secs(60);
 /// The length of a startup packet is its first word.
 const LENGTH_BYTES: usize = 4;
 /// Two numbers of four bytes: the shortest packet there is.
@@ -64,7 +64,8 @@ pub(crate) async fn open(
     let words = async {
         let mut origin = None;
         if header {
-            origin = Some(timeout(HEADER_TIME_MAX, read_header(client, &mut early)).await.unwrap_or(Err(Unopened::Silent))?);
+            origin =
+                Some(timeout(HEADER_TIME_MAX, read_header(client, &mut early)).await.unwrap_or(Err(Unopened::Silent))?);
         }
         let first_words = read_first_words(service, client, &mut early);
         match service {
@@ -129,7 +130,11 @@ fn begins_like_postgres(early: &[u8]) -> Result<bool, Unopened> {
     }
     // No packet that PostgreSQL accepts is longer than its first two bytes are zero.
     if *first != 0 {
-        return Err(if proxy_protocol::parse(early).is_err() { Unopened::NotPostgres } else { Unopened::HeaderOfStranger });
+        return Err(if proxy_protocol::parse(early).is_err() {
+            Unopened::NotPostgres
+        } else {
+            Unopened::HeaderOfStranger
+        });
     }
     let Some(length) = early.first_chunk::<LENGTH_BYTES>() else { return Ok(false) };
     let length = u32::from_be_bytes(*length) as usize;

@@ -76,12 +76,9 @@ const COUNTERS: &[(&str, &str, MetricKind, Read)] = &[
         MetricKind::Counter,
         |port| port.unopened_total,
     ),
-    (
-        "quorate_proxy_failed_attempts_total",
-        "Attempts to reach a member that failed.",
-        MetricKind::Counter,
-        |port| port.failed_attempts_total,
-    ),
+    ("quorate_proxy_failed_attempts_total", "Attempts to reach a member that failed.", MetricKind::Counter, |port| {
+        port.failed_attempts_total
+    }),
     ("quorate_proxy_bytes_to_servers_total", "Bytes passed from clients to members.", MetricKind::Counter, |port| {
         port.bytes_up_total
     }),

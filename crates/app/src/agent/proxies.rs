@@ -57,11 +57,10 @@ impl Proxies {
     fn engine(&mut self, settings: &ProxyConfig) -> anyhow::Result<&Engine> {
         let engine = match self.engine.take() {
             Some(engine) => engine,
-            None => Engine::start(EngineConfig {
-                threads: settings.threads,
-                connections_max: settings.connections_max,
-            })
-            .context("the proxy's threads")?,
+            None => {
+                Engine::start(EngineConfig { threads: settings.threads, connections_max: settings.connections_max })
+                    .context("the proxy's threads")?
+            }
         };
         Ok(self.engine.insert(engine))
     }

@@ -87,7 +87,7 @@ impl Builder<'_> {
         let words = self.tree.at(&AT).and_then(parts::words).unwrap_or_default();
         let mut networks = Vec::new();
         for word in words {
-            match word.parse() {
+            match word.parse::<Network>() {
                 Ok(network) => networks.push(network),
                 Err(error) => {
                     let error = self.at(Code::Range, &AT, error.to_string());
@@ -103,7 +103,8 @@ impl Builder<'_> {
         let pooler = self.flag(&AT) == Some(true);
         let postgresql = self.tree.at(&["postgresql"]).is_some();
         if pooler && postgresql && self.tree.at(&["postgresql", "proxy_address"]).is_none() {
-            let error = self.at(Code::Conflict, &AT, "needs postgresql.proxy_address, where this member's pooler is reached");
+            let error =
+                self.at(Code::Conflict, &AT, "needs postgresql.proxy_address, where this member's pooler is reached");
             self.report.error(error);
         }
         pooler
@@ -121,7 +122,9 @@ impl Builder<'_> {
         if version != SendProxyProtocol::None && !pooler {
             let message = "needs proxy.pooler: PostgreSQL itself does not understand the PROXY header";
             let error = self.at(Code::Conflict, &AT, message);
-            self.report.error(error.hint("let the ports lead to a pooler that does, with proxy.pooler and postgresql.proxy_address"));
+            self.report.error(
+                error.hint("let the ports lead to a pooler that does, with proxy.pooler and postgresql.proxy_address"),
+            );
         }
         version
     }

@@ -79,7 +79,8 @@ impl Ways {
         let version = String::from_utf8_lossy(&version.stdout);
         let version = version.split_whitespace().nth(2).unwrap_or_default();
         let haproxy_version = format!("HAProxy {}", version.split('-').next().unwrap_or(version));
-        let mut ways = Self { _directory: directory, _server: server, quorate, haproxy, haproxy_version, connections_max };
+        let mut ways =
+            Self { _directory: directory, _server: server, quorate, haproxy, haproxy_version, connections_max };
         for way in Way::ALL {
             ways.wait_for(way)?;
         }

@@ -23,7 +23,7 @@ fn applications_reach_both_roles_through_any_member_with_tls_from_end_to_end() {
         } });
         options.overrides["proxy"] = json!({ "replica_max_lag": "1GB", "threads": 2 });
         let mut world = World::whole(options).await;
-        tls_passes_through(&world, &certificate).await;
+        tls_passes_through(&world, &certificate);
         readers_are_spread_over_the_replicas(&mut world).await;
         the_metrics_say_so(&world).await;
     });
@@ -58,15 +58,13 @@ fn psql(world: &World, member: &str, port: u16, more: &str, question: &str) -> D
     Done::of(command.arg(format!("host={address} port={port} user=postgres dbname=postgres {more}")))
 }
 
-async fn tls_passes_through(world: &World, certificate: &Path) {
+fn tls_passes_through(world: &World, certificate: &Path) {
     let question = "select ssl, version, pg_is_in_recovery() from pg_stat_ssl where pid = pg_backend_pid()";
     let checked = format!("sslmode=verify-full sslrootcert={}", certificate.display());
     for member in ["pg1", "pg2", "pg3"] {
-        for (port, mode, in_recovery) in [
-            (PRIMARY, "sslmode=require", "f"),
-            (PRIMARY, checked.as_str(), "f"),
-            (REPLICAS, checked.as_str(), "t"),
-        ] {
+        for (port, mode, in_recovery) in
+            [(PRIMARY, "sslmode=require", "f"), (PRIMARY, checked.as_str(), "f"), (REPLICAS, checked.as_str(), "t")]
+        {
             let said = psql(world, member, port, mode, question).ok();
             assert_eq!(said.trim(), format!("t|TLSv1.3|{in_recovery}"), "{member} {port} {mode}");
         }
@@ -93,7 +91,8 @@ async fn readers_are_spread_over_the_replicas(world: &mut World) {
 
 async fn the_metrics_say_so(world: &World) {
     let _writer = drill::writer::connect(&world.login(world.named("pg1"), PRIMARY)).await.unwrap();
-    let wanted = ["quorate_proxy_connections{", "quorate_proxy_server_connections{", "quorate_proxy_bytes_to_clients_total{"];
+    let wanted =
+        ["quorate_proxy_connections{", "quorate_proxy_server_connections{", "quorate_proxy_bytes_to_clients_total{"];
     eventually("the proxy's numbers are in the metrics", async || {
         let (status, text) = world.get("pg1", "/metrics").await;
         let text = text.as_str().unwrap_or_default().to_owned();
@@ -103,5 +102,4 @@ async fn the_metrics_say_so(world: &World) {
         (status == 200 && now && wanted.iter().all(|name| text.contains(name))).then_some(())
     })
     .await;
-
 }

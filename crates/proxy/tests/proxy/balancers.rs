@@ -106,12 +106,9 @@ async fn without_a_balancer_the_client_is_who_connected() {
         let (mut server, _) = listener.accept().await.unwrap();
         let (from, to) = (client.local_addr().unwrap(), world.primary());
         let expected = match version {
-            ProxyProtocol::V1 => format!(
-                "PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n",
-                from.port(),
-                to.port()
-            )
-            .into_bytes(),
+            ProxyProtocol::V1 => {
+                format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n", from.port(), to.port()).into_bytes()
+            }
             ProxyProtocol::V2 => {
                 let ports = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
                 [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0C\x7F\0\0\x01\x7F\0\0\x01", &ports[..]].concat()

@@ -40,11 +40,8 @@ async fn two_proxies_share_the_places_of_one_engine() {
     let engine = Engine::start(EngineConfig { threads: Some(1), connections_max: 1 }).unwrap();
     assert_eq!(engine.connections_max(), 1);
     let (routes, receiver) = watch::channel(Routes { primary: Some(a.target.clone()), ..Routes::default() });
-    let config = ProxyConfig {
-        service: Service::Redis,
-        listen_primary: vec![LOCAL.parse().unwrap()],
-        ..ProxyConfig::default()
-    };
+    let config =
+        ProxyConfig { service: Service::Redis, listen_primary: vec![LOCAL.parse().unwrap()], ..ProxyConfig::default() };
     let start = || engine.serve(&config, receiver.clone(), CancellationToken::new()).unwrap();
     let (one, other) = (start(), start());
     let (_first, answer) = ask(one.primary_addresses()[0]).await;

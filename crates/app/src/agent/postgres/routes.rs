@@ -19,10 +19,10 @@ pub struct ReadRules {
 
 impl ReadRules {
     pub fn of(member: &MemberConfig) -> Self {
-        member.proxy.as_ref().map_or_else(Self::default, |proxy| Self {
-            lag_max: proxy.replica_max_lag,
-            pooler: proxy.pooler,
-        })
+        member
+            .proxy
+            .as_ref()
+            .map_or_else(Self::default, |proxy| Self { lag_max: proxy.replica_max_lag, pooler: proxy.pooler })
     }
 }
 
@@ -137,7 +137,8 @@ mod tests {
         let near = ReadRules { lag_max: Some(100), ..ReadRules::default() };
         check(&all, near, "a: b (c) (d) (e)");
         check(&all, ReadRules { lag_max: Some(101), ..near }, "a: b (c) d (e)");
-        all.status = Some(Versioned { value: Status { optime: Lsn(2000), ..Status::default() }, revision: Revision(2) });
+        all.status =
+            Some(Versioned { value: Status { optime: Lsn(2000), ..Status::default() }, revision: Revision(2) });
         check(&all, near, "a: (b) (c) (d) (e)");
     }
 
