@@ -25,7 +25,7 @@ pub fn user_timeout(socket: &impl AsSocket) -> io::Result<Option<Duration>> {
 /// What was filled in must be drained before the pipe goes to other connections; [`Pipe::waiting`] says what is left.
 #[derive(Debug)]
 pub struct Pipe {
-    pipe: os::Pipe,
+    inner: os::Pipe,
     capacity: usize,
     waiting: usize,
 }
@@ -33,8 +33,8 @@ pub struct Pipe {
 impl Pipe {
     /// With room for at least `capacity` bytes, where the system grants it. `Unsupported` where it has nothing of the kind.
     pub fn new(capacity: usize) -> io::Result<Self> {
-        let (pipe, capacity) = os::Pipe::new(capacity)?;
-        Ok(Self { pipe, capacity, waiting: 0 })
+        let (inner, capacity) = os::Pipe::new(capacity)?;
+        Ok(Self { inner, capacity, waiting: 0 })
     }
 
     /// How much fits in.
@@ -49,20 +49,21 @@ impl Pipe {
 
     /// Takes what `from` has, without waiting for it. 0: the end of the stream.
     pub fn fill(&mut self, from: &impl AsSocket) -> io::Result<usize> {
-        let moved = self.pipe.fill(from, self.capacity)?;
+        let moved = self.inner.fill(from, self.capacity)?;
         self.waiting += moved;
         Ok(moved)
     }
 
     /// Passes on what `to` takes without waiting.
     pub fn drain(&mut self, to: &impl AsSocket) -> io::Result<usize> {
-        let moved = self.pipe.drain(to, self.waiting)?;
+        let moved = self.inner.drain(to, self.waiting)?;
         self.waiting -= moved;
         Ok(moved)
     }
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 mod tests {
     use super::*;
     use std::io::{Read, Write};

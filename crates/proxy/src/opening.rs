@@ -18,7 +18,7 @@ use tokio::time::timeout;
 /// A load balancer sends its header with the first packet; the format asks for a patience of a lost packet at least.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(5);
 /// As long as PostgreSQL itself waits for a client to introduce itself (`authentication_timeout`, by default).
-const SILENCE_MAX_POSTGRES: Duration = Duration::from_mins(1);
+const SILENCE_MAX_POSTGRES: Duration = Duration::from_secs(60);
 /// The length of a startup packet is its first word.
 const LENGTH_BYTES: usize = 4;
 /// Two numbers of four bytes: the shortest packet there is.

@@ -191,10 +191,11 @@ impl<'a> Stream<'a> {
             self.full_reads = 0;
         } else {
             self.full_reads = self.full_reads.saturating_add(1);
-            if self.full_reads >= FULL_READS_OF_A_FLOOD && count == read.len() {
-                if let Some(pipe) = self.pipes.take() {
-                    self.waiting = Waiting::InPipe(pipe);
-                }
+            if self.full_reads >= FULL_READS_OF_A_FLOOD
+                && count == read.len()
+                && let Some(pipe) = self.pipes.take()
+            {
+                self.waiting = Waiting::InPipe(pipe);
             }
         }
         Poll::Ready(Ok(()))

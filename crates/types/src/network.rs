@@ -13,9 +13,16 @@ pub struct Network {
 }
 
 /// Why a text names no network.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no address and no network; expected one such as 10.0.0.5 or 10.0.0.0/24")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotANetwork(String);
+
+impl fmt::Display for NotANetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is no address and no network; expected one such as 10.0.0.5 or 10.0.0.0/24", self.0)
+    }
+}
+
+impl std::error::Error for NotANetwork {}
 
 impl Network {
     /// IPv4 addresses that a socket for both kinds shows as IPv6 ones count as what they are.

@@ -87,7 +87,7 @@ impl Builder<'_> {
         let words = self.tree.at(&AT).and_then(parts::words).unwrap_or_default();
         let mut networks = Vec::new();
         for word in words {
-            match word.parse() {
+            match word.parse::<Network>() {
                 Ok(network) => networks.push(network),
                 Err(error) => {
                     let error = self.at(Code::Range, &AT, error.to_string());

@@ -23,7 +23,7 @@ fn applications_reach_both_roles_through_any_member_with_tls_from_end_to_end() {
         } });
         options.overrides["proxy"] = json!({ "replica_max_lag": "1GB", "threads": 2 });
         let mut world = World::whole(options).await;
-        tls_passes_through(&world, &certificate).await;
+        tls_passes_through(&world, &certificate);
         readers_are_spread_over_the_replicas(&mut world).await;
         the_metrics_say_so(&world).await;
     });
@@ -58,7 +58,7 @@ fn psql(world: &World, member: &str, port: u16, more: &str, question: &str) -> D
     Done::of(command.arg(format!("host={address} port={port} user=postgres dbname=postgres {more}")))
 }
 
-async fn tls_passes_through(world: &World, certificate: &Path) {
+fn tls_passes_through(world: &World, certificate: &Path) {
     let question = "select ssl, version, pg_is_in_recovery() from pg_stat_ssl where pid = pg_backend_pid()";
     let checked = format!("sslmode=verify-full sslrootcert={}", certificate.display());
     for member in ["pg1", "pg2", "pg3"] {
