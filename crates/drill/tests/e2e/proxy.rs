@@ -54,7 +54,8 @@ fn psql(world: &World, member: &str, port: u16, more: &str, question: &str) -> D
     let password = String::from_utf8_lossy(login.get_password().unwrap()).into_owned();
     let address = world.named(member).address;
     let mut command = postgres_command("psql");
-    command.env("PGPASSWORD", password).args(["--no-psqlrc", "-At", "-c", question]);
+    // The certificates of whoever runs this test are not PostgreSQL's user's to read.
+    command.env("HOME", "/nonexistent").env("PGPASSWORD", password).args(["--no-psqlrc", "-At", "-c", question]);
     Done::of(command.arg(format!("host={address} port={port} user=postgres dbname=postgres {more}")))
 }
 
