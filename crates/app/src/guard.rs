@@ -131,8 +131,8 @@ impl GuardProcess {
                 StopMode::Kill => self.children.kill_tree(child(server)),
             },
             GuardEffect::KillTree { server } => self.children.kill_tree(child(server)),
-            GuardEffect::SetAddress { address, seconds } => {
-                let asked = self.addresses().and_then(|thread| thread.set(card_address(&address), seconds));
+            GuardEffect::SetAddress { address, seconds, until } => {
+                let asked = self.addresses().and_then(|thread| thread.set(card_address(&address), seconds, until));
                 queue.extend(asked.err().map(|why| GuardEvent::AddressSet { address, result: Err(why) }));
             }
             GuardEffect::RemoveAddress { address } => {

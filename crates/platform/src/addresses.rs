@@ -4,11 +4,13 @@
 //! seconds in the kernel, so it goes by itself when nobody sets it anew; by that it is also told from what others have set.
 
 use crate::child::ChildEvent;
+use crate::clock::boot_clock;
 use crate::os;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use types::Millis;
 
 /// Requests that may wait for the kernel: a few for each of the addresses that a guard holds.
 const REQUESTS_MAX: usize = 64;
@@ -73,8 +75,12 @@ impl Addresses {
         self.inner.interfaces()
     }
 
-    /// Sets the address, or its lifetime anew: without anything more it is gone after so many seconds.
-    pub fn set(&mut self, address: &CardAddress, seconds: u32) -> io::Result<()> {
+    /// Sets the address, or its lifetime anew: without anything more it is gone after so many seconds. From `until` on, a time
+    /// of the boot clock, nothing is set.
+    pub fn set(&mut self, address: &CardAddress, seconds: u32, until: Millis) -> io::Result<()> {
+        if boot_clock() >= until {
+            return Err(io::Error::other("the time for which it was asked is over"));
+        }
         self.inner.set(address, seconds)
     }
 
@@ -106,7 +112,7 @@ pub enum AddressEvent {
 
 #[derive(Debug)]
 enum Request {
-    Set(CardAddress, u32),
+    Set(CardAddress, u32, Millis),
     Remove(CardAddress),
     Announce(CardAddress),
 }
@@ -128,8 +134,8 @@ impl AddressThread {
     }
 
     /// `Err`: it was not taken, and no event follows.
-    pub fn set(&self, address: CardAddress, seconds: u32) -> Result<(), String> {
-        self.ask(Request::Set(address, seconds))
+    pub fn set(&self, address: CardAddress, seconds: u32, until: Millis) -> Result<(), String> {
+        self.ask(Request::Set(address, seconds, until))
     }
 
     pub fn remove(&self, address: CardAddress) -> Result<(), String> {
@@ -151,8 +157,8 @@ impl AddressThread {
 fn carry_out(addresses: &mut Addresses, requests: &Receiver<Request>, events: &SyncSender<ChildEvent>) {
     while let Ok(request) = requests.recv() {
         let event = match request {
-            Request::Set(address, seconds) => {
-                let result = addresses.set(&address, seconds).map_err(|error| error.to_string());
+            Request::Set(address, seconds, until) => {
+                let result = addresses.set(&address, seconds, until).map_err(|error| error.to_string());
                 AddressEvent::Set(address, result)
             }
             Request::Remove(address) => {

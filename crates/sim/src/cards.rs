@@ -32,7 +32,7 @@ pub struct Card {
 
 #[derive(Clone, Debug)]
 pub enum CardChange {
-    Set { address: VirtualAddress, seconds: u32 },
+    Set { address: VirtualAddress, seconds: u32, until: Millis },
     Remove { address: VirtualAddress },
 }
 
@@ -70,7 +70,10 @@ impl World {
         }
         let now = self.hosts[host].clock.read(self.now);
         let event = match change {
-            CardChange::Set { address, seconds } => {
+            CardChange::Set { address, until, .. } if now >= until => {
+                GuardEvent::AddressSet { address, result: Err("the time for which it was asked is over".to_owned()) }
+            }
+            CardChange::Set { address, seconds, .. } => {
                 let expires_at = now + Millis(u64::from(seconds) * 1000);
                 let lease = self.hosts[host].worker.as_ref().and_then(|worker| worker.lease);
                 let outlives_lease = lease.is_none_or(|lease| expires_at > lease.valid_until());

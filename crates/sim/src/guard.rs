@@ -101,8 +101,8 @@ impl World {
                 let run = self.hosts[host].redis.run;
                 self.plan(after, Happening::KillRedis { host, run });
             }
-            GuardEffect::SetAddress { address, seconds } => {
-                self.card_soon(host, CardChange::Set { address, seconds });
+            GuardEffect::SetAddress { address, seconds, until } => {
+                self.card_soon(host, CardChange::Set { address, seconds, until });
             }
             GuardEffect::RemoveAddress { address } => self.card_soon(host, CardChange::Remove { address }),
             GuardEffect::AnnounceAddress { .. } => {}

@@ -53,8 +53,8 @@ impl Holder {
 
     fn carry_out(&mut self, effect: GuardEffect, queue: &mut VecDeque<GuardEvent>) {
         match effect {
-            GuardEffect::SetAddress { address, seconds } => {
-                let result = self.addresses.set(&card(&address), seconds).map_err(|error| error.to_string());
+            GuardEffect::SetAddress { address, seconds, until } => {
+                let result = self.addresses.set(&card(&address), seconds, until).map_err(|error| error.to_string());
                 queue.push_back(GuardEvent::AddressSet { address, result });
             }
             GuardEffect::RemoveAddress { address } => {

@@ -169,7 +169,7 @@ impl Addresses {
         held.removals = 0;
         held.pending += 1;
         let seconds = lifetime_s(now, until);
-        effects.push(GuardEffect::SetAddress { address: held.address.clone(), seconds });
+        effects.push(GuardEffect::SetAddress { address: held.address.clone(), seconds, until });
     }
 
     pub fn release(&mut self, address: VirtualAddress, effects: &mut Vec<GuardEffect>) {

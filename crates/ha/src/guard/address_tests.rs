@@ -44,7 +44,7 @@ fn said(effects: &[GuardEffect]) -> Vec<Presence> {
 fn holding() -> Guard {
     let mut guard = guard();
     let effects = guard.handle(Millis(0), hold(1200));
-    assert_eq!(effects[0], GuardEffect::SetAddress { address: vip(), seconds: 1 });
+    assert_eq!(effects[0], GuardEffect::SetAddress { address: vip(), seconds: 1, until: Millis(1200) });
     assert_eq!(said(&effects), [Presence::Uncertain]);
     let effects = guard.handle(Millis(1), set());
     assert_eq!(effects[0], ANNOUNCE(), "at once");

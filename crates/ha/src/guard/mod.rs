@@ -212,10 +212,12 @@ pub enum GuardEffect {
         server: ServerKind,
     },
     /// Set the address, or set its lifetime anew; the kernel is to remove it after that many seconds. Answer with
-    /// `AddressSet`. Neither this nor the next waits for anything: they are done elsewhere, in this order.
+    /// `AddressSet`. Neither this nor the next waits for anything: they are done elsewhere, in this order. From `until` on it is
+    /// not done any more: a guard that was frozen with this request under way comes back to a card of another's.
     SetAddress {
         address: VirtualAddress,
         seconds: u32,
+        until: Millis,
     },
     /// Answer with `AddressRemoved`.
     RemoveAddress {

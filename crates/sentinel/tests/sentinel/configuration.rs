@@ -28,7 +28,7 @@ fn a_line_that_cannot_be_used_is_named() {
         ),
         (
             "sentinel down-after-milliseconds m 1\n",
-            "FILE, line 1: 'sentinel down-after-milliseconds m 1': No such master with specified name.\nhint: write 'sentinel monitor NAME IP PORT QUORUM' before it",
+            "FILE, line 1: 'sentinel down-after-milliseconds m 1': No such master with specified name.\nhint: there must be a line 'sentinel monitor NAME IP PORT QUORUM' for it",
         ),
         (
             "requirepas x\n",
