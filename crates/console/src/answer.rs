@@ -86,7 +86,7 @@ impl Api {
         let mut vips = self.vips.as_ref().map_or(Value::Null, |vips| vips());
         if let Some(vips) = vips.as_array_mut().filter(|vips| !vips.is_empty()) {
             let holders = snapshot.cluster.virtual_addresses();
-            for vip in vips.iter_mut() {
+            for vip in &mut *vips {
                 let ip = vip["address"].as_str().and_then(|text| text.split('/').next()?.parse().ok());
                 let holder = ip.and_then(|ip: IpAddr| holders.get(&ip));
                 vip["holder"] = serde_json::json!(holder);

@@ -47,8 +47,7 @@ pub struct Mac(pub [u8; 6]);
 
 impl std::fmt::Display for Mac {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        f.write_str(&self.0.map(|byte| format!("{byte:02x}")).join(":"))
     }
 }
 
@@ -415,8 +414,8 @@ fn look_for(host: &str, address: Ipv4Addr, holdings: &Mutex<Vec<Holding>>, stop:
 }
 
 fn listening_socket() -> Result<OwnedFd> {
-    const EVERY_PROTOCOL: u32 = (0x0003_u16).to_be() as u32; // ETH_P_ALL, as the kernel wants it
-    let every = std::num::NonZeroU32::new(EVERY_PROTOCOL).map(Protocol::from_raw);
+    const EVERY_PROTOCOL: u16 = 0x0003; // ETH_P_ALL
+    let every = std::num::NonZeroU32::new(EVERY_PROTOCOL.to_be().into()).map(Protocol::from_raw);
     let listening = socket(AddressFamily::PACKET, SocketType::RAW, every).context("cannot listen on the switch")?;
     rustix::net::sockopt::set_socket_timeout(&listening, rustix::net::sockopt::Timeout::Recv, Some(CAPTURE_LOOK))?;
     rustix::net::sockopt::set_socket_recv_buffer_size(&listening, 8 << 20)?;

@@ -147,15 +147,15 @@ impl World {
         if self.setup.mutant == Some(Mutant::VipKeptBeyondRole) {
             return Vec::new();
         }
-        self.hosts[host].worker.as_ref().map_or(Vec::new(), |worker| worker.vips.here(server))
+        self.hosts[host].worker.as_ref().map_or_else(Vec::new, |worker| worker.vips.here(server))
     }
 
     fn vip_asks(&mut self, host: usize, messages: Vec<ToGuard>) {
         for message in messages {
-            match (&message, self.setup.mutant) {
-                // The mutant gives an address up when its lease is over, and not with its role.
-                (ToGuard::Release { .. }, Some(Mutant::VipKeptBeyondRole)) => {}
-                _ => self.tell_guard(host, message),
+            // The mutant gives an address up when its lease is over, and not with its role.
+            let kept = self.setup.mutant == Some(Mutant::VipKeptBeyondRole);
+            if !(kept && matches!(message, ToGuard::Release { .. })) {
+                self.tell_guard(host, message);
             }
         }
     }

@@ -85,7 +85,9 @@ impl Holder {
             (Presence::Present | Presence::Uncertain, Presence::Absent) => {
                 tracing::info!("{} is removed", state.address)
             }
-            _ => {}
+            (Presence::Present, Presence::Present | Presence::Uncertain)
+            | (Presence::Uncertain | Presence::Absent, Presence::Uncertain)
+            | (Presence::Absent, Presence::Absent) => {}
         }
         let new = |of: fn(&AddressState) -> &Option<String>| {
             of(&state).clone().filter(|text| before.as_ref().is_none_or(|before| of(before).as_ref() != Some(text)))

@@ -143,12 +143,11 @@ async fn keep_asking(settings: &Settings, source: &Source, holder: &mut Holder) 
             Err(_) => pause = pause.min(settings.retry_after),
         }
         saying.say(settings, &answer);
-        match &answer {
-            Ok(answer) if !watched => {
-                changed = Box::pin(source.changed(answer.version));
-                watched = true;
-            }
-            Ok(_) | Err(_) => {}
+        if let Ok(answer) = &answer
+            && !watched
+        {
+            changed = Box::pin(source.changed(answer.version));
+            watched = true;
         }
         let waiting = async {
             tokio::select! {

@@ -90,7 +90,6 @@ impl Held {
 
     fn state(&self) -> AddressState {
         let presence = match (self.pending, self.present, self.until) {
-            (0, true, Some(_)) => Presence::Present,
             (0, false, _) => Presence::Absent,
             // A renewal that is under way changes nothing.
             (_, true, Some(_)) => Presence::Present,

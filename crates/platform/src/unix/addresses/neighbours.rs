@@ -110,7 +110,7 @@ fn other_holder(socket: &OwnedFd, ip: Ipv4Addr, mac: [u8; 6]) -> Option<String> 
         let Ok((length, _)) = recv(socket, &mut buffer, RecvFlags::DONTWAIT) else { break };
         other = sender_of(&buffer[..length.min(FRAME_BYTES)], ip).filter(|sender| *sender != mac).or(other);
     }
-    other.map(|[a, b, c, d, e, f]| format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"))
+    other.map(|mac| mac.map(|byte| format!("{byte:02x}")).join(":"))
 }
 
 /// The sender's hardware address, if the sender says that it has this IP address.
