@@ -40,7 +40,7 @@ fn section(path: &str, fields: &[Field], variables: &BTreeMap<String, String>, p
         let path = join(path, field.key);
         match field.kind {
             Kind::Section(fields) | Kind::Sections(fields) if !fields.is_empty() => {
-                section(&path, fields, variables, page)
+                section(&path, fields, variables, page);
             }
             Kind::StoreMembers => section(&format!("{path}.<name>"), STORE_MEMBER, variables, page),
             Kind::Named(fields) => section(&format!("{path}.<name>"), fields, variables, page),

@@ -195,12 +195,11 @@ async fn servers(
         None => None,
     };
     tokio::spawn(switchboard.run(hello, from_guard));
-    let (snapshots, commands, pools) = match postgres {
-        Some(role) => (role.snapshots, role.commands, Some(role.pools)),
-        None => {
-            let (snapshots, commands) = witness::publish(&world, redis.as_ref().map(|role| role.api.snapshots.clone()));
-            (snapshots, commands, None)
-        }
+    let (snapshots, commands, pools) = if let Some(role) = postgres {
+        (role.snapshots, role.commands, Some(role.pools))
+    } else {
+        let (snapshots, commands) = witness::publish(&world, redis.as_ref().map(|role| role.api.snapshots.clone()));
+        (snapshots, commands, None)
     };
     let api = Api {
         snapshots,

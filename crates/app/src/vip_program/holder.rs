@@ -66,7 +66,7 @@ impl Holder {
                 Ok(None) => {}
                 Err(error) => tracing::warn!("{address} cannot be announced: {error}"),
             },
-            GuardEffect::Send(FromGuard::Address(state)) => self.say(state),
+            GuardEffect::Send(FromGuard::Address(state)) => self.say(&state),
             // There is no worker, and there are no servers.
             GuardEffect::Send(_)
             | GuardEffect::SpawnWorker
@@ -77,20 +77,20 @@ impl Holder {
         }
     }
 
-    fn say(&mut self, state: AddressState) {
+    fn say(&mut self, state: &AddressState) {
         let before = self.said.replace(state.clone());
         let was = before.as_ref().map_or(Presence::Absent, |before| before.presence);
         match (was, state.presence) {
             (Presence::Absent | Presence::Uncertain, Presence::Present) => tracing::info!("{} is set", state.address),
             (Presence::Present | Presence::Uncertain, Presence::Absent) => {
-                tracing::info!("{} is removed", state.address)
+                tracing::info!("{} is removed", state.address);
             }
             (Presence::Present, Presence::Present | Presence::Uncertain)
             | (Presence::Uncertain | Presence::Absent, Presence::Uncertain)
             | (Presence::Absent, Presence::Absent) => {}
         }
         let new = |of: fn(&AddressState) -> &Option<String>| {
-            of(&state).clone().filter(|text| before.as_ref().is_none_or(|before| of(before).as_ref() != Some(text)))
+            of(state).clone().filter(|text| before.as_ref().is_none_or(|before| of(before).as_ref() != Some(text)))
         };
         if let Some(why) = new(|state| &state.problem) {
             tracing::error!("{}: the system refuses: {why}", state.address);

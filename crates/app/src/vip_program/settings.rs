@@ -3,6 +3,7 @@
 use ha::vip::VirtualAddress;
 use platform::Addresses;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
@@ -286,7 +287,7 @@ fn help() -> String {
          over the file.\n\n",
     );
     for setting in &SETTINGS {
-        text.push_str(&format!("  --{:<15} {}\n", setting.name, setting.doc));
+        let _ = writeln!(text, "  --{:<15} {}", setting.name, setting.doc);
     }
     text
 }

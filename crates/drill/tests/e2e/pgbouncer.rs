@@ -69,8 +69,8 @@ fn a_pause_is_bounded_whatever_keeps_it_from_its_end() {
 async fn a_long_transaction_is_cut_and_the_others_notice_nothing(world: &mut World, pools: &Pools) {
     let (leader, _) = world.roles().await;
     let pool = &pools.through_proxy;
-    let long = writer::connect(&pool.login(world.password())).await.unwrap();
-    let long = tokio::spawn(async move { long.batch_execute(LONG_TRANSACTION).await });
+    let client = writer::connect(&pool.login(world.password())).await.unwrap();
+    let transaction = tokio::spawn(async move { client.batch_execute(LONG_TRANSACTION).await });
     eventually("it runs", async || {
         let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(60)'";
         (world.ask(&leader, running).await == "1").then_some(())
@@ -88,7 +88,7 @@ async fn a_long_transaction_is_cut_and_the_others_notice_nothing(world: &mut Wor
     // It waited as long as it is told to, which is two seconds.
     assert!(done.through_proxy.longest_pause_ms > 1900.0, "{:?}", done.through_proxy);
     assert!(begun.elapsed() < Duration::from_secs(59), "nothing waits for its end");
-    let error = long.await.unwrap().unwrap_err();
+    let error = transaction.await.unwrap().unwrap_err();
     assert!(!error.to_string().is_empty(), "the transaction was cut");
     let log = std::fs::read_to_string(world.named("pg1").log_file()).unwrap();
     assert!(log.contains("had transactions that were still running after 2.0 s"), "no reason in pg1's log");

@@ -280,6 +280,7 @@ fn the_address_goes_without_the_agent_and_stays_without_the_worker() {
         let asked = Instant::now();
         world.stop_gently().await;
         assert_eq!(holders.overlaps(), []);
-        assert_eq!(network.holders_of(vip.into()).unwrap(), [String::new(); 0], "after {:?}", asked.elapsed());
+        let left = network.holders_of(vip.into()).unwrap();
+        assert!(left.is_empty(), "after {:?} it is on {left:?}", asked.elapsed());
     });
 }

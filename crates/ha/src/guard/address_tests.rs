@@ -108,7 +108,7 @@ fn announcements_are_repeated_while_the_address_is_held() {
     while now < Millis(30_000) {
         now = now + Millis(1);
         let mut effects = guard.handle(now, GuardEvent::Tick);
-        if now.0 % 300 == 0 {
+        if now.0.is_multiple_of(300) {
             effects.extend(guard.handle(now, hold(now.0 + 1200)));
             effects.extend(guard.handle(now, set()));
         }

@@ -39,9 +39,9 @@ fn flow(member: &str, address: &str, epoch: i64) -> Wanted {
 
 #[test]
 fn a_hold_ends_with_another_primary_or_the_end_of_the_switchover_or_its_time() {
-    let held = decide(&PoolsMemory::default(), &asking(), HOLD_MAX, NOW);
-    assert_eq!(held.wanted, Wanted::Hold { request: REQUEST });
-    assert_eq!(held.wake_at, Some(NOW + HOLD_MAX));
+    let begun = decide(&PoolsMemory::default(), &asking(), HOLD_MAX, NOW);
+    assert_eq!(begun.wanted, Wanted::Hold { request: REQUEST });
+    assert_eq!(begun.wake_at, Some(NOW + HOLD_MAX));
 
     let old = |writable, asks: Option<Revision>| ("a", member("10.0.0.1:5432", writable, asks));
     let new = |writable| ("b", member("10.0.0.2:5432", writable, None));
@@ -66,7 +66,7 @@ fn a_hold_ends_with_another_primary_or_the_end_of_the_switchover_or_its_time() {
         // Where the clients go on is not known, and they are not held any longer.
         ("time", led_by(None, &[], None), HOLD_MAX.0, Wanted::Flow { primary: None }),
     ] {
-        assert_eq!(decide(&held.next, &cluster, HOLD_MAX, NOW + Millis(after)).wanted, wanted, "{what}");
+        assert_eq!(decide(&begun.next, &cluster, HOLD_MAX, NOW + Millis(after)).wanted, wanted, "{what}");
     }
 }
 

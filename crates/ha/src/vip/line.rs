@@ -165,8 +165,8 @@ mod tests {
         VirtualAddress { ip: "10.0.0.42".parse().unwrap(), prefix: 24, interface: "eth0".into() }
     }
 
-    fn lease(renewed_at: u64) -> Option<Lease> {
-        Some(Lease { id: LeaseId(1), ttl: Millis(1500), renewed_at: Millis(renewed_at) })
+    fn renewed(at: u64) -> Lease {
+        Lease { id: LeaseId(1), ttl: Millis(1500), renewed_at: Millis(at) }
     }
 
     fn said(presence: Presence) -> FromGuard {
@@ -184,7 +184,7 @@ mod tests {
     /// Holds the role and the address, from 1000 on.
     fn holding() -> VipLine {
         let mut line = VipLine::new([(VipRole::Primary, address())]);
-        assert_eq!(line.lease(Millis(1000), lease(1000)), []);
+        assert_eq!(line.lease(Millis(1000), Some(renewed(1000))), []);
         assert!(line.here(PG).is_empty());
         assert_eq!(line.decided(Millis(1000), PG, Standing::Holds), [hold(2200)]);
         assert_eq!(line.here(PG), [address().ip], "asked for is not gone");
@@ -196,8 +196,8 @@ mod tests {
     fn the_guard_is_asked_once_for_every_renewal() {
         let mut line = holding();
         assert_eq!(line.decided(Millis(1100), PG, Standing::Holds), []);
-        assert_eq!(line.lease(Millis(1300), lease(1300)), [hold(2500)]);
-        assert_eq!(line.lease(Millis(2400), lease(1300)), [], "nothing was renewed");
+        assert_eq!(line.lease(Millis(1300), Some(renewed(1300))), [hold(2500)]);
+        assert_eq!(line.lease(Millis(2400), Some(renewed(1300))), [], "nothing was renewed");
         assert_eq!(line.decided(Millis(2500), PG, Standing::Holds), [], "the guard lets it fall by itself");
     }
 
@@ -223,7 +223,7 @@ mod tests {
         line.heard(&hello);
         assert_eq!(line.here(PG), [address().ip]);
         assert_eq!(line.decided(Millis(1000), PG, Standing::Unknown), []);
-        assert_eq!(line.lease(Millis(1000), lease(900)), []);
+        assert_eq!(line.lease(Millis(1000), Some(renewed(900))), []);
         assert_eq!(line.decided(Millis(1001), PG, Standing::Holds), [hold(2100)]);
     }
 
@@ -240,7 +240,7 @@ mod tests {
     fn each_role_has_its_own_addresses() {
         let other = VirtualAddress { ip: "10.0.0.43".parse().unwrap(), ..address() };
         let mut line = VipLine::new([(VipRole::Primary, address()), (VipRole::RedisMaster, other.clone())]);
-        let _ = line.lease(Millis(1000), lease(1000));
+        let _ = line.lease(Millis(1000), Some(renewed(1000)));
         let asked = line.decided(Millis(1000), ServerKind::Redis, Standing::Holds);
         assert_eq!(asked, [ToGuard::Hold { address: other.clone(), until: Millis(2200) }]);
         assert_eq!(line.here(ServerKind::Redis), [other.ip]);

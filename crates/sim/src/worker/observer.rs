@@ -251,11 +251,10 @@ impl World {
                 worker.armed = until;
                 // The decision loop hears of it, because a promotion may wait for it.
             }
-            // The next view has it.
-            FromGuard::Address(_) => {}
             FromGuard::Alive { .. } => return,
             FromGuard::Terminate => worker.stopping = true,
-            FromGuard::Reload => {}
+            // The next view has it.
+            FromGuard::Address(_) | FromGuard::Reload => {}
         }
         self.decide_soon(host);
     }

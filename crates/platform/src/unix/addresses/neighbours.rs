@@ -34,12 +34,11 @@ impl Neighbours {
     /// Both forms of a gratuitous ARP, because each is ignored by somebody; and a question that only another holder
     /// would answer. Returns who has answered, or announced himself, since the last time.
     pub fn announce_v4(&mut self, ip: Ipv4Addr, index: u32, mac: [u8; 6]) -> io::Result<Option<String>> {
-        let socket = match self.arp.get(&index) {
-            Some(socket) => socket,
-            None => {
-                let opened = arp_socket(index)?;
-                self.arp.entry(index).or_insert(opened)
-            }
+        let socket = if let Some(socket) = self.arp.get(&index) {
+            socket
+        } else {
+            let opened = arp_socket(index)?;
+            self.arp.entry(index).or_insert(opened)
         };
         let other = other_holder(socket, ip, mac);
         let frames = [

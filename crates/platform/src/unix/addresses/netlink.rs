@@ -206,7 +206,7 @@ fn read_link(body: &[u8]) -> Option<Link> {
     let mut link = Link { index, name: String::new(), loopback: kind == ARPHRD_LOOPBACK, ethernet: None };
     for (attribute, value) in attributes(body.get(LINK_BYTES..)?) {
         match attribute {
-            IFLA_IFNAME => link.name = String::from_utf8_lossy(value).trim_end_matches('\0').to_owned(),
+            IFLA_IFNAME => String::from_utf8_lossy(value).trim_end_matches('\0').clone_into(&mut link.name),
             IFLA_ADDRESS if kind == ARPHRD_ETHER => link.ethernet = value.try_into().ok(),
             _ => {}
         }
