@@ -18,7 +18,6 @@ mod place;
 mod read;
 mod reference;
 pub mod schema;
-mod secret;
 mod tree;
 mod yaml;
 
@@ -35,7 +34,7 @@ pub use member::{
 };
 pub use place::Place;
 pub use reference::reference_markdown;
-pub use secret::Secret;
+pub use types::Secret;
 pub use yaml::{yaml_from_json, yaml_to_json};
 
 use std::collections::BTreeMap;

@@ -4,8 +4,9 @@
 //! never on a command line; an initdb that was interrupted leaves no directory that looks valid.
 
 use crate::{
+    Secret,
     binaries::Binaries,
-    conninfo::{Conninfo, Secret, secret_file},
+    conninfo::{Conninfo, secret_file},
     data_directory::{self, Existing},
     durable::blocking,
     error::{Error, Result},

@@ -265,7 +265,7 @@ pub fn default_hba(superuser: &str, replication_user: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conninfo::Secret;
+    use crate::Secret;
 
     type TestResult = Result<(), Box<dyn std::error::Error>>;
 

@@ -7,35 +7,12 @@ use crate::{
     error::{Error, Result},
     run::Launcher,
 };
-use std::{
-    collections::BTreeMap,
-    fmt::{self, Write as _},
-    io::Write as _,
-    path::Path,
-};
+use std::{collections::BTreeMap, fmt::Write as _, io::Write as _, path::Path};
+use types::Secret;
 
 /// Seconds to connect, then seconds of silence before the first question, between questions, and how many of those.
 const TOOL_LIMITS: [(&str, &str); 4] =
     [("connect_timeout", "10"), ("keepalives_idle", "10"), ("keepalives_interval", "5"), ("keepalives_count", "4")];
-
-/// Text that is not printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// One server (or libpq's list of several, separated by commas) and who wants to speak to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

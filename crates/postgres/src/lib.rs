@@ -26,8 +26,9 @@ pub mod timeline_numbers;
 
 pub use binaries::{Binaries, Version};
 pub use configuration::{Configuration, Role, Settings, Standby};
-pub use conninfo::{Conninfo, Secret};
+pub use conninfo::Conninfo;
 pub use controldata::{ClusterState, ControlData};
 pub use data_directory::DataDirectoryState;
 pub use error::{Error, Result};
 pub use run::Launcher;
+pub use types::Secret;

@@ -14,7 +14,6 @@ mod limits;
 mod line;
 mod reply;
 mod request;
-mod secret;
 mod value;
 
 pub use encode::{encode, encode_command};
@@ -23,5 +22,5 @@ pub use inline::split_arguments;
 pub use limits::Limits;
 pub use reply::ReplyDecoder;
 pub use request::RequestDecoder;
-pub use secret::Secret;
+pub use types::Secret;
 pub use value::{Protocol, Value};

@@ -6,7 +6,7 @@ use crate::driver::links::Links;
 use crate::file::{ServerSettings, Settings};
 use crate::server::listener::Ports;
 use crate::world::Parts;
-use ha::sentinel::{self as core, Address, Answer, Event, Local, Manner, Sentinel, Token};
+use ha::sentinel::{Address, Answer, Event, Local, Manner, Sentinel, Token};
 use resp::client::{TlsClient, TlsFiles};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
@@ -110,7 +110,7 @@ pub fn start(settings: Settings, outside: Option<mpsc::Sender<FromSentinel>>) ->
     let run_id = random_id()?;
     let local = Local {
         port: if server.tls.replication && server.tls.port != 0 { server.tls.port } else { server.port },
-        own_password: server.password.as_ref().map(|password| core::Secret::new(password.expose())),
+        own_password: server.password.clone(),
         fresh_id: random_id()?,
         seed: fastrand::u64(..),
         mode,

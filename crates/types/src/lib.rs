@@ -6,9 +6,11 @@
 mod identity;
 mod lsn;
 mod network;
+mod secret;
 mod time;
 
 pub use identity::{LeaseId, MemberName, Revision, Scope, SystemId, Timeline};
 pub use lsn::{Lsn, LsnParseError};
 pub use network::{Network, NotANetwork};
+pub use secret::Secret;
 pub use time::Millis;

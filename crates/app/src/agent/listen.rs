@@ -7,17 +7,15 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 /// A port that the previous worker held may be free only a moment later.
-pub const BIND_PATIENCE: Duration = Duration::from_secs(5);
-pub const BIND_PAUSE: Duration = Duration::from_millis(50);
+const BIND_PATIENCE: Duration = Duration::from_secs(5);
+const BIND_PAUSE: Duration = Duration::from_millis(50);
 
 pub async fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    patiently(async || TcpListener::bind(address).await)
-        .await
-        .map_err(|error| anyhow!("cannot listen on {address}: {error}"))
+    patiently(|| TcpListener::bind(address)).await.map_err(|error| anyhow!("cannot listen on {address}: {error}"))
 }
 
 /// Tries again until it works or has failed for too long.
-pub async fn patiently<T, E>(mut attempt: impl AsyncFnMut() -> Result<T, E>) -> Result<T, E> {
+pub async fn patiently<T, E, F: Future<Output = Result<T, E>>>(mut attempt: impl FnMut() -> F) -> Result<T, E> {
     let deadline = Instant::now() + BIND_PATIENCE;
     loop {
         match attempt().await {

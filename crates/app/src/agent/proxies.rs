@@ -4,6 +4,7 @@ use super::listen::{addresses, patiently};
 use anyhow::Context as _;
 use config::{MemberConfig, ProxyConfig, SendProxyProtocol};
 use proxy::{Engine, EngineConfig, Proxy, ProxyProtocol, Routes, Service};
+use std::future::ready;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -82,5 +83,5 @@ async fn serve(
     routes: watch::Receiver<Routes>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Proxy> {
-    Ok(patiently(async || engine.serve(&config, routes.clone(), stop.clone())).await?)
+    Ok(patiently(|| ready(engine.serve(&config, routes.clone(), stop.clone()))).await?)
 }

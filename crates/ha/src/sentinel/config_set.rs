@@ -6,8 +6,8 @@
 use super::admin::control_characters;
 use super::dispatcher::Sentinel;
 use super::request::{Answer, Token};
-use super::secret::Secret;
 use types::Millis;
+use types::Secret;
 
 const OPTIONS: [&str; 7] = [
     "announce-ip",

@@ -7,9 +7,9 @@
 use super::address::Address;
 use super::configuration::{Configuration, MasterConfiguration};
 use super::master::Mode;
-use super::secret::Secret;
 use super::settings::{GlobalSettings, MasterSettings, PARALLEL_SYNCS_DEFAULT, Periods};
 use types::Millis;
+use types::Secret;
 
 /// Forty hexadecimal digits.
 pub const RUN_ID_LENGTH: usize = 40;
@@ -288,7 +288,7 @@ impl Configuration {
             lines.push(directive("sentinel-user", &[user]));
         }
         if let Some(password) = &settings.sentinel_pass {
-            lines.push(directive("sentinel-pass", &[password.reveal()]));
+            lines.push(directive("sentinel-pass", &[password.expose()]));
         }
         lines
     }
@@ -323,7 +323,7 @@ impl MasterConfiguration {
             line("client-reconfig-script", &[script]);
         }
         if let Some(password) = &settings.auth_pass {
-            line("auth-pass", &[password.reveal()]);
+            line("auth-pass", &[password.expose()]);
         }
         if let Some(user) = &settings.auth_user {
             line("auth-user", &[user]);

@@ -14,13 +14,13 @@ use super::peer::PeerLinkId;
 use super::publish::Subject;
 use super::request::Answer;
 use super::saves::{Waiter, save_failed};
-use super::secret::Secret;
 use super::settings::MasterSettings;
 use super::timers::Timer;
 use super::{ask, check, failover, hello, native, periodic, roles, scripts, tilt, vote};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use types::Millis;
+use types::Secret;
 
 /// At the start so many masters a millisecond are connected to, so that a thousand do not come at once.
 const MASTERS_PER_MS: u64 = 10;

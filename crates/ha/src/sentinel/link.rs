@@ -11,11 +11,11 @@ use super::flags::Flags;
 use super::master::Mode;
 use super::node::{Link, Node, Role};
 use super::peer::PeerLinkId;
-use super::secret::Secret;
 use super::settings::MasterSettings;
 use super::{HELLO_CHANNEL, effect::Level};
 use std::net::IpAddr;
 use types::Millis;
+use types::Secret;
 
 /// In native mode a lost connection to the master is tried again this soon: whether it is refused is the evidence.
 pub const NATIVE_RECONNECT: Millis = Millis(100);
@@ -52,7 +52,7 @@ fn greeting(
     if let Some(password) = password {
         let mut words = vec![word("AUTH")];
         words.extend(user.map(str::to_owned));
-        words.push(password.reveal().to_owned());
+        words.push(password.expose().to_owned());
         commands.push(Command::Built(words));
     }
     let short: String = core.my_id.chars().take(8).collect();

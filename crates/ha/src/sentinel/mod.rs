@@ -33,7 +33,6 @@ pub mod node;
 pub mod peer;
 pub mod read;
 pub mod request;
-pub mod secret;
 pub mod settings;
 
 mod admin;
@@ -80,8 +79,8 @@ pub use master::{FailoverState, Master, Mode};
 pub use node::{Node, Role};
 pub use peer::Peer;
 pub use request::{Answer, Request, Token};
-pub use secret::Secret;
 pub use settings::{GlobalSettings, MasterSettings, Periods};
+pub use types::Secret;
 
 /// Where hello messages go.
 pub const HELLO_CHANNEL: &str = "__sentinel__:hello";

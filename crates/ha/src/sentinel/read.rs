@@ -197,7 +197,7 @@ impl Sentinel {
             ("sentinel-user", settings.sentinel_user.clone().unwrap_or_default()),
             (
                 "sentinel-pass",
-                settings.sentinel_pass.as_ref().map(|password| password.reveal().to_owned()).unwrap_or_default(),
+                settings.sentinel_pass.as_ref().map(|password| password.expose().to_owned()).unwrap_or_default(),
             ),
             ("loglevel", log_level.to_owned()),
         ];

@@ -3,7 +3,7 @@
 //! Everything that only reads (MASTERS, CKQUORUM, INFO ...) is in `read`, and needs no event. The invariant: each request
 //! gets exactly one answer. Until then the driver holds back what the same client sends after it.
 
-use super::secret::Secret;
+use types::Secret;
 
 /// A client's request, named by the driver. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,8 +9,8 @@ use super::effect::Level;
 use super::master::Master;
 use super::publish::Subject;
 use super::request::{Answer, Token};
-use super::secret::Secret;
 use types::Millis;
+use types::Secret;
 
 const SCRIPTS_DENIED: &str = "Reconfiguration of scripts path is denied for security reasons. Check the deny-scripts-reconfig configuration directive in your Sentinel configuration";
 

@@ -2,9 +2,9 @@
 //!
 //! Deliberately no state: what a Sentinel learns is in `master` and `configuration`.
 
-use super::secret::Secret;
 use std::collections::BTreeMap;
 use types::Millis;
+use types::Secret;
 
 /// `sentinel <option> <master> ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]

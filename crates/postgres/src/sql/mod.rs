@@ -14,7 +14,8 @@ pub use roles::{Account, Accounts, create_roles};
 pub use status::{Receiver, ReplicationRow, SlotRow, SqlStatus, WalPosition};
 
 use crate::{
-    conninfo::{Conninfo, Secret},
+    Secret,
+    conninfo::Conninfo,
     error::{Error, Result},
 };
 use std::{

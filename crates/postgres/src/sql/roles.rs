@@ -3,7 +3,7 @@
 //! Deliberately only these three. The invariant: their passwords do not reach the server's log.
 
 use super::Local;
-use crate::{conninfo::Secret, error::Result};
+use crate::{Secret, error::Result};
 use std::fmt::Write as _;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Whom to connect to, and as whom.
 
 use super::tls::TlsClient;
-use crate::secret::Secret;
 use std::fmt;
 use std::time::Duration;
+use types::Secret;
 
 /// A host name or IP address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -338,7 +338,7 @@ fn beside(data_dir: &std::path::Path, what: &str) -> PathBuf {
 }
 
 fn password(user: &User) -> Option<Secret> {
-    user.password.as_ref().map(|password| Secret::new(password.expose()))
+    user.password.clone()
 }
 
 fn conninfo(host: &str, port: u16, user: &User) -> Conninfo {

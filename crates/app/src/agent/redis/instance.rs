@@ -6,7 +6,7 @@ use config::{MemberConfig, RedisConfig};
 use ha::cluster::RedisGroup;
 use ha::cluster::redis::RedisMemberData;
 use ha::guard::StartCommand;
-use redis::{Address, Binary, Login, NOBODY, Secret, Server, Settings, StartAs, TlsFilePaths};
+use redis::{Address, Binary, Login, NOBODY, Server, Settings, StartAs, TlsFilePaths};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use types::MemberName;
@@ -82,10 +82,10 @@ impl Instance {
 }
 
 fn settings(config: &RedisConfig) -> Settings {
-    let login = config.authentication.as_ref().map(|user| Login {
-        username: user.username.clone(),
-        password: Secret::new(user.password.as_ref().map(config::Secret::expose).unwrap_or_default()),
-    });
+    let login = config
+        .authentication
+        .as_ref()
+        .map(|user| Login { username: user.username.clone(), password: user.password.clone().unwrap_or_default() });
     let tls = config.tls.as_ref().map(|tls| TlsFilePaths {
         certificate: tls.cert_file.clone(),
         key: tls.key_file.clone(),

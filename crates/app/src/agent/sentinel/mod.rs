@@ -7,12 +7,12 @@ mod feed;
 mod requests;
 mod settings;
 
-use super::listen::{BIND_PATIENCE, BIND_PAUSE};
+use super::listen::patiently;
 use config::{MemberConfig, SentinelConfig};
 use dcs::Dcs;
+use std::future::ready;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What the sentinel may ask at a time; a client that asks for failovers faster than that waits.
@@ -42,14 +42,7 @@ async fn run(member: Arc<MemberConfig>, config: SentinelConfig, dcs: Dcs) -> any
     let cluster = known.await?.cluster.clone();
     let settings = settings::settings(&member, &config, &cluster)?;
     let (outside, asked) = mpsc::channel(REQUESTS_MAX);
-    let deadline = Instant::now() + BIND_PATIENCE;
-    let mut handle = loop {
-        match ::sentinel::start(settings.clone(), Some(outside.clone())) {
-            Ok(handle) => break handle,
-            Err(_) if Instant::now() < deadline => tokio::time::sleep(BIND_PAUSE).await,
-            Err(error) => return Err(error.into()),
-        }
-    };
+    let mut handle = patiently(|| ready(::sentinel::start(settings.clone(), Some(outside.clone())))).await?;
     drop(outside);
     tracing::info!(port = config.port, masters = settings.configuration.masters.len(), "the sentinel runs");
     let tell = handle.sender();

@@ -51,7 +51,7 @@ fn server(member: &MemberConfig, config: &SentinelConfig) -> ServerSettings {
     if let Some(user) = &config.authentication {
         let password = exposed(user);
         if user.username == "default" {
-            server.password = Some(resp::Secret::new(password));
+            server.password = Some(Secret::new(password));
         } else {
             let rules = ["on", &format!(">{password}"), "~*", "&*", "+@all"].map(str::to_owned);
             server.users.push([vec![user.username.clone()], rules.to_vec()].concat());
