@@ -121,6 +121,8 @@ pub(super) struct Draft<'a> {
     pub arming: Arming,
     pub wake_at: Option<Millis>,
     pub finished: bool,
+    /// The leadership is given up, or will be when the addresses are gone.
+    pub gives_up: bool,
 }
 
 impl Draft<'_> {
@@ -199,6 +201,7 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
         arming: Arming::Leave,
         wake_at: Some(view.now + config.loop_wait),
         finished: false,
+        gives_up: false,
     };
     take_up_job(&mut draft);
     remember(&mut draft);
@@ -217,14 +220,23 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
     Decision { next: memory, actions, reasons, arming, standing, wake_at, finished }
 }
 
-/// Clients are led here by the same rule as the proxies lead them: as soon as PostgreSQL takes writes, until it is to stop.
+/// Addresses come with the key and go with it, not with PostgreSQL: who connects before it takes writes, or while it stops, is
+/// answered at once. Where nobody has the address, a client's first packet is lost, and TCP sends the next a second later.
 fn standing(draft: &Draft<'_>) -> Standing {
-    match &draft.view.postgres.server {
+    let released = |fence: &Fence| draft.memory.released == Some(fence.epoch);
+    let server = &draft.view.postgres.server;
+    if draft.gives_up {
+        return Standing::Lost;
+    }
+    if draft.fence().is_some_and(|fence| !released(&fence)) {
+        return Standing::Holds;
+    }
+    match server {
         Server::Unknown | Server::Starting => Standing::Unknown,
-        Server::Running(running) | Server::Unresponsive { last: running, .. } if running.in_recovery => Standing::Lost,
-        Server::Running(_) | Server::Unresponsive { .. } if entry::is_writable(draft) => Standing::Holds,
         // A worker that was started again takes up the lease of the one before.
-        Server::Running(_) | Server::Unresponsive { .. } if draft.view.dcs.lease.is_none() && !entry::stops(draft) => {
+        Server::Running(_) | Server::Unresponsive { .. }
+            if primary(draft) && draft.view.dcs.lease.is_none() && !entry::stops(draft) =>
+        {
             Standing::Unknown
         }
         Server::Running(_) | Server::Unresponsive { .. } | Server::Down | Server::Stopping => Standing::Lost,

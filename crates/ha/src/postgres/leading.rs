@@ -142,6 +142,7 @@ pub(super) fn release_again(draft: &mut Draft<'_>, fence: &Fence) {
 /// Gives the leadership up; PostgreSQL is not running here, and the addresses of the primary are gone.
 pub(super) fn release(draft: &mut Draft<'_>, fence: &Fence, end: Option<Lsn>) {
     let Some(lease) = draft.view.dcs.lease else { return };
+    draft.gives_up = true;
     if !draft.view.addresses.is_empty() {
         return draft.because(Reason::AddressesLeave);
     }

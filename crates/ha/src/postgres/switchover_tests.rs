@@ -8,6 +8,7 @@ use crate::guard::StopMode;
 use crate::lease::Lease;
 use crate::pools::PoolsView;
 use crate::reason::Reason;
+use crate::vip::Standing;
 use types::{LeaseId, Lsn, Millis, Revision, Timeline};
 
 const NOW: Millis = Millis(100_000);
@@ -173,4 +174,44 @@ fn a_switchover_that_is_given_up_lets_the_clients_go_on() {
     let decision = decide(&decision.next, &view);
     assert_eq!(wishes(&decision), [None], "{decision:?}");
     assert!(!decision.actions.contains(&STOP), "{decision:?}");
+}
+
+#[test]
+fn addresses_leave_when_postgresql_has_stopped_and_the_key_follows_them() {
+    let releases = |decision: &Decision| {
+        decision.actions.iter().any(|action| matches!(action, Action::Write(StoreWrite::ReleaseLeader { .. })))
+    };
+    let mut view = view(None);
+    view.addresses = vec!["10.0.0.42".parse().unwrap()];
+    let stop = checkpointed(&mut view);
+    assert!(stop.actions.contains(&STOP), "{stop:?}");
+    assert_eq!(stop.standing, Standing::Holds);
+    // Its clients hear the end of their connections, and who comes now is answered.
+    view.job = Some(JobView { job: Job::Stop { mode: StopMode::Fast }, state: JobState::Running { since: NOW } });
+    view.postgres.server = Server::Stopping;
+    let stopping = decide(&stop.next, &view);
+    assert_eq!(stopping.standing, Standing::Holds);
+    view.job = None;
+    view.postgres.server = Server::Down;
+    let DataDirectory::Valid { clean, .. } = &mut view.postgres.data else { unreachable!() };
+    *clean = true;
+    let down = decide(&stopping.next, &view);
+    assert_eq!(down.standing, Standing::Lost, "{down:?}");
+    assert!(!releases(&down), "{down:?}");
+    view.addresses.clear();
+    let gone = decide(&down.next, &view);
+    assert_eq!(gone.standing, Standing::Lost);
+    assert!(releases(&gone), "{gone:?}");
+    // The view does not show it yet.
+    assert_eq!(decide(&gone.next, &view).standing, Standing::Lost);
+}
+
+#[test]
+fn addresses_come_with_the_key() {
+    let mut view = view(None);
+    let Server::Running(running) = &mut view.postgres.server else { unreachable!() };
+    running.in_recovery = true;
+    assert_eq!(decide(&Memory::default(), &view).standing, Standing::Holds, "it is about to be promoted");
+    view.dcs.cluster.as_mut().unwrap().leader.as_mut().unwrap().name = "b".into();
+    assert_eq!(decide(&Memory::default(), &view).standing, Standing::Lost);
 }
