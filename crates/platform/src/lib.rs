@@ -33,4 +33,4 @@ pub use os::processes_in::{kill_processes_in, processes_in};
 pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_as, give_to, may_read, owner_of};
 pub use os::{memory_resident_bytes, set_process_name};
 pub use service::{allow_open_files, host_name, notify_service_manager, on_every_termination, on_termination};
-pub use sockets::{ACCEPTED_INHERITS_OPTIONS, AsSocket, Pipe, set_user_timeout, user_timeout};
+pub use sockets::{ACCEPTED_INHERITS_OPTIONS, AsSocket, LISTENERS_CAN_BE_SHARED, Pipe, set_user_timeout, user_timeout};

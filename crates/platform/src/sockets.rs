@@ -8,6 +8,8 @@ pub use os::AsSocket;
 
 /// Whether a socket that was accepted has the options of the one that listened.
 pub const ACCEPTED_INHERITS_OPTIONS: bool = os::ACCEPTED_INHERITS_OPTIONS;
+/// Whether several threads may wait for connections on one listening socket.
+pub const LISTENERS_CAN_BE_SHARED: bool = os::LISTENERS_CAN_BE_SHARED;
 
 /// A peer that does not acknowledge what was sent to it counts as gone after this time. Where the system has no such setting, its
 /// own patience stays in force.

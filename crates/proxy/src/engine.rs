@@ -21,8 +21,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// Unless the configuration says otherwise there is a thread for each processor up to this. One passes on more than a network of
 /// 10 Gbit/s carries.
 const THREADS_DEFAULT_MAX: usize = 4;
-/// An eighth more connections than elsewhere is balance enough.
+/// More than a database has; what an idle one costs is in the README.
+const CONNECTIONS_MAX_DEFAULT: usize = 10_000;
+/// An eighth more connections than elsewhere, and a few, is balance enough.
 const BALANCE_TOLERATED: usize = 8;
+const BALANCE_TOLERATED_FEW: usize = 16;
 /// File descriptors of a connection: its two sockets.
 const FILES_PER_CONNECTION: u64 = 2;
 /// File descriptors for the pipes, for clients that are being refused, and for the moment between two clients in one place.
@@ -31,18 +34,12 @@ const FILES_BESIDE: u64 = 256;
 const FILES_FOR_OTHERS: u64 = 1024;
 
 /// How large an [`Engine`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineConfig {
     /// `None`: one for each processor, at most four.
     pub threads: Option<usize>,
-    /// Connections of all ports together, those that wait included.
-    pub connections_max: usize,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self { threads: None, connections_max: 10_000 }
-    }
+    /// Connections of all ports together, those that wait included. `None`: 10,000, or as many as there is room for.
+    pub connections_max: Option<usize>,
 }
 
 /// Runs proxies. When the last clone, and the last [`Proxy`] of it, is dropped, its connections are closed.
@@ -57,8 +54,6 @@ struct Inner {
     crowd: Arc<Crowd>,
     pipes: Pipes,
     connections_max: usize,
-    /// Where the next listener goes.
-    next: AtomicUsize,
     _end: DropGuard,
 }
 
@@ -81,7 +76,6 @@ impl Engine {
             crowd: Arc::new(Crowd::new(connections_max)),
             pipes: Pipes::new(),
             connections_max,
-            next: AtomicUsize::new(0),
             _end: end.drop_guard(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -115,17 +109,17 @@ impl Engine {
         &self.inner.pipes
     }
 
-    /// For a listener or another lasting task; one after the other.
-    pub(crate) fn next_thread(&self) -> &Thread {
-        let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
-        &self.inner.threads[number % self.inner.threads.len()]
+    /// One at least.
+    pub(crate) fn threads(&self) -> &[Thread] {
+        &self.inner.threads
     }
 
     /// For a connection: the one with the fewest, `own` among those that have about as few. Changing threads has its price.
     pub(crate) fn quietest_thread<'a>(&'a self, own: &'a Thread) -> &'a Thread {
         let load = |thread: &Thread| thread.connections.load(Ordering::Relaxed);
         let quietest = self.inner.threads.iter().min_by_key(|thread| load(thread)).unwrap_or(own);
-        if load(quietest) + load(own) / BALANCE_TOLERATED < load(own) { quietest } else { own }
+        let tolerated = load(own) / BALANCE_TOLERATED + BALANCE_TOLERATED_FEW;
+        if load(quietest) + tolerated < load(own) { quietest } else { own }
     }
 }
 
@@ -154,17 +148,20 @@ fn start_thread(number: usize, end: CancellationToken) -> io::Result<Thread> {
     Ok(Thread { runtime: handle, connections: Arc::default() })
 }
 
-/// Open files of a process that is to relay so many connections and has other things to do.
-pub fn files_needed(connections: usize) -> u64 {
-    connections as u64 * FILES_PER_CONNECTION + FILES_BESIDE + FILES_FOR_OTHERS
+/// Open files of a process that is to relay so many connections (`None`: the usual number) and has other things to do.
+pub fn files_needed(connections: Option<usize>) -> u64 {
+    connections.unwrap_or(CONNECTIONS_MAX_DEFAULT) as u64 * FILES_PER_CONNECTION + FILES_BESIDE + FILES_FOR_OTHERS
 }
 
 /// How many of the wanted connections the limit of open files has room for, after raising it as far as it goes.
-fn make_room(wanted: usize) -> usize {
-    let needed = files_needed(wanted);
+fn make_room(asked: Option<usize>) -> usize {
+    let needed = files_needed(asked);
     let limit = platform::allow_open_files(needed);
+    let wanted = asked.unwrap_or(CONNECTIONS_MAX_DEFAULT);
     let possible = connections_within(limit).min(wanted);
-    if possible < wanted {
+    if asked.is_none() && possible < wanted {
+        tracing::info!("the proxy takes {possible} connections: this process may open {limit} files");
+    } else if possible < wanted {
         tracing::warn!(
             "the proxy takes {possible} connections, not proxy.connections_max ({wanted}): this process may open {limit} files; \
              hint: allow {needed}, with LimitNOFILE= in the unit of systemd or with ulimit -n"

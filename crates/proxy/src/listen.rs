@@ -73,14 +73,14 @@ pub(crate) fn serve(
     routes: watch::Receiver<Routes>,
     shutdown: CancellationToken,
 ) -> Result<Proxy, ProxyError> {
-    let primary_listeners = bind(&config.listen_primary)?;
-    let replica_listeners = bind(&config.listen_replicas)?;
+    let primary_listeners = bind(engine, &config.listen_primary)?;
+    let replica_listeners = bind(engine, &config.listen_replicas)?;
     let tasks = TaskTracker::new();
     let proxy = Proxy {
         primary: Arc::default(),
         replicas: Arc::default(),
-        primary_addresses: addresses(&primary_listeners, &config.listen_primary),
-        replica_addresses: addresses(&replica_listeners, &config.listen_replicas),
+        primary_addresses: primary_listeners.iter().map(|listener| listener.address).collect(),
+        replica_addresses: replica_listeners.iter().map(|listener| listener.address).collect(),
         tasks: tasks.clone(),
         _engine: engine.clone(),
     };
@@ -106,31 +106,40 @@ pub(crate) fn serve(
             send_header: config.send_proxy_protocol,
         });
         for listener in listeners {
-            let thread = engine.next_thread().clone();
-            let entrance = Entrance {
-                door: door.clone(),
-                engine: engine.weak(),
-                thread: thread.clone(),
-                tasks: tasks.clone(),
-                refusals: refusals.clone(),
-            };
-            tasks.spawn_on(entrance.accept(listener), &thread.runtime);
+            for (thread, socket) in engine.threads().iter().zip(listener.sockets) {
+                let entrance = Entrance {
+                    door: door.clone(),
+                    engine: engine.weak(),
+                    thread: thread.clone(),
+                    tasks: tasks.clone(),
+                    refusals: refusals.clone(),
+                };
+                tasks.spawn_on(entrance.accept(socket), &thread.runtime);
+            }
         }
     }
     let changes = log_changes(config.service, routes, proxy.primary.clone(), shutdown);
-    tasks.spawn_on(changes, &engine.next_thread().runtime);
+    tasks.spawn_on(changes, &engine.threads()[0].runtime);
     tasks.close();
     Ok(proxy)
 }
 
-fn bind(addresses: &[SocketAddr]) -> Result<Vec<std::net::TcpListener>, ProxyError> {
-    let listen =
-        |address: &SocketAddr| sockets::listen(*address).map_err(|source| ProxyError::listen(*address, source));
-    addresses.iter().map(listen).collect()
+/// One listening port.
+struct Listener {
+    address: SocketAddr,
+    /// The same socket, once for each thread: a connection is served where it is accepted, by whoever is free.
+    sockets: Vec<std::net::TcpListener>,
 }
 
-fn addresses(listeners: &[std::net::TcpListener], configured: &[SocketAddr]) -> Vec<SocketAddr> {
-    listeners.iter().zip(configured).map(|(listener, address)| listener.local_addr().unwrap_or(*address)).collect()
+fn bind(engine: &Engine, addresses: &[SocketAddr]) -> Result<Vec<Listener>, ProxyError> {
+    let copies = if platform::LISTENERS_CAN_BE_SHARED { engine.threads().len() } else { 1 };
+    let listen = |address: SocketAddr| -> io::Result<Listener> {
+        let first = sockets::listen(address)?;
+        let address = first.local_addr()?;
+        let others = (1..copies).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
+        Ok(Listener { address, sockets: others.into_iter().chain([first]).collect() })
+    };
+    addresses.iter().map(|address| listen(*address).map_err(|source| ProxyError::listen(*address, source))).collect()
 }
 
 /// One listening socket.

@@ -7,9 +7,6 @@ use crate::parts;
 use crate::schema::SEND_PROXY_PROTOCOL;
 use types::{Millis, Network};
 
-/// Idle connections are cheap, and PostgreSQL and Redis have limits of their own.
-const CONNECTIONS_MAX_DEFAULT: usize = 10_000;
-
 impl Builder<'_> {
     pub(super) fn proxy(&mut self, host: Option<&str>) -> Option<ProxyConfig> {
         if !self.has_section("proxy") {
@@ -50,7 +47,7 @@ impl Builder<'_> {
             replica_port,
             redis_port,
             hold: self.seconds(&["proxy", "hold"], Millis::from_secs(10)),
-            connections_max: connections_max.unwrap_or(CONNECTIONS_MAX_DEFAULT),
+            connections_max,
             replica_max_lag: self.tree.at(&["proxy", "replica_max_lag"]).and_then(parts::size),
             replica_fallback: self.flag(&["proxy", "replica_fallback"]).unwrap_or(true),
             pooler,

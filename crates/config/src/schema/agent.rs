@@ -62,7 +62,13 @@ pub const PROXY: &[Field] = &[
         "10",
         "How long a new connection waits for a server during a switchover or failover, in seconds.",
     ),
-    integer("connections_max", 1, 100_000, "10000", "Connections of all ports together; each needs two open files."),
+    integer(
+        "connections_max",
+        1,
+        100_000,
+        "10000, or as many as the limit of open files has room for",
+        "Connections of all ports together; each needs two open files.",
+    ),
     Field::new(
         "replica_max_lag",
         Kind::Size { min: 0, max: 1 << 60 },

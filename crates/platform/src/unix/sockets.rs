@@ -9,6 +9,7 @@ use std::time::Duration;
 pub use std::os::fd::AsFd as AsSocket;
 
 pub const ACCEPTED_INHERITS_OPTIONS: bool = true;
+pub const LISTENERS_CAN_BE_SHARED: bool = true;
 
 pub fn set_user_timeout(socket: &impl AsSocket, timeout: Duration) -> io::Result<()> {
     let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);

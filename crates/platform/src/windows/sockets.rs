@@ -7,6 +7,8 @@ pub use std::os::windows::io::AsSocket;
 
 /// Not all of them.
 pub const ACCEPTED_INHERITS_OPTIONS: bool = false;
+/// A socket belongs to one completion port.
+pub const LISTENERS_CAN_BE_SHARED: bool = false;
 
 pub fn set_user_timeout(_socket: &impl AsSocket, _timeout: Duration) -> io::Result<()> {
     Ok(())

@@ -28,7 +28,7 @@ async fn crowd(world: &World, count: usize) -> Vec<TcpStream> {
 fn large() -> EngineConfig {
     let files = platform::allow_open_files(FILES);
     assert!(files >= FILES, "this test needs {FILES} open files, and {files} are allowed: ulimit -n");
-    EngineConfig { threads: Some(2), connections_max: CROWD + 100 }
+    EngineConfig { threads: Some(2), connections_max: Some(CROWD + 100) }
 }
 
 #[tokio::test]

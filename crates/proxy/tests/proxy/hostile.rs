@@ -74,7 +74,7 @@ async fn a_scanner_that_comes_and_goes_reaches_no_server() {
 #[tokio::test]
 async fn those_who_say_nothing_make_room_for_those_who_speak() {
     let a = server("a").await;
-    let world = world_on(EngineConfig { connections_max: 3, ..SMALL }, |config| config.service = Service::Redis);
+    let world = world_on(EngineConfig { connections_max: Some(3), ..SMALL }, |config| config.service = Service::Redis);
     world.route(Some(&a), &[]);
     let mut silent = Vec::new();
     for count in 1..=3 {

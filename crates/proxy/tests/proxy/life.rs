@@ -37,7 +37,7 @@ async fn shutdown_closes_ports_and_connections() {
 #[tokio::test]
 async fn two_proxies_share_the_places_of_one_engine() {
     let a = server("a").await;
-    let engine = Engine::start(EngineConfig { threads: Some(1), connections_max: 1 }).unwrap();
+    let engine = Engine::start(EngineConfig { threads: Some(1), connections_max: Some(1) }).unwrap();
     assert_eq!(engine.connections_max(), 1);
     let (routes, receiver) = watch::channel(Routes { primary: Some(a.target.clone()), ..Routes::default() });
     let config =

@@ -38,7 +38,8 @@ async fn a_client_whose_hold_time_is_over_reads_a_postgresql_error() {
 #[tokio::test]
 async fn too_many_connections_are_told_so() {
     let a = server("a").await;
-    let world = world_on(EngineConfig { connections_max: 2, ..SMALL }, |config| config.service = Service::Postgres);
+    let world =
+        world_on(EngineConfig { connections_max: Some(2), ..SMALL }, |config| config.service = Service::Postgres);
     world.route(Some(&a), &[]);
     let first = introduce(world.primary()).await;
     let _second = introduce(world.replicas()).await;

@@ -64,7 +64,7 @@ pub struct World {
 }
 
 /// Two threads, so that connections change theirs on the way in.
-pub const SMALL: EngineConfig = EngineConfig { threads: Some(2), connections_max: 1000 };
+pub const SMALL: EngineConfig = EngineConfig { threads: Some(2), connections_max: Some(1000) };
 
 /// A proxy for Redis, whose clients may say anything.
 pub fn world(change: impl FnOnce(&mut ProxyConfig)) -> World {
