@@ -2,6 +2,7 @@
 
 mod agent;
 mod cli;
+mod failover_ip;
 mod guard;
 mod sentinel_program;
 mod startup;

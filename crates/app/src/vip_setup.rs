@@ -4,8 +4,9 @@ use config::VipConfig;
 use ha::vip::VirtualAddress;
 use platform::{Addresses, CardAddress, PresentAddress, missing_privilege_for_addresses};
 
-/// Where every configured address goes. Needs no privilege.
+/// Where every address goes that is set on an interface. Needs no privilege.
 pub fn resolve(vips: &[VipConfig]) -> Result<Vec<(VipConfig, VirtualAddress)>, String> {
+    let vips: Vec<&VipConfig> = vips.iter().filter(|vip| vip.hetzner.is_none()).collect();
     if vips.is_empty() {
         return Ok(Vec::new());
     }
@@ -15,7 +16,7 @@ pub fn resolve(vips: &[VipConfig]) -> Result<Vec<(VipConfig, VirtualAddress)>, S
     };
     let (present, interfaces) =
         read().map_err(|error| format!("vip: the network interfaces cannot be read: {error}"))?;
-    vips.iter().map(|vip| Ok((vip.clone(), place(vip, &present, &interfaces)?))).collect()
+    vips.into_iter().map(|vip| Ok((vip.clone(), place(vip, &present, &interfaces)?))).collect()
 }
 
 fn place(vip: &VipConfig, present: &[PresentAddress], interfaces: &[String]) -> Result<VirtualAddress, String> {
@@ -96,6 +97,7 @@ mod tests {
             prefix: 24,
             interface: interface.map(str::to_owned),
             role: VipRole::Primary,
+            hetzner: None,
         }
     }
 

@@ -45,6 +45,28 @@ pub struct VipConfig {
     /// `None`: the one whose network contains the address.
     pub interface: Option<String>,
     pub role: VipRole,
+    /// `None`: it is set on the interface.
+    pub hetzner: Option<HetznerConfig>,
+}
+
+/// How a failover address of Hetzner is led to another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HetznerConfig {
+    /// User and password of the web service.
+    pub credentials_file: PathBuf,
+    pub api_url: String,
+    /// This server's main address; `None`: the one with which it goes to the internet.
+    pub server_ip: Option<IpAddr>,
+}
+
+impl Default for HetznerConfig {
+    fn default() -> Self {
+        Self {
+            credentials_file: crate::schema::vip::HETZNER_CREDENTIALS.into(),
+            api_url: crate::schema::vip::HETZNER_API.to_owned(),
+            server_ip: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,7 +208,8 @@ pub struct ProxyConfig {
     /// Where the Redis master is reached; `None` without `redis:`.
     pub redis_port: Option<u16>,
     pub hold: Millis,
-    pub connections_max: usize,
+    /// `None`: the usual number, or less where the system does not allow as many.
+    pub connections_max: Option<usize>,
     /// Bytes; `None`: no replica is too far behind.
     pub replica_max_lag: Option<u64>,
     pub replica_fallback: bool,

@@ -86,7 +86,7 @@ fn our_own_sections_need_little() {
 #[test]
 fn the_proxy_takes_its_settings() {
     let defaults = read(OURS).proxy.unwrap();
-    assert_eq!((defaults.connections_max, defaults.threads, defaults.replica_max_lag), (10_000, None, None));
+    assert_eq!((defaults.connections_max, defaults.threads, defaults.replica_max_lag), (None, None, None));
     assert!(defaults.replica_fallback && !defaults.pooler && defaults.accept_proxy_protocol_from.is_empty());
     assert_eq!(defaults.send_proxy_protocol, SendProxyProtocol::None);
     let text = OURS.replace("postgresql:\n", "postgresql:\n  proxy_address: 127.0.0.12:6432\n")
@@ -95,7 +95,7 @@ fn the_proxy_takes_its_settings() {
     let config = read(&text);
     assert_eq!(config.proxy_url().as_deref(), Some("postgres://127.0.0.12:6432/postgres"));
     let proxy = config.proxy.unwrap();
-    assert_eq!((proxy.hold, proxy.connections_max, proxy.threads), (Millis(30_000), 500, Some(2)));
+    assert_eq!((proxy.hold, proxy.connections_max, proxy.threads), (Millis(30_000), Some(500), Some(2)));
     assert_eq!(proxy.replica_max_lag, Some(16 * 1024 * 1024));
     assert!(!proxy.replica_fallback && proxy.pooler);
     let networks: Vec<String> = proxy.accept_proxy_protocol_from.iter().map(ToString::to_string).collect();

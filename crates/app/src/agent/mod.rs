@@ -12,6 +12,7 @@ mod postgres;
 mod proxies;
 mod redis;
 mod rest;
+mod routed_vip;
 mod sentinel;
 mod store_role;
 mod switchboard;
@@ -28,6 +29,7 @@ use guard_link::GuardLink;
 use ha::guard::{FromGuard, PerServer, ServerKind, ToGuard};
 use keeper::{Keeper, KeeperState, Memo};
 use proxies::Proxies;
+use routed_vip::RoutedVip;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -148,7 +150,8 @@ async fn start_roles(
     let ttl = if view.borrow().cluster.config.is_some() { view.borrow().cluster.config().ttl } else { dynamic.ttl };
     let keeper = KeeperState::new(ttl, roles);
     let configured = vip_setup::resolve(&member.vips).map_err(Fatal)?;
-    vips.configure(guard.clone(), &configured);
+    let routed = RoutedVip::start_all(&member.vips).map_err(Fatal)?;
+    vips.configure(guard.clone(), &configured, routed);
     let world = World { config_path: config_path.to_owned(), member, dcs, guard, keeper, vips, ttl, stop };
     servers(world, store, from_guard, hello).await
 }

@@ -4,6 +4,7 @@
 //! is sent under the lock under which it was decided, so no older wish follows a newer one.
 
 use super::guard_link::GuardLink;
+use super::routed_vip::RoutedVip;
 use config::VipConfig;
 use ha::guard::{FromGuard, Presence, ServerKind, ToGuard};
 use ha::lease::Lease;
@@ -21,6 +22,8 @@ pub struct Vips {
 #[derive(Default)]
 struct State {
     line: VipLine,
+    /// Those that are not on a card.
+    routed: Vec<RoutedVip>,
     guard: Option<GuardLink>,
     /// What the guard said before the configuration was read.
     hello: Option<FromGuard>,
@@ -29,8 +32,9 @@ struct State {
 
 impl Vips {
     /// From here on addresses are asked for.
-    pub fn configure(&self, guard: GuardLink, configured: &[(VipConfig, VirtualAddress)]) {
+    pub fn configure(&self, guard: GuardLink, configured: &[(VipConfig, VirtualAddress)], routed: Vec<RoutedVip>) {
         let mut state = self.lock();
+        state.routed = routed;
         state.line = VipLine::new(configured.iter().map(|(config, address)| (config.role, address.clone())));
         state.guard = Some(guard);
         if let Some(hello) = state.hello.take() {
@@ -50,12 +54,20 @@ impl Vips {
 
     /// After every decision of a role.
     pub fn decided(&self, server: ServerKind, standing: Standing) {
-        self.ask(|line| line.decided(boot_clock(), server, standing));
+        let now = boot_clock();
+        self.ask(|line| line.decided(now, server, standing));
+        for vip in &mut self.lock().routed {
+            vip.decided(now, server, standing);
+        }
     }
 
     /// After every renewal of the lease, and when it is lost.
     pub fn lease(&self, lease: Option<Lease>) {
-        self.ask(|line| line.lease(boot_clock(), lease));
+        let now = boot_clock();
+        self.ask(|line| line.lease(now, lease));
+        for vip in &mut self.lock().routed {
+            vip.lease(now, lease);
+        }
     }
 
     /// The addresses of a role that are here, or may be.
@@ -76,7 +88,8 @@ impl Vips {
                 "conflict": vip.state.conflict,
             })
         };
-        self.lock().line.vips().iter().map(one).collect()
+        let state = self.lock();
+        state.line.vips().iter().map(one).chain(state.routed.iter().map(RoutedVip::explanation)).collect()
     }
 
     /// For the REST API.

@@ -1,44 +1,88 @@
-//! The address in the hands of a program without a guard: the guard's own machine, with the network card as its only part.
+//! The address in the hands of a program without a guard: on a card, the guard's own machine, with the card as its only part; or
+//! led here by the provider.
 //!
 //! The invariant: the address is held as `ha::guard` says, up to a moment that was promised, and not longer.
 
+use crate::failover_ip::Asked as FailoverIp;
 use ha::guard::{AddressState, FromGuard, Guard, GuardEffect, GuardEvent, Presence, ToGuard};
 use ha::vip::VirtualAddress;
 use platform::{Addresses, CardAddress, boot_clock};
 use std::collections::VecDeque;
 use types::Millis;
 
-pub struct Holder {
+pub enum Holder {
+    Card(Box<CardHolder>),
+    Provider(FailoverIp),
+}
+
+impl Holder {
+    pub fn hold(&mut self, until: Millis) {
+        match self {
+            Self::Card(card) => card.hold(until),
+            Self::Provider(provider) => provider.ask(Some(until)),
+        }
+    }
+
+    pub fn release(&mut self) {
+        match self {
+            Self::Card(card) => card.release(),
+            Self::Provider(provider) => provider.ask(None),
+        }
+    }
+
+    pub fn tick(&mut self) {
+        match self {
+            Self::Card(card) => card.tick(),
+            Self::Provider(_) => {}
+        }
+    }
+
+    /// When `tick` must come at the latest.
+    pub fn next_tick(&self) -> Option<Millis> {
+        match self {
+            Self::Card(card) => card.next_tick(),
+            Self::Provider(_) => None,
+        }
+    }
+
+    /// It is here, or may be, and by this program's doing: the provider leads it elsewhere for the next one that asks.
+    pub fn is_here(&self) -> bool {
+        match self {
+            Self::Card(card) => card.is_here(),
+            Self::Provider(provider) => provider.is_asked(),
+        }
+    }
+}
+
+pub struct CardHolder {
     guard: Guard,
     addresses: Addresses,
     address: VirtualAddress,
     said: Option<AddressState>,
 }
 
-impl Holder {
+impl CardHolder {
     pub fn new(addresses: Addresses, address: VirtualAddress) -> Self {
         Self { guard: Guard::new(boot_clock()), addresses, address, said: None }
     }
 
-    pub fn hold(&mut self, until: Millis) {
+    fn hold(&mut self, until: Millis) {
         self.handle(GuardEvent::FromWorker(ToGuard::Hold { address: self.address.clone(), until }));
     }
 
-    pub fn release(&mut self) {
+    fn release(&mut self) {
         self.handle(GuardEvent::FromWorker(ToGuard::Release { address: self.address.clone() }));
     }
 
-    pub fn tick(&mut self) {
+    fn tick(&mut self) {
         self.handle(GuardEvent::Tick);
     }
 
-    /// When `tick` must come at the latest.
-    pub fn next_tick(&self) -> Option<Millis> {
+    fn next_tick(&self) -> Option<Millis> {
         self.guard.next_tick()
     }
 
-    /// It is here, or may be.
-    pub fn is_here(&self) -> bool {
+    fn is_here(&self) -> bool {
         self.said.as_ref().is_some_and(|said| said.presence != Presence::Absent)
     }
 

@@ -10,7 +10,8 @@ mod holder;
 mod settings;
 mod source;
 
-use holder::Holder;
+use crate::failover_ip::Asked as FailoverIp;
+use holder::{CardHolder, Holder};
 use platform::{Addresses, boot_clock, missing_privilege_for_addresses};
 use settings::{Asked, Settings};
 use source::{Answer, Source};
@@ -66,17 +67,11 @@ fn run(arguments: &[String]) -> i32 {
     let filter = EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     platform::set_process_name(NAME);
-    let prepared = prepare(&settings).and_then(|holder| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map(|runtime| (holder, runtime)).map_err(|error| error.to_string())
-    });
-    match prepared {
-        Ok((holder, runtime)) => match runtime.block_on(follow(&settings, holder)) {
-            Ok(()) => 0,
-            Err(problem) => refuse(&problem),
-        },
-        Err(problem) => refuse(&problem),
-    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(async { follow(&settings, prepare(&settings)?).await }));
+    done.map_or_else(|problem| refuse(&problem), |()| 0)
 }
 
 fn refuse(problem: &str) -> i32 {
@@ -84,13 +79,17 @@ fn refuse(problem: &str) -> i32 {
     EXIT_REFUSED
 }
 
+/// Inside the runtime.
 fn prepare(settings: &Settings) -> Result<Holder, String> {
+    if let Some(hetzner) = &settings.hetzner {
+        return FailoverIp::start(settings.address.ip, hetzner).map(Holder::Provider);
+    }
     let mut addresses = Addresses::open().map_err(|error| error.to_string())?;
     settings::check_interface(&mut addresses, &settings.address)?;
     if let Some(missing) = missing_privilege_for_addresses() {
         return Err(format!("{missing} is missing, so the address cannot be set\nhint: run it as root"));
     }
-    Ok(Holder::new(addresses, settings.address.clone()))
+    Ok(Holder::Card(Box::new(CardHolder::new(addresses, settings.address.clone()))))
 }
 
 async fn follow(settings: &Settings, mut holder: Holder) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! vip-manager's settings: flags win over `VIP_*` variables, those over the file; also under the names of its first versions.
 
+use config::HetznerConfig;
 use ha::vip::VirtualAddress;
 use platform::Addresses;
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ const fn setting(name: &'static str, older: &'static [&'static str], doc: &'stat
     Setting { name, older, doc }
 }
 
-const SETTINGS: [Setting; 21] = [
+const SETTINGS: [Setting; 24] = [
     setting("ip", &[], "The virtual address"),
     setting("netmask", &["mask"], "Its network: 24, or 255.255.255.0"),
     setting("interface", &["iface"], "The network interface"),
@@ -33,7 +34,18 @@ const SETTINGS: [Setting; 21] = [
         &["nodename", "host"],
         "The address is here while the key has this value; the host's name",
     ),
-    setting("manager-type", &["hosting-type", "hosting_type", "hostingtype"], "basic"),
+    setting(
+        "manager-type",
+        &["hosting-type", "hosting_type", "hostingtype"],
+        "basic, or hetzner: the address is a failover address of Hetzner's and is led here",
+    ),
+    setting("hetzner-credentials-file", &[], "User and password of Hetzner's web service; /etc/hetzner"),
+    setting(
+        "hetzner-server-ip",
+        &[],
+        "This server's main address at Hetzner; the one with which it goes to the internet",
+    ),
+    setting("hetzner-api-url", &[], "Where Hetzner's web service is"),
     setting("dcs-type", &["type", "endpoint_type"], "etcd, etcd3 or patroni"),
     setting("dcs-endpoints", &["endpoint", "endpoints"], "Where the key is asked for, separated by commas"),
     setting("etcd-user", &["etcd_user"], "User name for etcd"),
@@ -61,6 +73,8 @@ pub enum DcsType {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub address: VirtualAddress,
+    /// `None`: the address is set on the interface.
+    pub hetzner: Option<HetznerConfig>,
     pub trigger_key: String,
     pub trigger_value: String,
     pub dcs_type: DcsType,
@@ -189,9 +203,11 @@ fn settings(values: &BTreeMap<String, String>, host: &str) -> Result<Settings, S
         }
         other => return Err(format!("dcs-type: '{other}' is not known; expected etcd, etcd3 or patroni")),
     };
-    if value("manager-type").is_some_and(|manager| manager != "basic") {
-        return Err("manager-type: only basic is supported yet".to_owned());
-    }
+    let hetzner = match value("manager-type").unwrap_or("basic") {
+        "basic" => None,
+        "hetzner" => Some(hetzner(&value)?),
+        other => return Err(format!("manager-type: '{other}' is not known; expected basic or hetzner")),
+    };
     for tls in ["etcd-ca-file", "etcd-cert-file", "etcd-key-file"] {
         if value(tls).is_some() {
             return Err(format!(
@@ -229,6 +245,7 @@ fn settings(values: &BTreeMap<String, String>, host: &str) -> Result<Settings, S
     }
     Ok(Settings {
         address: VirtualAddress { ip, prefix, interface },
+        hetzner,
         trigger_key,
         trigger_value: value("trigger-value").unwrap_or(value_default).to_owned(),
         dcs_type,
@@ -239,6 +256,17 @@ fn settings(values: &BTreeMap<String, String>, host: &str) -> Result<Settings, S
         retry_after: milliseconds("retry-after", 250)?,
         dcs_timeout: milliseconds("dcs-timeout", 2000)?,
         verbose: value("verbose").is_some_and(|word| !matches!(word, "false" | "0" | "no" | "off")),
+    })
+}
+
+fn hetzner<'a>(value: &impl Fn(&str) -> Option<&'a str>) -> Result<HetznerConfig, String> {
+    let defaults = HetznerConfig::default();
+    let server_ip = value("hetzner-server-ip")
+        .map(|text| text.parse().map_err(|_| format!("hetzner-server-ip: '{text}' is not an address")));
+    Ok(HetznerConfig {
+        credentials_file: value("hetzner-credentials-file").map_or(defaults.credentials_file, Into::into),
+        api_url: value("hetzner-api-url").map_or(defaults.api_url, str::to_owned),
+        server_ip: server_ip.transpose()?,
     })
 }
 
@@ -287,7 +315,7 @@ fn help() -> String {
          over the file.\n\n",
     );
     for setting in &SETTINGS {
-        let _ = writeln!(text, "  --{:<15} {}", setting.name, setting.doc);
+        let _ = writeln!(text, "  --{:<24} {}", setting.name, setting.doc);
     }
     text
 }
@@ -339,6 +367,9 @@ mod tests {
         assert_eq!(settings.endpoints, ["a:1", "b:2"]);
         assert_eq!(settings.trigger_value, "pg1");
         assert!(settings.verbose);
+        assert_eq!(settings.hetzner, None);
+        let hetzner = run(&format!("{MINIMAL} --manager-type hetzner"), &[]).unwrap().hetzner.unwrap();
+        assert_eq!(hetzner.credentials_file.to_str(), Some("/etc/hetzner"));
         let patroni = run("--ip 10.0.0.42 --netmask 24 --interface eth0 --dcs-type patroni", &[]).unwrap();
         assert_eq!((patroni.trigger_key.as_str(), patroni.trigger_value.as_str()), ("/leader", "200"));
         assert_eq!(patroni.endpoints, ["http://127.0.0.1:8008"]);
@@ -398,7 +429,8 @@ mod tests {
         for (more, words) in [
             ("--dcs-type consul", "ask Patroni itself"),
             ("--dcs-type zookeeper", "'zookeeper' is not known"),
-            ("--manager-type hetzner", "only basic"),
+            ("--manager-type aws", "expected basic or hetzner"),
+            ("--manager-type hetzner --hetzner-server-ip here", "'here' is not an address"),
             ("--etcd-ca-file x", "TLS to etcd is not supported yet"),
             ("--dcs-endpoints https://a:1", "TLS is not supported yet"),
             ("--etcd-password p", "needs etcd-user"),

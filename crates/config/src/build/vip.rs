@@ -2,7 +2,7 @@
 
 use super::Builder;
 use crate::error::{Code, problem};
-use crate::member::VipConfig;
+use crate::member::{HetznerConfig, VipConfig};
 use crate::parts;
 use crate::tree::{Map, Node, Value};
 use ha::guard::ADDRESSES_MAX;
@@ -110,16 +110,34 @@ impl Builder<'_> {
             }
             _ => VipRole::Primary,
         };
-        if text("manager").is_some_and(|manager| manager.eq_ignore_ascii_case("hetzner")) {
-            self.fail_vip(
-                node,
-                "manager",
-                Code::Unsupported,
-                "'hetzner' is not supported yet",
-                "use basic where the hosts share a network",
-            );
-        }
-        Some(VipConfig { ip, prefix, interface: text("interface"), role })
+        let hetzner = text("manager").is_some_and(|manager| manager.eq_ignore_ascii_case("hetzner"));
+        let hetzner = if hetzner { Some(self.hetzner(node, map)?) } else { None };
+        Some(VipConfig { ip, prefix, interface: text("interface"), role, hetzner })
+    }
+
+    fn hetzner(&mut self, node: &Node, map: &Map) -> Option<HetznerConfig> {
+        let text = |key: &str| map.get(key).map(|entry| parts::text(&entry.node)).filter(|text| !text.is_empty());
+        let defaults = HetznerConfig::default();
+        let server_ip = match text("server_ip").map(|text| text.parse().map_err(|_| text)) {
+            None => None,
+            Some(Ok(ip)) => Some(ip),
+            Some(Err(text)) => {
+                let message = format!("'{text}' is not an IP address");
+                self.fail_vip(
+                    node,
+                    "server_ip",
+                    Code::Range,
+                    &message,
+                    "this server's main address, such as 192.0.2.11",
+                );
+                return None;
+            }
+        };
+        Some(HetznerConfig {
+            credentials_file: text("credentials_file").map_or(defaults.credentials_file, Into::into),
+            api_url: text("api_url").unwrap_or(defaults.api_url),
+            server_ip,
+        })
     }
 
     fn fail_vip(&mut self, node: &Node, key: &str, code: Code, message: &str, hint: &str) {

@@ -7,7 +7,7 @@ mod dcs;
 mod pgbouncer;
 mod postgresql;
 mod redis;
-mod vip;
+pub(crate) mod vip;
 
 pub use agent::SEND_PROXY_PROTOCOL;
 pub use dcs::STORE_MEMBER;

@@ -1,12 +1,17 @@
-//! Programs that only follow a key: the distribution's vip-manager on our store, and `quorate vip` on a real etcd.
+//! Programs that only follow a key: the distribution's vip-manager on our store, and `quorate vip` on a real etcd; with
+//! addresses on cards, and with one that a provider routes.
 
 use crate::support::{Running, World, eventually, options, program, run, run_on};
+use axum::Json;
+use axum::http::{HeaderMap, StatusCode};
 use drill::net::{Claim, ClaimKind, Host, Network, program_in};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 const KEY: &str = "/service/shop/leader";
 
@@ -171,5 +176,114 @@ fn quorate_vip_follows_a_key_in_a_real_etcd() {
         .await;
         six.signal(Signal::TERM);
         held_by(&network, v6, &[]).await;
+    });
+}
+
+/// Hetzner's web service with one failover address, as far as it is used.
+#[derive(Clone, Default)]
+struct Robot {
+    active: Arc<Mutex<Option<String>>>,
+    looks: Arc<AtomicUsize>,
+    changes: Arc<AtomicUsize>,
+    strangers: Arc<AtomicUsize>,
+}
+
+impl Robot {
+    const IP: &str = "203.0.113.42";
+    /// `admin:p=ss`.
+    const AUTHORIZATION: &str = "Basic YWRtaW46cD1zcw==";
+
+    async fn serve(&self, address: Ipv4Addr) -> String {
+        let path = format!("/failover/{}", Self::IP);
+        let robot = self.clone();
+        let look = {
+            let robot = self.clone();
+            move |headers: HeaderMap| async move { robot.answer(&headers, None) }
+        };
+        let change = move |headers: HeaderMap, body: String| async move {
+            robot.answer(&headers, Some(body.strip_prefix("active_server_ip=").unwrap().to_owned()))
+        };
+        let listener = tokio::net::TcpListener::bind((address, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = axum::Router::new().route(&path, axum::routing::get(look).post(change));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+
+    fn answer(&self, headers: &HeaderMap, change: Option<String>) -> (StatusCode, Json<serde_json::Value>) {
+        if headers.get("authorization").is_none_or(|value| value != Self::AUTHORIZATION) {
+            self.strangers.fetch_add(1, Ordering::SeqCst);
+            let error = json!({ "status": 401, "code": "UNAUTHORIZED", "message": "Unauthorized" });
+            return (StatusCode::UNAUTHORIZED, Json(json!({ "error": error })));
+        }
+        let mut active = self.active.lock().unwrap();
+        if let Some(server) = change {
+            if active.as_ref() == Some(&server) {
+                let error = json!({ "status": 409, "code": "FAILOVER_ALREADY_ROUTED", "message": "already" });
+                return (StatusCode::CONFLICT, Json(json!({ "error": error })));
+            }
+            self.changes.fetch_add(1, Ordering::SeqCst);
+            *active = Some(server);
+        } else {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+        }
+        let failover = json!({
+            "ip": Self::IP, "netmask": "255.255.255.255", "server_ip": "192.0.2.1", "server_number": 321,
+            "active_server_ip": *active,
+        });
+        (StatusCode::OK, Json(json!({ "failover": failover })))
+    }
+}
+
+#[test]
+fn a_failover_address_of_hetzner_is_led_to_the_host_that_the_key_names() {
+    let mut network = Network::new(&format!("qhz{}", std::process::id()), [198, 18, 105]).unwrap();
+    for (name, last) in [("a", 11), ("b", 12), ("etcd", 13)] {
+        network.add_host(name, last).unwrap();
+    }
+    let host = |name: &str| network.host(if name == "c" { "a" } else { name }).unwrap().clone();
+    run_on(&host("etcd"), async {
+        let etcd = RealEtcd::start(&host("etcd"));
+        let robot = Robot::default();
+        let api = robot.serve(host("etcd").address).await;
+        let directory = tempfile::tempdir().unwrap();
+        let credentials = directory.path().join("hetzner");
+        std::fs::write(&credentials, "user=\"admin\"\npass=\"p=ss\"\n").unwrap();
+        let start = |name: &str, server: &str| {
+            let mut command = program_in(&host(name).namespace, program("quorate"));
+            command.arg("vip");
+            let mut command = follow(command, Robot::IP.parse().unwrap(), KEY, name, host("etcd").address);
+            command.args(["--manager-type", "hetzner", "--hetzner-server-ip", server, "--hetzner-api-url", &api]);
+            command.arg("--hetzner-credentials-file").arg(&credentials);
+            Killed::start(command)
+        };
+        let leads_to = async |server: &str| {
+            eventually(&format!("it leads to {server}"), async || {
+                (robot.active.lock().unwrap().as_deref() == Some(server)).then_some(())
+            })
+            .await;
+        };
+        let (a, _b) = (start("a", "192.0.2.1"), start("b", "192.0.2.2"));
+        etcd.put("a").await;
+        leads_to("192.0.2.1").await;
+        etcd.put("b").await;
+        leads_to("192.0.2.2").await;
+        assert_eq!(robot.changes.load(Ordering::SeqCst), 2, "one change for each holder");
+
+        // A request of the old holder that comes late is put right.
+        *robot.active.lock().unwrap() = Some("192.0.2.1".to_owned());
+        leads_to("192.0.2.2").await;
+
+        // Where it leads already nothing is changed, and one that ends leaves it.
+        drop(a);
+        etcd.put("nobody").await;
+        let changes = robot.changes.load(Ordering::SeqCst);
+        let _again = start("c", "192.0.2.2");
+        etcd.put("c").await;
+        let looks = robot.looks.load(Ordering::SeqCst);
+        let looked = async || (robot.looks.load(Ordering::SeqCst) > looks).then_some(());
+        eventually("the provider is asked", looked).await;
+        assert_eq!(robot.changes.load(Ordering::SeqCst), changes);
+        assert_eq!(robot.strangers.load(Ordering::SeqCst), 0);
     });
 }
