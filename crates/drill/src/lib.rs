@@ -10,6 +10,8 @@
 //! Linux only, because of `/proc` and because there every address in 127.0.0.0/8 exists; on other systems only
 //! [`analysis`] is there.
 
+#[cfg(target_os = "linux")]
+pub mod address_scenario;
 pub mod analysis;
 #[cfg(target_os = "linux")]
 pub mod cluster;

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod bench;
 #[cfg(target_os = "linux")]
+mod bench_address;
+#[cfg(target_os = "linux")]
 mod bench_pools;
 #[cfg(target_os = "linux")]
 mod bench_proxy;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::incumbents::{Incumbents, Profile};
-use crate::{bench, bench_pools, bench_proxy, bench_redis, bench_scale, demo};
+use crate::{bench, bench_address, bench_pools, bench_proxy, bench_redis, bench_scale, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drill::cluster::{ClusterOptions, RedisParts, StoreKind};
@@ -122,6 +122,16 @@ enum Bench {
         place: Place,
         /// Switchovers.
         #[arg(short, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
+        n: u32,
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// The virtual IP and the proxy, while the cables of the leader's host are cut. Needs root.
+    Address {
+        #[command(flatten)]
+        place: Place,
+        /// Runs of each fault.
+        #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
         n: u32,
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
@@ -324,6 +334,9 @@ async fn run(command: Command) -> Result<ExitCode> {
                     }
                     Bench::Pgbouncer { place, n, output } => {
                         bench_pools::run(place.cluster_options()?, n, output).await
+                    }
+                    Bench::Address { place, n, output } => {
+                        bench_address::run(place.cluster_options()?, n, output).await
                     }
                     Bench::Proxy { n, seconds, idle, output } => {
                         let plan = bench_proxy::Plan {

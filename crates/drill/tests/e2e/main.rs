@@ -12,6 +12,7 @@ mod bootstrap;
 mod connection_strings;
 mod faults;
 mod haproxy;
+mod hostile_clients;
 mod idle;
 mod operations;
 mod pgbouncer;
