@@ -1,7 +1,8 @@
 //! Network cards: the virtual addresses on them, what the guard does to them, and what the kernel does by itself.
 //!
 //! The oracle's rule about them: an address is on one host at a time. (Exceptions: worker and guard of the other host both
-//! stopped; and the kernel's whole seconds being coarser than what was left of the lease, where its guard was stopped.)
+//! stopped; and where its guard was stopped, so that only the kernel removes it, the kernel's whole seconds being coarser
+//! than what was left of the lease, or its clock having stood still with the host.)
 
 use crate::clock::{MS, SECOND, Time};
 use crate::guard::GuardInput;
@@ -19,6 +20,8 @@ use types::Millis;
 pub struct OnCard {
     /// The kernel removes it then, by the host's clock.
     expires_at: Millis,
+    /// The same by the world's clock, if the host's does not stand still.
+    expires: Time,
     /// That is later than the end of the lease that it was set under.
     outlives_lease: bool,
 }
@@ -78,7 +81,8 @@ impl World {
                 let lease = self.hosts[host].worker.as_ref().and_then(|worker| worker.lease);
                 let outlives_lease = lease.is_none_or(|lease| expires_at > lease.valid_until());
                 let is_new = !self.is_on_card(host, &address);
-                let found = OnCard { expires_at, outlives_lease };
+                let expires = self.now + u64::from(seconds) * SECOND;
+                let found = OnCard { expires_at, expires, outlives_lease };
                 self.hosts[host].card.addresses.insert(address.clone(), found);
                 if is_new {
                     say!(self, host, "card: {} is set", address.ip);
@@ -109,8 +113,8 @@ impl World {
             }
             let state = &self.hosts[old];
             let guard_is_stopped = state.guard.as_ref().is_none_or(|guard| guard.frozen > 0);
-            let coarse = state.card.addresses.get(address).is_some_and(|found| found.outlives_lease);
-            if !(guard_is_stopped && coarse) {
+            let late = |found: &OnCard| found.outlives_lease || found.expires <= self.now;
+            if !(guard_is_stopped && state.card.addresses.get(address).is_some_and(late)) {
                 self.violation(format!("the address {} is on m{} and on m{}", address.ip, old + 1, new + 1));
             }
         }
