@@ -25,7 +25,7 @@ const THREADS_DEFAULT_MAX: usize = 4;
 const CONNECTIONS_MAX_DEFAULT: usize = 10_000;
 /// An eighth more connections than elsewhere, and a few, is balance enough.
 const BALANCE_TOLERATED: usize = 8;
-const BALANCE_TOLERATED_FEW: usize = 16;
+const BALANCE_TOLERATED_FEW: usize = 3;
 /// File descriptors of a connection: its two sockets.
 const FILES_PER_CONNECTION: u64 = 2;
 /// File descriptors for the pipes, for clients that are being refused, and for the moment between two clients in one place.

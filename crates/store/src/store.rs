@@ -406,8 +406,8 @@ impl Store {
         let command = pending.command.clone();
         let term = self.raft.raft.term;
         match self.leader() {
-            Some(leader) if leader != self.config.id => self.forward(leader, sequence, command),
-            Some(_) if self.takes_writes() && !self.storage_full => {
+            Some(leader) if leader != self.config.id && self.hears_leader() => self.forward(leader, sequence, command),
+            Some(leader) if leader == self.config.id && self.takes_writes() && !self.storage_full => {
                 if !self.append(self.write_id(sequence), command) {
                     return false;
                 }
@@ -416,6 +416,12 @@ impl Store {
         }
         self.proposals.sent(sequence, term, self.now);
         true
+    }
+
+    /// A follower that is heard and hears nobody would renew leases without ever learning of it, and keep the others waiting for
+    /// their end.
+    fn hears_leader(&self) -> bool {
+        self.raft.raft.election_elapsed <= limits::LEADER_SILENT_TICKS_MAX
     }
 
     fn forward(&mut self, leader: MemberId, sequence: u64, command: Command) {

@@ -75,3 +75,29 @@ fn a_renewed_lease_lives_on_and_its_clock_outlives_restarts_of_everybody() {
     let request = network.propose(3, Command::LeaseKeepAlive { id });
     network.answer(request).expect("the clock stood still while nobody was there");
 }
+
+#[test]
+fn a_member_that_is_heard_and_hears_nobody_keeps_no_lease_alive() {
+    const TTL: Millis = Millis(1_500);
+    /// Until it notices that the leader is silent, and what the end of any lease may take.
+    const AFTER: Millis = Millis(250 + 150);
+    for seed in 0..20 {
+        let mut network = Network::new(seed, 3);
+        network.elect();
+        let at = network.followers()[0];
+        let id = grant(&mut network, at, TTL);
+        network.run(Millis(300));
+        let request = network.propose(at, Command::LeaseKeepAlive { id });
+        network.answer(request).unwrap();
+        let others: Vec<_> = network.nodes.keys().copied().filter(|id| *id != at).collect();
+        network.cut.extend(others.iter().map(|other| (*other, at)));
+        let cut = network.now;
+        while network.now.since(cut) < TTL {
+            network.propose(at, Command::LeaseKeepAlive { id });
+            network.run(Millis(100));
+        }
+        network.until("the end of the lease", |network| others.iter().all(|id| network.get(*id, "leased").is_none()));
+        let lived = network.now.since(cut);
+        assert!(lived <= TTL + AFTER, "seed {seed}: {lived} after the cut");
+    }
+}
