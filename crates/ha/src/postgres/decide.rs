@@ -66,6 +66,8 @@ pub enum Action {
     Begin(Job),
     /// Ask PostgreSQL for its state now.
     Probe,
+    /// The stop that is under way is not to wait for anybody any more.
+    StopImmediately,
     /// Point the running replica at this member.
     Follow {
         leader: MemberName,

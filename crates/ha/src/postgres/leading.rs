@@ -17,6 +17,7 @@ const MEMBER_SLOTS_TTL: Millis = Millis(30 * 60 * 1000);
 
 pub(super) fn decide(draft: &mut Draft<'_>, fence: &Fence) {
     let view = draft.view;
+    switchover::give_up_a_stop_in_vain(draft);
     match &view.postgres.server {
         Server::Running(running) if running.in_recovery => promote(draft, fence),
         Server::Running(running) => serve(draft, fence, running),

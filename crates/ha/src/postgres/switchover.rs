@@ -4,8 +4,9 @@
 //! ends, so the candidate is complete when the key is released. Where there are connection poolers, their clients are held
 //! before it stops (`pools`): a transaction that has ended is not cut.
 
-use super::decide::{Draft, Job};
+use super::decide::{Action, Draft, Job};
 use super::election::switchover_obstacles;
+use super::entry;
 use super::memory::{Switchover, SwitchoverStage};
 use super::view::{JobState, Running};
 use crate::cluster::{FailoverRequest, StoreWrite};
@@ -70,6 +71,19 @@ fn advance(draft: &mut Draft<'_>, candidate: MemberName, request: Revision) {
     };
     if job.is_none_or(|job| draft.begin(job)) {
         draft.memory.switchover = Some(Switchover { candidate, request, stage });
+    }
+}
+
+/// A stopping PostgreSQL waits until its replicas have everything, also one whose host is gone without a word, for as long as
+/// `wal_sender_timeout` says. Without the candidate that is in vain, and nobody could write meanwhile.
+pub(super) fn give_up_a_stop_in_vain(draft: &mut Draft<'_>) {
+    let Some(switchover) = draft.memory.switchover.clone() else { return };
+    let is_gone = !draft.cluster.members.contains_key(&switchover.candidate);
+    if is_gone && switchover.stage == SwitchoverStage::Stop && entry::stops(draft) {
+        let why = vec![Obstacle::NotAMember];
+        draft.because(Reason::SwitchoverImpossible { candidate: Some(switchover.candidate), why });
+        draft.memory.switchover = None;
+        draft.actions.push(Action::StopImmediately);
     }
 }
 

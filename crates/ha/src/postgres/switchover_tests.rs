@@ -215,3 +215,25 @@ fn addresses_come_with_the_key() {
     view.dcs.cluster.as_mut().unwrap().leader.as_mut().unwrap().name = "b".into();
     assert_eq!(decide(&Memory::default(), &view).standing, Standing::Lost);
 }
+
+#[test]
+fn a_stop_whose_candidate_is_gone_waits_for_nobody() {
+    let mut view = view(None);
+    let stop = checkpointed(&mut view);
+    view.job = Some(JobView { job: Job::Stop { mode: StopMode::Fast }, state: JobState::Running { since: NOW } });
+    view.postgres.server = Server::Stopping;
+    let stopping = decide(&stop.next, &view);
+    assert!(!stopping.actions.contains(&Action::StopImmediately), "{stopping:?}");
+    view.dcs.cluster.as_mut().unwrap().members.remove(&"b".into());
+    let hurries = decide(&stopping.next, &view);
+    assert!(hurries.actions.contains(&Action::StopImmediately), "{hurries:?}");
+    assert!(!decide(&hurries.next, &view).actions.contains(&Action::StopImmediately), "it was told");
+    // It serves on.
+    view.job = None;
+    view.postgres.server = Server::Down;
+    let starts = decide(&hurries.next, &view);
+    assert!(
+        starts.actions.iter().any(|action| matches!(action, Action::Begin(Job::Start { fence: Some(_), .. }))),
+        "{starts:?}"
+    );
+}

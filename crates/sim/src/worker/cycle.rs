@@ -6,7 +6,7 @@ use crate::say;
 use crate::worker::{Work, WorkerEvent};
 use crate::world::World;
 use ha::cluster::{Fence, MemberData, StoreWrite, SyncState, Tags};
-use ha::guard::ServerKind;
+use ha::guard::{ServerKind, StopMode, ToGuard};
 use ha::lease::GUARD_SILENCE_MAX;
 use ha::postgres::{Action, DcsView, Decision, GuardView, JobState, PostgresView, Server, View, decide};
 
@@ -161,6 +161,10 @@ impl World {
                 }
                 Action::Slots { create, drop } => {
                     self.begin_work(host, Work::Slots(create.clone(), drop.clone()));
+                }
+                Action::StopImmediately => {
+                    let mode = StopMode::Immediate;
+                    self.tell_guard(host, ToGuard::Stop { server: ServerKind::Postgres, mode });
                 }
                 Action::AnswerRequest { result } => {
                     if let Some(worker) = &mut self.hosts[host].worker

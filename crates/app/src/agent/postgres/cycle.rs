@@ -18,7 +18,7 @@ use config::MemberConfig;
 use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
 use dcs::{Dcs, DcsView as StoreView};
 use ha::cluster::{Cluster, MemberData, Role, StoreWrite};
-use ha::guard::{FromGuard, ServerKind};
+use ha::guard::{FromGuard, ServerKind, StopMode, ToGuard};
 use ha::pools::PoolsView;
 use ha::postgres::{
     Action, DataDirectory, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, PostgresView, Request, Server,
@@ -312,6 +312,9 @@ impl Cycle {
                 }
                 Action::SetSynchronousStandbyNames { names } => self.work(Work::SynchronousStandbyNames(names.clone())),
                 Action::Slots { create, drop } => self.work(Work::Slots { create: create.clone(), drop: drop.clone() }),
+                Action::StopImmediately => {
+                    self.guard.send(&ToGuard::Stop { server: ServerKind::Postgres, mode: StopMode::Immediate });
+                }
                 Action::AnswerRequest { result } => self.answer_request(result),
             }
         }
