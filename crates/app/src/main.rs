@@ -1,6 +1,7 @@
 //! `quorate`: one binary per server. The command line decides which of its parts runs.
 
 mod agent;
+mod certificates;
 mod cli;
 mod failover_ip;
 mod guard;

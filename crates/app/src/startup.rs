@@ -1,5 +1,6 @@
 //! `quorate agent`: what is checked before anything starts, so that a mistake is one sentence and changes nothing.
 
+use crate::certificates;
 use crate::guard::{EXIT_FATAL, GuardProcess};
 use crate::vip_setup;
 use config::{MemberConfig, PostgresqlConfig, RedisConfig};
@@ -88,6 +89,7 @@ fn check(path: &Path, member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(
             path.display()
         ));
     }
+    certificates::check(member, run_as)?;
     ports_are_free(member)?;
     if let Some(postgresql) = &member.postgresql {
         binaries_fit(postgresql)?;

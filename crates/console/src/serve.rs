@@ -1,7 +1,8 @@
 //! The listener: connections in, bounded in number, size and time.
 //!
-//! HTTP/1.0 and 1.1. What is not HTTP gets 400 (431 for a head that is too large) and is cut off.
+//! HTTP/1.0 and 1.1, plain or in TLS. What is not HTTP gets 400 (431 for a head that is too large) and is cut off.
 
+use crate::access::Certified;
 use crate::api::Api;
 use axum::body::Body;
 use axum::http::Request;
@@ -15,6 +16,8 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::{ServerTls, presents_certificate};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -33,7 +36,7 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` completes, then lets answers under way finish for [`DRAIN_MAX`].
-pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, api: Api, shutdown: impl Future<Output = ()>) {
     let api = Arc::new(api);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (stop, stopping) = watch::channel(false);
@@ -45,9 +48,9 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
             Some(_) = connections.join_next() => {}
             accepted = accept(&listener, &places) => {
                 if let Some((stream, peer, place)) = accepted {
-                    let (api, stopping) = (api.clone(), stopping.clone());
+                    let (api, tls, stopping) = (api.clone(), tls.clone(), stopping.clone());
                     connections.spawn(async move {
-                        connection(stream, peer, api, stopping).await;
+                        connection(stream, peer, tls, api, stopping).await;
                         drop(place);
                     });
                 }
@@ -73,11 +76,38 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpS
     }
 }
 
-async fn connection(stream: TcpStream, peer: IpAddr, api: Arc<Api>, mut stopping: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    peer: IpAddr,
+    tls: Option<ServerTls>,
+    api: Arc<Api>,
+    mut stopping: watch::Receiver<bool>,
+) {
     // Answers are one small packet; waiting to fill it only delays them.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let Some(tls) = tls else { return talk(stream, peer, false, api, stopping).await };
+    let secured = tokio::select! {
+        secured = tls.accept(stream, tls::HANDSHAKE_WITHIN) => secured,
+        _ = stopping.wait_for(|stop| *stop) => return,
+    };
+    match secured {
+        Ok(stream) => {
+            let certified = presents_certificate(&stream);
+            talk(stream, peer, certified, api, stopping).await;
+        }
+        Err(error) => tracing::debug!(%peer, %error, "a connection to the REST API was not secured"),
+    }
+}
+
+async fn talk<S>(stream: S, peer: IpAddr, certified: bool, api: Arc<Api>, mut stopping: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let api = api.clone();
+        if certified {
+            request.extensions_mut().insert(Certified);
+        }
         async move { Ok::<_, Infallible>(api.answer(peer, request.map(Body::new)).await) }
     });
     let served = http1::Builder::new()

@@ -20,6 +20,7 @@ mod vip;
 mod witness;
 mod writer;
 
+use crate::certificates::Certificates;
 use crate::vip_setup;
 use anyhow::{Context, anyhow};
 use config::MemberConfig;
@@ -35,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::Switchboard;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use types::Millis;
@@ -81,6 +82,9 @@ struct World {
     guard: GuardLink,
     keeper: Arc<KeeperState>,
     vips: Vips,
+    certificates: Certificates,
+    /// Certificates are looked at again.
+    look_again: Arc<Notify>,
     /// The lease's time to live until the cluster has a configuration.
     ttl: Millis,
     /// Cancelled when the worker ends.
@@ -130,19 +134,24 @@ async fn start_roles(
     let member = Arc::new(config::load(config_path, &env).map_err(|errors| Fatal(errors.to_string()))?);
     let stop = CancellationToken::new();
     let _stop_everything = stop.clone().drop_guard();
-    let store = store_role::start(&member, &stop).await?;
+    let certificates = Certificates::open(&member).map_err(Fatal)?;
+    let look_again = Arc::new(Notify::new());
+    let (keeping, stopped) = (tls::keep_fresh(certificates.refreshers(), look_again.clone()), stop.clone());
+    tokio::spawn(async move { stopped.run_until_cancelled(keeping).await });
+    let store = store_role::start(&member, &certificates, &stop).await?;
     let dcs = Dcs::new(DcsConfig {
         username: member.etcd.as_ref().and_then(|etcd| etcd.username.clone()),
         password: member
             .etcd
             .as_ref()
             .and_then(|etcd| etcd.password.as_ref().map(|password| password.expose().to_owned())),
+        tls: certificates.dcs.clone(),
         ..DcsConfig::new(member.etcd_endpoints(), member.keys())
     });
     let _following = dcs.start();
     sentinel::start(member.clone(), dcs.clone(), stop.clone());
     if member.postgresql.is_none() && member.redis.is_none() {
-        return witness::run(from_guard, store).await;
+        return witness::run(from_guard, store, &look_again).await;
     }
     let roles = PerServer { postgres: member.postgresql.is_some(), redis: member.redis.is_some() };
     let dynamic = ha::config::DynamicConfig::from_value(&member.bootstrap.dcs).unwrap_or_default();
@@ -152,7 +161,8 @@ async fn start_roles(
     let configured = vip_setup::resolve(&member.vips).map_err(Fatal)?;
     let routed = RoutedVip::start_all(&member.vips).map_err(Fatal)?;
     vips.configure(guard.clone(), &configured, routed);
-    let world = World { config_path: config_path.to_owned(), member, dcs, guard, keeper, vips, ttl, stop };
+    let config_path = config_path.to_owned();
+    let world = World { config_path, member, dcs, guard, keeper, vips, certificates, look_again, ttl, stop };
     servers(world, store, from_guard, hello).await
 }
 
@@ -163,7 +173,7 @@ async fn servers(
     from_guard: mpsc::Receiver<FromGuard>,
     hello: FromGuard,
 ) -> anyhow::Result<()> {
-    let World { member, dcs, guard, keeper, vips, stop, .. } = &world;
+    let World { member, dcs, guard, keeper, vips, certificates, stop, .. } = &world;
     let directories = directories(member);
     guard.start_backstop(directories.clone())?;
     let memo: Option<Memo> = match &hello {
@@ -176,7 +186,7 @@ async fn servers(
     let listener = listen::bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
     tokio::spawn(Keeper::new(keeper.clone(), dcs.clone(), guard.clone(), vips.clone(), memo).run());
 
-    let mut switchboard = Switchboard::default();
+    let mut switchboard = Switchboard::new(world.look_again.clone());
     let mut cycles: JoinSet<End> = JoinSet::new();
     let mut proxies = Proxies::default();
     let postgres = match &member.postgresql {
@@ -212,8 +222,8 @@ async fn servers(
         vips: Some(vips.explanations()),
         metrics: Some(metrics::source(proxies, vips.clone())),
     };
-    let stopped = stop.clone();
-    tokio::spawn(async move { console::serve(listener, api, stopped.cancelled_owned()).await });
+    let (stopped, tls) = (stop.clone(), certificates.rest.clone());
+    tokio::spawn(async move { console::serve(listener, tls, api, stopped.cancelled_owned()).await });
     if let Some(store) = &store {
         tokio::spawn(store_role::keep_away_from_leaders(store.handle.clone(), member.name.clone(), dcs.watch()));
     }

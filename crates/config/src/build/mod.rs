@@ -6,6 +6,7 @@ mod postgresql;
 mod proxy;
 mod redis;
 mod store;
+mod tls;
 mod vip;
 
 use crate::error::{Code, ConfigError, Report, problem};
@@ -73,7 +74,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         authentication: builder
             .user(&["ctl", "authentication"])
             .or_else(|| builder.user(&["restapi", "authentication"])),
-        insecure: builder.flag(&["ctl", "insecure"]).unwrap_or(false),
+        tls: builder.ctl_tls(),
     };
     let namespace = namespace(tree);
     let scope = Scope::new(scope?);
@@ -207,10 +208,7 @@ impl Builder<'_> {
     }
 
     fn restapi(&mut self, host: Option<&str>) -> Option<RestApiConfig> {
-        if self.text(&["restapi", "verify_client"]).is_some_and(|word| !word.eq_ignore_ascii_case("none")) {
-            let error = self.at(Code::Unsupported, &["restapi", "verify_client"], "only 'none' is supported yet");
-            self.report.error(error.hint("protect the requests that change something with restapi.authentication"));
-        }
+        let tls = self.restapi_tls();
         let authentication = self.user(&["restapi", "authentication"]);
         if self.tree.at(&["restapi", "authentication"]).is_some()
             && authentication.as_ref().is_none_or(|user| user.password.is_none())
@@ -229,7 +227,7 @@ impl Builder<'_> {
             Some(_) => self.address(&["restapi", "connect_address"], None)?,
             None => self.reachable(&listen, host, &["restapi", "connect_address"])?,
         };
-        Some(RestApiConfig { listen, connect_address, authentication })
+        Some(RestApiConfig { listen, connect_address, authentication, tls })
     }
 
     /// The listening address, unless it means "all": then the member's own one.

@@ -7,6 +7,7 @@ mod bodies;
 mod changes;
 mod health;
 mod redis;
+mod secured;
 mod switchover;
 mod wire;
 mod world;

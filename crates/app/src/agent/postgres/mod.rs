@@ -66,6 +66,7 @@ pub async fn start(
         dcs.watch(),
         work.clone(),
         reload.clone(),
+        world.look_again.clone(),
     ));
     let pools = Pools::start(world);
     let cycle = Cycle {
@@ -119,9 +120,11 @@ async fn reload_on_request(
     view: watch::Receiver<Arc<dcs::DcsView>>,
     work: mpsc::Sender<configurator::Work>,
     requested: Arc<Notify>,
+    look_again: Arc<Notify>,
 ) {
     loop {
         requested.notified().await;
+        look_again.notify_one();
         let env: BTreeMap<String, String> = std::env::vars().collect();
         match config::load(&path, &env) {
             Ok(member) => {
