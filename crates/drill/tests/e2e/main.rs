@@ -25,6 +25,7 @@ mod redis_mixed;
 mod redis_support;
 mod redis_trouble;
 mod rejoin;
+mod secured;
 mod stock_tools;
 mod support;
 mod vip_program;
