@@ -17,6 +17,8 @@ mod render;
 mod watch;
 
 pub use arguments::{CliCommand, GlobalArguments};
+pub use failure::Failure;
+pub use places::find as find_configuration;
 
 /// Done, and it is so.
 pub const EXIT_DONE: i32 = 0;
