@@ -9,11 +9,14 @@ mod arguments;
 mod ask;
 mod command;
 mod context;
+mod doctor;
+mod examine;
 mod failure;
 mod local_time;
 mod output;
 mod places;
 mod render;
+mod support;
 mod watch;
 
 pub use arguments::{CliCommand, GlobalArguments};
