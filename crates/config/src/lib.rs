@@ -16,6 +16,7 @@ mod member;
 mod parts;
 mod place;
 mod read;
+mod redact;
 mod reference;
 pub mod schema;
 mod tree;
@@ -33,6 +34,7 @@ pub use member::{
     StoreConfig, StoreMember, StoreTls, User, VerifyClient, VipConfig, WatchdogConfig, WatchdogMode,
 };
 pub use place::Place;
+pub use redact::{REMOVED, Redacted, clean_json, clean_text, redacted};
 pub use reference::reference_markdown;
 pub use types::Secret;
 pub use yaml::{yaml_from_json, yaml_to_json};

@@ -10,6 +10,7 @@ mod listen;
 mod metrics;
 mod postgres;
 mod proxies;
+mod pulse;
 mod redis;
 mod rest;
 mod routed_vip;
@@ -30,6 +31,7 @@ use guard_link::GuardLink;
 use ha::guard::{FromGuard, PerServer, ServerKind, ToGuard};
 use keeper::{Keeper, KeeperState, Memo};
 use proxies::Proxies;
+use pulse::Pulse;
 use routed_vip::RoutedVip;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -85,6 +87,7 @@ struct World {
     certificates: Certificates,
     /// Certificates are looked at again.
     look_again: Arc<Notify>,
+    pulse: Pulse,
     /// The lease's time to live until the cluster has a configuration.
     ttl: Millis,
     /// Cancelled when the worker ends.
@@ -112,11 +115,13 @@ async fn worker(config_path: &Path) -> WorkerEnd {
     let Some(hello @ FromGuard::Hello { .. }) = from_guard.recv().await else {
         return WorkerEnd::Failed(anyhow!("the guard did not say hello"));
     };
+    let pulse = Pulse::default();
+    pulse.start(guard.clone());
     let nothing_runs = matches!(
         &hello,
         FromGuard::Hello { servers, .. } if servers.iter().all(|(_, server)| server.pid.is_none())
     );
-    match start_roles(config_path, guard, vips, from_guard, hello).await {
+    match start_roles(config_path, guard, vips, pulse, from_guard, hello).await {
         Ok(()) => WorkerEnd::Finished,
         Err(error) if nothing_runs && error.is::<Fatal>() => WorkerEnd::Fatal(error),
         Err(error) => WorkerEnd::Failed(error),
@@ -127,6 +132,7 @@ async fn start_roles(
     config_path: &Path,
     guard: GuardLink,
     vips: Vips,
+    pulse: Pulse,
     from_guard: mpsc::Receiver<FromGuard>,
     hello: FromGuard,
 ) -> anyhow::Result<()> {
@@ -162,7 +168,7 @@ async fn start_roles(
     let routed = RoutedVip::start_all(&member.vips).map_err(Fatal)?;
     vips.configure(guard.clone(), &configured, routed);
     let config_path = config_path.to_owned();
-    let world = World { config_path, member, dcs, guard, keeper, vips, certificates, look_again, ttl, stop };
+    let world = World { config_path, member, dcs, guard, keeper, vips, certificates, look_again, pulse, ttl, stop };
     servers(world, store, from_guard, hello).await
 }
 
@@ -208,6 +214,7 @@ async fn servers(
         None => None,
     };
     tokio::spawn(switchboard.run(hello, from_guard));
+    world.pulse.bind(keeper);
     let (snapshots, commands, pools) = if let Some(role) = postgres {
         (role.snapshots, role.commands, Some(role.pools))
     } else {

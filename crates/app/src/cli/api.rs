@@ -96,6 +96,27 @@ impl Api {
         body: Option<&Value>,
         timeout: Duration,
     ) -> Result<Answer, NoAnswer> {
+        self.send(member, method, path, body, timeout).await.map(|(answer, _)| answer)
+    }
+
+    /// With the time that the member gave its answer, in HTTP's form.
+    pub async fn get_with_date(
+        &self,
+        member: &Member,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<(Answer, Option<String>), NoAnswer> {
+        self.send(member, Method::Get, path, None, timeout).await
+    }
+
+    async fn send(
+        &self,
+        member: &Member,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<(Answer, Option<String>), NoAnswer> {
         let url = url(&member.data.api_url, path).map_err(NoAnswer::NotSent)?;
         let method = match method {
             Method::Get => reqwest::Method::GET,
@@ -112,6 +133,7 @@ impl Api {
         }
         let mut response = request.send().await.map_err(|error| no_answer(&error))?;
         let status = response.status().as_u16();
+        let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error))? {
             if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -119,7 +141,7 @@ impl Api {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, text: String::from_utf8_lossy(&bytes).trim_end().to_owned() })
+        Ok((Answer { status, text: String::from_utf8_lossy(&bytes).trim_end().to_owned() }, date))
     }
 
     /// The first answer of a member, the leader asked first. Whoever is not there is named on standard error.

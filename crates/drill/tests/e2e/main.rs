@@ -15,6 +15,7 @@ mod haproxy;
 mod hostile_clients;
 mod idle;
 mod operations;
+mod operators;
 mod pgbouncer;
 mod postgresql_18;
 mod proxy;
