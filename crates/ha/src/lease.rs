@@ -55,12 +55,32 @@ pub fn renew_interval(ttl: Millis) -> Millis {
 /// Why the lease is left to run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withhold {
-    GuardSilent { since: Millis },
-    DecisionsStalled { since: Millis },
+    GuardSilent {
+        since: Millis,
+    },
+    DecisionsStalled {
+        since: Millis,
+    },
+    /// The fence of the lease that this member led under has fallen.
+    Fenced,
 }
 
-/// May a renewal be sent now? `guard_answered_at`: the guard's last answer; `decided_at`: the last completed decision.
-pub fn may_renew(now: Millis, guard_answered_at: Millis, decided_at: Millis) -> Result<(), Withhold> {
+/// A lease whose renewals the store took without the member learning of it is over by then, counted from its end.
+const FENCED_PAUSE: Millis = Millis(1000);
+
+/// May a renewal be sent now? `led_under`: the lease, if this member leads under it or did; `guard_answered_at`: the guard's
+/// last answer; `decided_at`: the last completed decision.
+pub fn may_renew(
+    now: Millis,
+    led_under: Option<&Lease>,
+    guard_answered_at: Millis,
+    decided_at: Millis,
+) -> Result<(), Withhold> {
+    // Its servers are ended. A renewal that arrives would only keep the others from taking over; and one that is answered
+    // would not bring them back.
+    if led_under.is_some_and(|lease| now >= lease.fence() && now < lease.valid_until() + FENCED_PAUSE) {
+        return Err(Withhold::Fenced);
+    }
     if now.since(guard_answered_at) > GUARD_SILENCE_MAX {
         return Err(Withhold::GuardSilent { since: guard_answered_at });
     }
@@ -88,14 +108,26 @@ mod tests {
 
     #[test]
     fn a_silent_guard_or_a_stalled_decision_withholds_the_renewal() {
-        assert_eq!(may_renew(Millis(1000), Millis(900), Millis(900)), Ok(()));
+        assert_eq!(may_renew(Millis(1000), None, Millis(900), Millis(900)), Ok(()));
         assert_eq!(
-            may_renew(Millis(2000), Millis(1000), Millis(1900)),
+            may_renew(Millis(2000), None, Millis(1000), Millis(1900)),
             Err(Withhold::GuardSilent { since: Millis(1000) })
         );
         assert_eq!(
-            may_renew(Millis(9000), Millis(8900), Millis(1000)),
+            may_renew(Millis(9000), None, Millis(8900), Millis(1000)),
             Err(Withhold::DecisionsStalled { since: Millis(1000) })
         );
+    }
+
+    #[test]
+    fn a_lease_whose_fence_fell_over_a_leader_is_left_to_its_end() {
+        let lease = Lease { id: LeaseId(1), ttl: Millis(1500), renewed_at: Millis(10_000) };
+        let at = |now, led: Option<&Lease>| may_renew(Millis(now), led, Millis(now), Millis(now));
+        assert_eq!(at(11_199, Some(&lease)), Ok(()));
+        for now in [11_200, 11_500, 12_499] {
+            assert_eq!(at(now, Some(&lease)), Err(Withhold::Fenced));
+            assert_eq!(at(now, None), Ok(()), "nothing was fenced");
+        }
+        assert_eq!(at(12_500, Some(&lease)), Ok(()), "to learn that it is over");
     }
 }

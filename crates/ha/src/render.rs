@@ -60,6 +60,9 @@ impl fmt::Display for Reason {
             Self::RenewalWithheld(Withhold::DecisionsStalled { .. }) => {
                 f.write_str("the lease is not renewed because the agent has not completed a decision for too long")
             }
+            Self::RenewalWithheld(Withhold::Fenced) => {
+                f.write_str("the lease is not renewed any more because its fence has fallen")
+            }
             Self::CrashRecovery { .. } => f.write_str("PostgreSQL ended unexpectedly; it is started again in place"),
             Self::StartTimeoutOver { after } => {
                 write!(f, "PostgreSQL was not back after {:.1} s; the leadership is given up", after.as_secs_f64())

@@ -27,7 +27,9 @@ fn a_lease_that_is_renewed_blindly_is_noticed() {
 
 #[test]
 fn a_leader_key_that_is_taken_on_a_stale_view_is_noticed() {
-    check(Mutant::StaleView, 1500, &[TWO_PRIMARIES[0], TWO_PRIMARIES[1], LOST, TWO_HISTORIES]);
+    // The address comes with the key, before there are two primaries.
+    let two_holders = "the address 10.0.0.42 is on";
+    check(Mutant::StaleView, 1500, &[TWO_PRIMARIES[0], TWO_PRIMARIES[1], LOST, TWO_HISTORIES, two_holders]);
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub mod limits {
     pub const PROPOSALS_IN_FLIGHT_MAX: usize = 1_024;
     /// Reads of local callers that have no answer yet.
     pub const READS_IN_FLIGHT_MAX: usize = 4_096;
-    /// Writes wait here while the leader is silent for longer (200 ms: a heartbeat was lost).
+    /// Writes wait here while the leader, or on the leader a majority, is silent for longer (200 ms: a heartbeat was lost).
     pub const LEADER_SILENT_TICKS_MAX: usize = 4;
     /// A write that was sent to the leader is sent again after this long; the leader recognises the copy.
     pub const FORWARD_RETRY: Millis = Millis(250);

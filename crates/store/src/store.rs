@@ -56,6 +56,8 @@ pub struct Store {
     handovers: usize,
     /// Members that could not be reached and were not heard since.
     silent: BTreeSet<MemberId>,
+    /// When each member was heard last.
+    heard: BTreeMap<MemberId, Millis>,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -114,6 +116,7 @@ impl Store {
             full_ticks: 0,
             handovers: 0,
             silent: BTreeSet::new(),
+            heard: BTreeMap::new(),
             effects: Vec::new(),
             config,
             raft,
@@ -132,7 +135,12 @@ impl Store {
         self.now = self.now.max(now);
         match event {
             Event::Tick => self.tick(),
-            Event::Received { from, message } => self.receive(from, message),
+            Event::Received { from, message } => {
+                if self.raft.store().voters().contains(&from) {
+                    self.heard.insert(from, self.now);
+                }
+                self.receive(from, message);
+            }
             Event::Propose { id, command } => self.propose(id, command),
             Event::Read { id } => {
                 if !self.reads.add(id, self.now + self.config.request_timeout) {
@@ -407,7 +415,9 @@ impl Store {
         let term = self.raft.raft.term;
         match self.leader() {
             Some(leader) if leader != self.config.id && self.hears_leader() => self.forward(leader, sequence, command),
-            Some(leader) if leader == self.config.id && self.takes_writes() && !self.storage_full => {
+            Some(leader)
+                if leader == self.config.id && self.takes_writes() && self.hears_a_majority() && !self.storage_full =>
+            {
                 if !self.append(self.write_id(sequence), command) {
                     return false;
                 }
@@ -422,6 +432,15 @@ impl Store {
     /// their end.
     fn hears_leader(&self) -> bool {
         self.raft.raft.election_elapsed <= limits::LEADER_SILENT_TICKS_MAX
+    }
+
+    /// A leader that is heard and hears nobody would hand renewals to its followers that its successor commits.
+    fn hears_a_majority(&self) -> bool {
+        let limit = Millis(limits::TICK.0 * limits::LEADER_SILENT_TICKS_MAX as u64);
+        let voters = self.raft.store().voters();
+        let is_heard =
+            |id: &MemberId| *id == self.config.id || self.heard.get(id).is_some_and(|at| self.now.since(*at) <= limit);
+        voters.iter().filter(|id| is_heard(id)).count() > voters.len() / 2
     }
 
     fn forward(&mut self, leader: MemberId, sequence: u64, command: Command) {

@@ -140,6 +140,8 @@ pub struct Keeper {
     memo: Option<Memo>,
     /// The time to live that the present lease was asked for (a real etcd grants whole seconds, at least two).
     asked: Millis,
+    /// The lease that the guard was armed under last.
+    led_under: Option<LeaseId>,
     /// Why the last renewal was not sent.
     withheld: Option<Withhold>,
 }
@@ -148,7 +150,7 @@ impl Keeper {
     /// `memo`: what the previous worker left.
     pub fn new(state: Arc<KeeperState>, dcs: Dcs, guard: GuardLink, vips: Vips, memo: Option<Memo>) -> Self {
         let asked = *state.ttl.borrow();
-        Self { state, dcs, guard, vips, memo, asked, withheld: None }
+        Self { state, dcs, guard, vips, memo, asked, led_under: None, withheld: None }
     }
 
     pub async fn run(mut self) {
@@ -173,7 +175,7 @@ impl Keeper {
 
     /// Arming changes are passed on at once, not with the next renewal, and the guard is asked more often than a long
     /// lease is renewed.
-    async fn wait(&self, interval: Millis) {
+    async fn wait(&mut self, interval: Millis) {
         let until = tokio::time::Instant::now() + interval.into();
         loop {
             let beat = (tokio::time::Instant::now() + HEARTBEAT_INTERVAL).min(until);
@@ -190,12 +192,13 @@ impl Keeper {
         }
     }
 
-    fn arm(&self, lease: Lease) {
+    fn arm(&mut self, lease: Lease) {
         self.vips.lease(Some(lease));
         for server in ServerKind::ALL {
             let armed = self.guard.state_of(server).armed;
             match self.state.arming(server, lease.id) {
                 Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
+                    self.led_under = Some(lease.id);
                     self.guard.send(&ToGuard::Arm { server, until: lease.fence() });
                 }
                 Arming::Disarm if armed.is_some() => {
@@ -247,7 +250,8 @@ impl Keeper {
 
     async fn renew(&mut self, lease: Lease) {
         let now = boot_clock();
-        let allowed = may_renew(now, self.guard.answered_at(), self.state.decided_at());
+        let led_under = Some(&lease).filter(|lease| self.led_under == Some(lease.id));
+        let allowed = may_renew(now, led_under, self.guard.answered_at(), self.state.decided_at());
         if let Err(why) = allowed {
             if self.withheld.replace(why).is_none() {
                 tracing::warn!("{}", ha::reason::Reason::RenewalWithheld(why));
@@ -255,7 +259,17 @@ impl Keeper {
             return;
         }
         self.withheld = None;
-        match self.dcs.lease_keep_alive(lease.id).await {
+        let until_fence = lease.fence().since(now);
+        let answer = if led_under.is_some() && until_fence > Millis(0) {
+            // Beyond the fence it is not asked elsewhere.
+            match tokio::time::timeout(until_fence.into(), self.dcs.lease_keep_alive(lease.id)).await {
+                Ok(answer) => answer,
+                Err(_) => return tracing::debug!("the lease was not renewed before its fence"),
+            }
+        } else {
+            self.dcs.lease_keep_alive(lease.id).await
+        };
+        match answer {
             Ok(Some(_)) => {
                 self.state.lease.send_replace(Some(Lease { renewed_at: now, ..lease }));
             }

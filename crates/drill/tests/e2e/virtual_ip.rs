@@ -40,6 +40,14 @@ fn the_address_is_on_one_host_whichever_cable_is_cut() {
             assert!(outcome.through_vip_ms.is_none_or(|ms| ms < longest), "{outcome:?}");
             assert!(outcome.through_proxy_ms < longest, "{outcome:?}");
         }
+        for member in world.members() {
+            let log = std::fs::read_to_string(member.log_file()).unwrap();
+            assert!(
+                !log.contains("another host answers for it"),
+                "{}: the holder before it is no conflict",
+                member.name
+            );
+        }
     });
 }
 

@@ -65,7 +65,8 @@ impl World {
             );
         };
         let decided_at = worker.redis.decided_at.map_or(worker.decided_at, |at| at.min(worker.decided_at));
-        match may_renew(sent, worker.guard_answered_at, decided_at) {
+        let led_under = Some(&lease).filter(|lease| worker.led_under == Some(lease.id));
+        match may_renew(sent, led_under, worker.guard_answered_at, decided_at) {
             Err(why) if !blindly => {
                 say!(self, host, "keeper: the lease is not renewed: {why:?}");
                 self.worker_soon(host, renew_interval(lease.ttl).0 * MS, WorkerEvent::Keep);
@@ -170,6 +171,9 @@ impl World {
             let for_this_lease = decided_under == Some(lease.id);
             match arming {
                 Arming::Arm if for_this_lease && armed.is_none_or(|until| until < lease.fence()) => {
+                    if let Some(worker) = &mut self.hosts[host].worker {
+                        worker.led_under = Some(lease.id);
+                    }
                     self.tell_guard(host, ToGuard::Arm { server, until: lease.fence() });
                 }
                 Arming::Disarm if armed.is_some() => self.tell_guard(host, ToGuard::Disarm { server }),

@@ -50,6 +50,8 @@ pub struct Worker {
     pub seen_revision: Revision,
     // The keeper.
     pub lease: Option<Lease>,
+    /// The lease that the guard was armed under last.
+    pub led_under: Option<LeaseId>,
     /// And the lease that the decision saw.
     pub arming: (Arming, Option<LeaseId>),
     pub ttl: Millis,
@@ -138,6 +140,7 @@ impl Worker {
             cluster: None,
             connected: false,
             seen_revision: Revision(0),
+            led_under: None,
             lease: None,
             arming: (Arming::Leave, None),
             ttl: ha::config::TTL_DEFAULT,

@@ -101,3 +101,20 @@ fn a_member_that_is_heard_and_hears_nobody_keeps_no_lease_alive() {
         assert!(lived <= TTL + AFTER, "seed {seed}: {lived} after the cut");
     }
 }
+
+#[test]
+fn a_leader_that_is_heard_and_hears_nobody_renews_nothing() {
+    for seed in 0..20 {
+        let mut network = Network::new(seed, 3);
+        let at = network.elect();
+        network.run(Millis(300));
+        let others: Vec<_> = network.nodes.keys().copied().filter(|id| *id != at).collect();
+        network.cut.extend(others.iter().map(|other| (*other, at)));
+        network.run(Millis(250));
+        let Command::Put(request) = put("late", "v") else { panic!() };
+        network.propose(at, Command::Put(request));
+        network.until("another leader", |network| network.leader().is_some_and(|leader| leader != at));
+        network.run(Millis(500));
+        assert!(others.iter().all(|id| network.get(*id, "late").is_none()), "seed {seed}: its successor commits it");
+    }
+}

@@ -48,7 +48,10 @@ impl Addresses {
 
     pub fn remove(&mut self, address: &CardAddress) -> io::Result<()> {
         match self.netlink.index_of(&address.interface) {
-            Ok(index) => self.netlink.remove(address, index),
+            Ok(index) => {
+                self.neighbours.stop_listening(index);
+                self.netlink.remove(address, index)
+            }
             // The address went with its card.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
             Err(error) => Err(error),

@@ -31,6 +31,11 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
+    /// An address of this card is held by somebody else from now on: what he says then is no news when it comes back.
+    pub fn stop_listening(&mut self, index: u32) {
+        self.arp.remove(&index);
+    }
+
     /// Both forms of a gratuitous ARP, because each is ignored by somebody; and a question that only another holder
     /// would answer. Returns who has answered, or announced himself, since the last time.
     pub fn announce_v4(&mut self, ip: Ipv4Addr, index: u32, mac: [u8; 6]) -> io::Result<Option<String>> {
