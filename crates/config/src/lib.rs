@@ -27,8 +27,9 @@ pub use dynamic::{DynamicProblem, dynamic_problems};
 pub use environment::variables;
 pub use error::{Code, ConfigError, ConfigErrors};
 pub use member::{
-    Authentication, BasebackupOption, BootstrapConfig, CtlConfig, DcsKind, EtcdConfig, HetznerConfig, InitdbOption,
-    LogConfig, MemberConfig, PgbouncerConfig, PgbouncerInstance, PostgresqlConfig, ProxyConfig, RedisConfig, RedisTls,
+    Authentication, BasebackupOption, BootstrapConfig, ConsoleConfig, CtlConfig, DcsKind, EtcdConfig, HetznerConfig,
+    InitdbOption, LogConfig, MemberConfig, PgbouncerConfig, PgbouncerInstance, PostgresqlConfig, ProxyConfig,
+    RedisConfig, RedisTls,
     RestApiConfig, SendProxyProtocol, SentinelConfig, SentinelMaster, SentinelMode, StoreConfig, StoreMember, User,
     VipConfig, WatchdogConfig, WatchdogMode,
 };

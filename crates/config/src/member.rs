@@ -19,6 +19,8 @@ pub struct MemberConfig {
     pub store: Option<StoreConfig>,
     pub etcd: Option<EtcdConfig>,
     pub restapi: RestApiConfig,
+    /// The web console.
+    pub console: Option<ConsoleConfig>,
     pub bootstrap: BootstrapConfig,
     /// `None` on a witness, and on a member for Redis alone.
     pub postgresql: Option<PostgresqlConfig>,
@@ -119,6 +121,13 @@ pub struct RestApiConfig {
     pub connect_address: Address,
     /// Who may use the requests that change something; `None`: everybody.
     pub authentication: Option<User>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleConfig {
+    pub listen: Address,
+    /// `host:port` for browsers: on the host of `restapi.connect_address`.
+    pub connect_address: Address,
 }
 
 /// A user with a password, and libpq's parameters (`sslmode`, ...) for PostgreSQL's users.

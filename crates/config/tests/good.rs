@@ -328,3 +328,18 @@ fn virtual_addresses_are_one_or_several() {
         "vip:\n- {address: 10.0.0.42/24, interface: eth1, manager: basic}\n- {address: 'fd00::42/64', role: primary}\n";
     assert_eq!(vips(several), ["10.0.0.42/24 eth1 primary", "fd00::42/64  primary"]);
 }
+
+#[test]
+fn the_console_is_there_with_its_section_and_is_reached_at_the_members_own_address() {
+    let base = "scope: demo\nname: pg1\nrestapi: {listen: '0.0.0.0:8008', connect_address: '10.0.0.1:8008'}\netcd3: {hosts: '10.0.0.9:2379'}\n";
+    assert_eq!(read(base).console, None);
+    for (section, listen, connect) in [
+        ("console: {}", "10.0.0.1:8080", "10.0.0.1:8080"),
+        ("console:", "10.0.0.1:8080", "10.0.0.1:8080"),
+        ("console: {listen: '0.0.0.0:9000'}", "0.0.0.0:9000", "10.0.0.1:9000"),
+        ("console: {listen: '10.1.0.1'}", "10.1.0.1:8080", "10.1.0.1:8080"),
+    ] {
+        let console = read(&format!("{base}{section}\n")).console.unwrap();
+        assert_eq!((console.listen.to_string(), console.connect_address.to_string()), (listen.into(), connect.into()));
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! HTTP/1.0 and 1.1. What is not HTTP gets 400 (431 for a head that is too large) and is cut off.
 
-use crate::api::Api;
+use crate::service::Service;
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -33,8 +33,8 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` completes, then lets answers under way finish for [`DRAIN_MAX`].
-pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output = ()>) {
-    let api = Arc::new(api);
+pub async fn serve<S: Service>(listener: TcpListener, service: S, shutdown: impl Future<Output = ()>) {
+    let service = Arc::new(service);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -43,11 +43,11 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = accept(&listener, &places) => {
+            accepted = accept(&listener, &places, S::NAME) => {
                 if let Some((stream, peer, place)) = accepted {
-                    let (api, stopping) = (api.clone(), stopping.clone());
+                    let (service, stopping) = (service.clone(), stopping.clone());
                     connections.spawn(async move {
-                        connection(stream, peer, api, stopping).await;
+                        connection(stream, peer, service, stopping).await;
                         drop(place);
                     });
                 }
@@ -61,24 +61,33 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: impl Future<Output
     let _ = tokio::time::timeout(DRAIN_MAX, drained).await;
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    name: &str,
+) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer.ip(), place)),
         Err(error) => {
-            tracing::warn!(%error, "the REST API cannot accept a connection");
+            tracing::warn!(%error, "the {name} cannot accept a connection");
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
     }
 }
 
-async fn connection(stream: TcpStream, peer: IpAddr, api: Arc<Api>, mut stopping: watch::Receiver<bool>) {
+async fn connection<S: Service>(
+    stream: TcpStream,
+    peer: IpAddr,
+    answers: Arc<S>,
+    mut stopping: watch::Receiver<bool>,
+) {
     // Answers are one small packet; waiting to fill it only delays them.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {
-        let api = api.clone();
-        async move { Ok::<_, Infallible>(api.answer(peer, request.map(Body::new)).await) }
+        let answers = answers.clone();
+        async move { Ok::<_, Infallible>(answers.respond(peer, request.map(Body::new)).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -89,7 +98,7 @@ async fn connection(stream: TcpStream, peer: IpAddr, api: Arc<Api>, mut stopping
     tokio::select! {
         result = served.as_mut() => {
             if let Err(error) = result {
-                tracing::debug!(%peer, %error, "a connection to the REST API ended badly");
+                tracing::debug!(%peer, %error, "a connection to the {} ended badly", S::NAME);
             }
             return;
         }

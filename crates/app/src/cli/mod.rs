@@ -16,7 +16,8 @@ mod places;
 mod render;
 mod watch;
 
-pub use arguments::{CliCommand, GlobalArguments};
+pub use arguments::{CliCommand, DsnVia, GlobalArguments};
+pub use command::connection_strings;
 
 /// Done, and it is so.
 pub const EXIT_DONE: i32 = 0;
