@@ -331,7 +331,7 @@ fn virtual_addresses_are_one_or_several() {
 
 #[test]
 fn the_console_is_there_with_its_section_and_is_reached_at_the_members_own_address() {
-    let base = "scope: demo\nname: pg1\nrestapi: {listen: '0.0.0.0:8008', connect_address: '10.0.0.1:8008'}\netcd3: {hosts: '10.0.0.9:2379'}\n";
+    let base = "scope: demo\nname: pg1\nrestapi: {listen: '0.0.0.0:8008', connect_address: '10.0.0.1:8008'}\netcd3: {hosts: '10.0.0.9:2379'}\npostgresql: {listen: '10.0.0.1:5432', data_dir: /d/pg, authentication: {replication: {username: rep, password: secret}}}\n";
     assert_eq!(read(base).console, None);
     for (section, listen, connect) in [
         ("console: {}", "10.0.0.1:8080", "10.0.0.1:8080"),

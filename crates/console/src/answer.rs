@@ -140,9 +140,7 @@ impl Api {
             Change::CancelRestart => restart::cancel_restart(self).await,
             Change::Reload => restart::reload(self).await,
             Change::Reinitialize => restart::reinitialize(self, &request_body::optional(headers, body).await?).await,
-            Change::Member => {
-                members::change(self, uri.path(), request_body::optional(headers, body).await?).await
-            }
+            Change::Member => members::change(self, uri.path(), request_body::optional(headers, body).await?).await,
             Change::Drill => drill::run(self, &request_body::required(headers, body).await?).await,
             Change::Failsafe => failsafe_is_off(),
             Change::Redis => redis::change(self, what, &request_body::optional(headers, body).await?).await,

@@ -61,6 +61,9 @@ pub async fn run(api: &Api, body: &Map<String, Value>) -> Reply {
     let Some(drill) = api.extras.drill.clone() else {
         return Reply::text(501, "this member has no PostgreSQL, so it cannot measure; ask one that has");
     };
+    if body.contains_key("scheduled_at") {
+        return Reply::text(400, "a drill is now; it cannot be scheduled");
+    }
     let Ok(_turn) = api.extras.turn.0.try_acquire() else {
         return Reply::text(409, "a drill is under way");
     };

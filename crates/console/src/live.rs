@@ -7,8 +7,8 @@
 use crate::api::Api;
 use crate::reply::Reply;
 use axum::body::{Body, Bytes};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use axum::http::Response;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// A comment keeps middle boxes from closing what is silent, and shows us who is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// What browsers wait before they connect again, in milliseconds.
-const RETRY: &str = "retry: 1000\n\n";
+const RETRY: &str = "retry: 300\n\n";
 
 /// The places for listeners.
 #[derive(Clone, Debug)]
@@ -36,6 +36,13 @@ pub struct Listeners(Arc<Semaphore>);
 impl Default for Listeners {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(LISTENERS_MAX)))
+    }
+}
+
+impl Listeners {
+    /// Places that are free now.
+    pub fn free(&self) -> usize {
+        self.0.available_permits()
     }
 }
 

@@ -6,9 +6,9 @@
 
 use crate::api::Api;
 use crate::reply::Reply;
+use crate::restart;
 use crate::settings::BasicAuth;
 use crate::snapshot::Snapshot;
-use crate::restart;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 

@@ -77,12 +77,7 @@ async fn accept(
     }
 }
 
-async fn connection<S: Service>(
-    stream: TcpStream,
-    peer: IpAddr,
-    answers: Arc<S>,
-    mut stopping: watch::Receiver<bool>,
-) {
+async fn connection<S: Service>(stream: TcpStream, peer: IpAddr, answers: Arc<S>, mut stopping: watch::Receiver<bool>) {
     // Answers are one small packet; waiting to fill it only delays them.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {

@@ -82,10 +82,9 @@ fn requests(before: &Cluster, after: &Cluster, found: &mut Vec<Happening>) {
         found.push(Happening::Configured);
     }
     match (&before.failover, &after.failover) {
-        (was, Some(is)) if was.as_ref() != Some(is) => found.push(Happening::SwitchoverAsked {
-            to: is.value.candidate.clone(),
-            at: is.value.scheduled_at.clone(),
-        }),
+        (was, Some(is)) if was.as_ref() != Some(is) => {
+            found.push(Happening::SwitchoverAsked { to: is.value.candidate.clone(), at: is.value.scheduled_at.clone() })
+        }
         (Some(_), None) => found.push(Happening::SwitchoverOver),
         (_, _) => {}
     }

@@ -13,7 +13,7 @@ export function bytes(count: number): string {
 }
 
 export function clock(milliseconds: number): string {
-  return new Date(milliseconds).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  return new Date(milliseconds).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 }
 
 export function day(milliseconds: number): string {
@@ -22,4 +22,10 @@ export function day(milliseconds: number): string {
 
 export function milliseconds(value: number): string {
   return value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+}
+
+/** A position in the write-ahead log as PostgreSQL writes it. */
+export function lsn(position: number): string {
+  const half = 2 ** 32;
+  return `${Math.floor(position / half).toString(16)}/${(position % half).toString(16)}`.toUpperCase();
 }

@@ -3,7 +3,9 @@ import { session, type Overview, type Session } from './api';
 
 /** A stream that was cut is back within this time when the member lives. */
 const PATIENCE_MS = 3000;
-const LOOK_EVERY_MS = 1000;
+/** A connection is closed after a quarter of an hour and made anew at once; that is nothing to speak of. */
+const SPEAK_MS = 1000;
+const LOOK_EVERY_MS = 500;
 /** A console that lives answers within milliseconds. */
 const PROBE_MS = 1500;
 /** Positions from which the speed of the log is computed. */
@@ -17,12 +19,13 @@ export interface Elsewhere {
 class Live {
   overview = $state.raw<Overview | null>(null);
   session = $state.raw<Session | null>(null);
-  /** Since when nothing comes from the member that serves this page. */
-  lostSince = $state<number | null>(null);
+  /** Since when nothing comes from the member that serves this page; only when it is worth a word. */
+  lost = $state<number | null>(null);
   /** Where the page is about to go on. */
   leavingFor = $state<Elsewhere | null>(null);
   /** The bytes of log that the leader writes each second; null: not known yet. */
   walPerSecond = $state<number | null>(null);
+  #lostSince: number | null = null;
   #stream: EventSource | null = null;
   #positions: { at: number; leader: string; position: number }[] = [];
 
@@ -34,9 +37,9 @@ class Live {
   async begin(): Promise<void> {
     try {
       this.session = await session();
-      this.lostSince = null;
+      this.#found();
     } catch {
-      this.lostSince ??= Date.now();
+      this.#lostSince ??= Date.now();
       return;
     }
     if (this.session.login_needed && !this.session.user) {
@@ -60,23 +63,29 @@ class Live {
     const stream = new EventSource('/api/quorate/stream');
     this.#stream = stream;
     stream.addEventListener('overview', (event) => {
-      this.lostSince = null;
-      this.leavingFor = null;
+      this.#found();
       const overview = JSON.parse((event as MessageEvent<string>).data) as Overview;
       this.#measure(overview);
       this.overview = overview;
     });
-    stream.addEventListener('open', () => (this.lostSince = null));
-    stream.addEventListener('error', () => (this.lostSince ??= Date.now()));
+    stream.addEventListener('open', () => this.#found());
+    stream.addEventListener('error', () => (this.#lostSince ??= Date.now()));
+  }
+
+  #found(): void {
+    this.#lostSince = null;
+    this.lost = null;
+    this.leavingFor = null;
   }
 
   async #look(): Promise<void> {
-    if (this.lostSince === null || this.leavingFor) return;
+    if (this.#lostSince === null || this.leavingFor) return;
+    if (Date.now() - this.#lostSince > SPEAK_MS) this.lost = this.#lostSince;
     // The browser connects again by itself, unless it was refused: then the session is over, or there are too many.
     if (!this.#stream || this.#stream.readyState === EventSource.CLOSED) await this.begin();
-    if (this.lostSince === null || Date.now() - this.lostSince < PATIENCE_MS) return;
+    if (this.#lostSince === null || Date.now() - this.#lostSince < PATIENCE_MS) return;
     const found = await firstThatAnswers(this.elsewhere);
-    if (!found || this.lostSince === null) return;
+    if (!found || this.#lostSince === null || this.leavingFor) return;
     this.leavingFor = found;
     const from = encodeURIComponent(this.overview?.member ?? '');
     location.assign(`${found.url}/?from=${from}${location.hash}`);

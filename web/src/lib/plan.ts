@@ -15,7 +15,7 @@ export interface Flow {
   /** Where its label stands. */
   x: number;
   y: number;
-  anchor: 'middle' | 'start';
+  anchor: 'start' | 'end';
 }
 
 export interface Plan {
@@ -26,7 +26,7 @@ export interface Plan {
 
 const GAP = 20;
 const BOX_MIN = 212;
-const BOX_MAX = 300;
+const BOX_MAX = 360;
 /** Room for the lines and their labels above the boxes, or left of them. */
 const LANE_ABOVE = 58;
 const LANE_LEFT = 34;
@@ -71,11 +71,13 @@ export function flows(boxes: Box[], leader: string, to: string[]): Flow[] {
     .filter(({ name }) => to.includes(name))
     .map((box) => {
       if (box.y === from.y) {
-        const [start, end] = [from.x + from.width / 2, box.x + box.width / 2];
-        const side = Math.sign(end - start) * 12;
-        const top = 14;
-        const path = `M${start + side},${from.y} C${start + side},${top} ${end},${top} ${end},${box.y - 3}`;
-        return { to: box.name, path, x: (start + end) / 2, y: 16, anchor: 'middle' as const };
+        // Each line leaves at a place of its own, and the further it goes the higher it flies, so none hides another.
+        const end = box.x + box.width / 2;
+        const distance = Math.abs(boxes.indexOf(box) - boxes.indexOf(from));
+        const start = from.x + from.width / 2 + Math.sign(box.x - from.x) * Math.max(10, 46 - 18 * (distance - 1));
+        const top = Math.max(0, 22 - 22 * (distance - 1));
+        const path = `M${start},${from.y} C${start},${top} ${end},${top} ${end},${box.y - 3}`;
+        return { to: box.name, path, x: end + Math.sign(start - end) * 10, y: from.y - 12, anchor: start > end ? ('start' as const) : ('end' as const) };
       }
       const [start, end] = [from.y + from.height / 2, box.y + 24];
       const distance = Math.min(1, Math.abs(end - start) / 700);

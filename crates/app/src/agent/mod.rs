@@ -207,7 +207,8 @@ async fn servers(
     let (snapshots, commands, pools) = if let Some(role) = postgres {
         (role.snapshots, role.commands, Some(role.pools))
     } else {
-        let (snapshots, commands) = witness::publish(member, dcs, redis.as_ref().map(|role| role.api.snapshots.clone()));
+        let (snapshots, commands) =
+            witness::publish(member, dcs, redis.as_ref().map(|role| role.api.snapshots.clone()));
         (snapshots, commands, None)
     };
     let extras = web::extras(&world.config_path, member, store.as_ref(), snapshots.clone());

@@ -6,7 +6,9 @@ use super::listen;
 use super::store_role::StoreRole;
 use crate::cli::{DsnVia, connection_strings};
 use config::MemberConfig;
-use console::{Api, Console, ConnectionStrings, Extras, PeerAnswer, PeerRequest, Peers, Snapshot, StoreNow, StoreSource};
+use console::{
+    Api, ConnectionStrings, Console, Extras, PeerAnswer, PeerRequest, Peers, Snapshot, StoreNow, StoreSource,
+};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -70,15 +72,7 @@ pub fn witness(world: &World, store: Option<&StoreRole>) {
     }
     let (snapshots, commands) = super::witness::publish(member, dcs, None);
     let extras = extras(&world.config_path, member, store, snapshots.clone());
-    let api = Api {
-        snapshots,
-        commands,
-        store: Arc::new(dcs.clone()),
-        redis: None,
-        vips: None,
-        metrics: None,
-        extras,
-    };
+    let api = Api { snapshots, commands, store: Arc::new(dcs.clone()), redis: None, vips: None, metrics: None, extras };
     tokio::spawn(api.extras.recorder.clone().run(api.clone()));
     start(member, api, stop);
 }

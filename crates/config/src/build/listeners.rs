@@ -4,7 +4,9 @@
 use super::Builder;
 use crate::address::is_wildcard;
 use crate::error::Code;
-use crate::member::{ConsoleConfig, PostgresqlConfig, ProxyConfig, RedisConfig, RestApiConfig, SentinelConfig, StoreConfig};
+use crate::member::{
+    ConsoleConfig, PostgresqlConfig, ProxyConfig, RedisConfig, RestApiConfig, SentinelConfig, StoreConfig,
+};
 
 struct Listener<'a> {
     /// Where the port stands.

@@ -245,8 +245,7 @@ impl Builder<'_> {
             Some(text) => Address::parse(&text, Some(8080)).ok()?,
             None => Address::new(own, 8080),
         };
-        let connect_address =
-            if listen.is_wildcard() { Address::new(&reached, listen.port) } else { listen.clone() };
+        let connect_address = if listen.is_wildcard() { Address::new(&reached, listen.port) } else { listen.clone() };
         Some(ConsoleConfig { listen, connect_address })
     }
 

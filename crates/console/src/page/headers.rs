@@ -31,7 +31,8 @@ pub fn protect(response: &mut Response<Body>, snapshot: &Snapshot) {
 fn is_origin(url: &str) -> bool {
     let authority = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     authority.is_some_and(|authority| {
-        !authority.is_empty() && authority.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '[' | ']'))
+        !authority.is_empty()
+            && authority.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '[' | ']'))
     })
 }
 

@@ -206,8 +206,7 @@ mod tests {
     fn the_number_of_sessions_is_bounded_and_the_idlest_goes_first() {
         let (sessions, start) = (Sessions::default(), Instant::now());
         let sign_in = |at| sessions.sign_in(at, PEER, &expected(), "admin", "right").unwrap();
-        let tokens: Vec<String> =
-            (0..SESSIONS_MAX).map(|n| sign_in(start + Duration::from_millis(n as u64))).collect();
+        let tokens: Vec<String> = (0..SESSIONS_MAX).map(|n| sign_in(start + Duration::from_millis(n as u64))).collect();
         let later = start + Duration::from_secs(1);
         assert!(sessions.user(later, &tokens[0], &expected()).is_some(), "so the second is the idlest now");
         let one_more = sign_in(later);
@@ -223,7 +222,11 @@ mod tests {
             assert_eq!(attempt(start, PEER, "wrong"), Some(Refused::Wrong));
         }
         let half = WINDOW / 2;
-        assert_eq!(attempt(start + half, PEER, "right"), Some(Refused::TooOften { wait: half }), "not even the right one");
+        assert_eq!(
+            attempt(start + half, PEER, "right"),
+            Some(Refused::TooOften { wait: half }),
+            "not even the right one"
+        );
         assert_eq!(attempt(start + half, "192.0.2.8".parse().unwrap(), "right"), None);
         assert_eq!(attempt(start + WINDOW, PEER, "right"), None);
         // From many addresses at once.

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
-use console::{Api, CommandRequest, Extras, LocalStatus, RestApiSettings, Snapshot, Store, Xlog};
+use console::{Api, CommandRequest, Extras, LocalStatus, RestApiSettings, Snapshot, Store, StoreNow, Xlog};
 use dcs::{DcsError, Written};
 use futures_util::future::BoxFuture;
 use ha::cluster::redis::RedisWrite;
@@ -202,6 +202,11 @@ impl World {
             extras: Extras::default(),
         };
         Self { store, snapshots, commands, api }
+    }
+
+    /// What this member knows of the store.
+    pub fn extras_store(&mut self, store: StoreNow) {
+        self.api.extras.store = Some(Arc::new(move || store.clone()));
     }
 
     /// Publishes the next snapshot: the store's keys as they are now, changed by `change`.

@@ -24,17 +24,36 @@ pub enum Loss {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LossReason {
     /// Synchronous mode, with these standbys.
-    CommitsWait { standbys: Vec<MemberName> },
+    CommitsWait {
+        standbys: Vec<MemberName>,
+    },
     Asynchronous,
-    NoStandby { strict: bool },
-    Behind { member: MemberName, bytes: u64 },
-    CannotTakeOver { member: MemberName, why: Vec<Obstacle> },
+    NoStandby {
+        strict: bool,
+    },
+    Behind {
+        member: MemberName,
+        bytes: u64,
+    },
+    CannotTakeOver {
+        member: MemberName,
+        why: Vec<Obstacle>,
+    },
     NoOtherMember,
     Paused,
-    Voters { total: usize, spare: usize },
-    VotersAbsent { absent: Vec<MemberName>, spare: usize },
+    Voters {
+        total: usize,
+        spare: usize,
+    },
+    VotersAbsent {
+        absent: Vec<MemberName>,
+        spare: usize,
+    },
     /// Redis never waits for its replicas.
-    Redis { group: String, successor: Option<MemberName> },
+    Redis {
+        group: String,
+        successor: Option<MemberName>,
+    },
 }
 
 impl Loss {

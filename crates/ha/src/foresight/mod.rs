@@ -29,8 +29,7 @@ impl Voters {
     /// `witnesses`: those of which no entry is expected.
     pub fn of(names: BTreeSet<MemberName>, witnesses: &BTreeSet<MemberName>, cluster: &Cluster) -> Self {
         let has_entry = |name: &MemberName| {
-            cluster.members.contains_key(name)
-                || cluster.redis.values().any(|group| group.members.contains_key(name))
+            cluster.members.contains_key(name) || cluster.redis.values().any(|group| group.members.contains_key(name))
         };
         let absent = names.iter().filter(|name| !witnesses.contains(*name) && !has_entry(name)).cloned().collect();
         Self { names, absent }

@@ -66,11 +66,7 @@ fn what_can_be_lost_follows_from_the_mode_and_from_who_could_take_over() {
             }),
             "no_successor",
         ),
-        (
-            "alone",
-            cluster(|it, _| it.members.retain(|name, _| name.as_str() == "a")),
-            "no_successor",
-        ),
+        ("alone", cluster(|it, _| it.members.retain(|name, _| name.as_str() == "a")), "no_successor"),
         ("no leader", cluster(|it, _| it.leader = None), "nobody_serves"),
         (
             "not promoted yet",

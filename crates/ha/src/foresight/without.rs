@@ -20,7 +20,9 @@ pub struct Without {
 pub enum AfterStore {
     /// A real etcd, or the member has no vote.
     NotConcerned,
-    GoesOn { spare: usize },
+    GoesOn {
+        spare: usize,
+    },
     /// No majority: every lease runs out, and every primary is fenced.
     Stops,
 }
@@ -34,16 +36,24 @@ pub enum AfterPostgres {
     /// Writes go on as before.
     GoesOn,
     /// Writes go on; commits wait for this member then.
-    OtherStandby { name: MemberName },
+    OtherStandby {
+        name: MemberName,
+    },
     /// Writes wait until there is a synchronous standby again.
     CommitsWait,
     /// Writes go on, and from then on nobody else has them for certain.
     NoLongerCovered,
     /// `bytes`: how far the successor was behind when both last told; `covered`: it has every acknowledged commit.
-    TakenOver { by: MemberName, covered: bool, bytes: u64 },
+    TakenOver {
+        by: MemberName,
+        covered: bool,
+        bytes: u64,
+    },
     /// Nobody takes over by itself.
     Paused,
-    NobodyTakesOver { why: Vec<(MemberName, Vec<Obstacle>)> },
+    NobodyTakesOver {
+        why: Vec<(MemberName, Vec<Obstacle>)>,
+    },
     /// With the store's majority the leader's lease is lost.
     Fenced,
 }

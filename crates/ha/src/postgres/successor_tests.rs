@@ -2,7 +2,9 @@
 
 use super::safety_tests::{NOW, view};
 use super::*;
-use crate::cluster::{Cluster, Leader, Member, MemberData, Quorate, Role, RunState, Status, StoreWrite, SyncState, Versioned};
+use crate::cluster::{
+    Cluster, Leader, Member, MemberData, Quorate, Role, RunState, Status, StoreWrite, SyncState, Versioned,
+};
 use crate::config::{DynamicConfig, SynchronousMode};
 use crate::foresight::{AfterPostgres, without};
 use crate::lease::Lease;

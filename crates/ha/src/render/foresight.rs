@@ -68,7 +68,7 @@ impl fmt::Display for AfterStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotConcerned => f.write_str("The store is not concerned."),
-            Self::GoesOn { spare } => write!(f, "The store keeps its majority; after that {}.", Spare(*spare)),
+            Self::GoesOn { spare } => write!(f, "The store keeps its majority; of its voters then {}.", Spare(*spare)),
             Self::Stops => f.write_str("The store loses its majority: nothing can be decided any more."),
         }
     }
@@ -129,9 +129,9 @@ struct Spare(usize);
 impl fmt::Display for Spare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            0 => f.write_str("if one more fails, everything stops"),
-            1 => f.write_str("one more may fail"),
-            more => write!(f, "{more} more may fail"),
+            0 => f.write_str("none may fail"),
+            1 => f.write_str("one may fail"),
+            more => write!(f, "{more} may fail"),
         }
     }
 }
