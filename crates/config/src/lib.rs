@@ -29,9 +29,8 @@ pub use error::{Code, ConfigError, ConfigErrors};
 pub use member::{
     Authentication, BasebackupOption, BootstrapConfig, ConsoleConfig, CtlConfig, DcsKind, EtcdConfig, HetznerConfig,
     InitdbOption, LogConfig, MemberConfig, PgbouncerConfig, PgbouncerInstance, PostgresqlConfig, ProxyConfig,
-    RedisConfig, RedisTls,
-    RestApiConfig, SendProxyProtocol, SentinelConfig, SentinelMaster, SentinelMode, StoreConfig, StoreMember, User,
-    VipConfig, WatchdogConfig, WatchdogMode,
+    RedisConfig, RedisTls, RestApiConfig, SendProxyProtocol, SentinelConfig, SentinelMaster, SentinelMode, StoreConfig,
+    StoreMember, User, VipConfig, WatchdogConfig, WatchdogMode,
 };
 pub use place::Place;
 pub use reference::reference_markdown;

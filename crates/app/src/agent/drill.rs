@@ -52,18 +52,15 @@ impl Client {
 
     fn server(&self) -> Option<Conninfo> {
         let user = &self.member.postgresql.as_ref()?.authentication.superuser;
-        let (host, port) = match &self.member.proxy {
-            Some(proxy) => {
-                let host = proxy.listen.first()?;
-                let everywhere = matches!(host.as_str(), "*" | "0.0.0.0" | "::");
-                (if everywhere { "127.0.0.1".to_owned() } else { host.clone() }, proxy.primary_port)
-            }
-            None => {
-                let snapshot = self.snapshots.borrow();
-                let (_, leader) = snapshot.cluster.leader_member()?;
-                let address = config::Address::parse(leader.data.postgres_address()?, Some(POSTGRES_PORT)).ok()?;
-                (address.host, address.port)
-            }
+        let (host, port) = if let Some(proxy) = &self.member.proxy {
+            let host = proxy.listen.first()?;
+            let everywhere = matches!(host.as_str(), "*" | "0.0.0.0" | "::");
+            (if everywhere { "127.0.0.1".to_owned() } else { host.clone() }, proxy.primary_port)
+        } else {
+            let snapshot = self.snapshots.borrow();
+            let (_, leader) = snapshot.cluster.leader_member()?;
+            let address = config::Address::parse(leader.data.postgres_address()?, Some(POSTGRES_PORT)).ok()?;
+            (address.host, address.port)
         };
         Some(Conninfo {
             host,

@@ -12,9 +12,10 @@ use axum::http::header::{
 pub fn protect(response: &mut Response<Body>, snapshot: &Snapshot) {
     let others = snapshot.cluster.members.iter().filter(|(name, _)| **name != snapshot.me);
     let others = others.filter_map(|(_, member)| member.data.quorate.as_ref()?.services.console.as_deref());
-    let others: String = others.filter(|url| is_origin(url)).map(|url| format!(" {url}")).collect();
+    let may_ask: Vec<&str> = ["'self'"].into_iter().chain(others.filter(|url| is_origin(url))).collect();
+    let may_ask = may_ask.join(" ");
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'{others}; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {may_ask}; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     let headers = response.headers_mut();

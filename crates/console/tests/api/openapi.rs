@@ -137,10 +137,9 @@ fn check(description: &Value, schema: &Value, value: &Value, at: &str) {
     }
     match value {
         Value::Array(items) => {
-            items
-                .iter()
-                .enumerate()
-                .for_each(|(n, item)| check(description, &schema["items"], item, &format!("{at}[{n}]")));
+            for (n, item) in items.iter().enumerate() {
+                check(description, &schema["items"], item, &format!("{at}[{n}]"));
+            }
         }
         Value::Object(fields) => check_fields(description, schema, fields, at),
         _ => {}
