@@ -1,7 +1,7 @@
 // What an operator does with the console, one after the other, on a running cluster. Started by the end-to-end tests:
 //   node actions.mjs '{"url": ..., "password": ..., "shots": DIRECTORY}'
 import assert from 'node:assert/strict';
-import { act, choose, open, part, signIn, visit, waitForLeader, waitForState } from './browser.mjs';
+import { act, choose, insist, open, part, signIn, visit, waitForLeader, waitForState } from './browser.mjs';
 
 const { url, password, shots } = JSON.parse(process.argv[2]);
 const { browser, context, page, problems, shot } = await open(url, { shots });
@@ -49,7 +49,7 @@ await page.setViewportSize({ width: 1180, height: 900 });
 say('switchover');
 let target = others()[0];
 await choose(page, target);
-let said = await act(page, 'switchover', { shot });
+let said = await insist(page, 'switchover', { shot });
 assert.ok(said.ok && said.text.includes(`switched over to "${target}"`), said.text);
 await waitForLeader(page, target);
 leader = target;
@@ -103,7 +103,7 @@ say('a drill');
 await visit(page, 'cluster');
 await everybodyStreams();
 target = others()[0];
-said = await act(page, 'drill', { choice: target, shot });
+said = await insist(page, 'drill', { choice: target, shot });
 assert.ok(said.ok && /Nobody could commit for [\d.]+ m?s/.test(said.text), said.text);
 say(said.text);
 await waitForLeader(page, target);
@@ -113,7 +113,7 @@ await everybodyStreams();
 say('failover by hand');
 target = others()[0];
 await choose(page, target);
-said = await act(page, 'failover');
+said = await insist(page, 'failover');
 assert.ok(said.ok, said.text);
 await waitForLeader(page, target);
 leader = target;

@@ -57,6 +57,18 @@ export async function act(page, action, { choice, shot } = {}) {
   return said;
 }
 
+/**
+ * The same again until the member agrees: just after a change of leader it may not have seen yet that the candidate streams, and
+ * says that the switchover failed. A person would press again, too.
+ */
+export async function insist(page, action, options) {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const said = await act(page, action, options);
+    if (said.ok || Date.now() > deadline) return said;
+  }
+}
+
 /** Waits until the page shows this member as the leader that accepts writes. */
 export async function waitForLeader(page, member) {
   await page.locator(`[data-member="${member}"].leads`).waitFor();

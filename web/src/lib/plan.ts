@@ -77,7 +77,7 @@ export function flows(boxes: Box[], leader: string, to: string[]): Flow[] {
         const start = from.x + from.width / 2 + Math.sign(box.x - from.x) * Math.max(10, 46 - 18 * (distance - 1));
         const top = Math.max(0, 22 - 22 * (distance - 1));
         const path = `M${start},${from.y} C${start},${top} ${end},${top} ${end},${box.y - 3}`;
-        return { to: box.name, path, x: end + Math.sign(start - end) * 10, y: from.y - 12, anchor: start > end ? ('start' as const) : ('end' as const) };
+        return { to: box.name, path, x: end - Math.sign(start - end) * 10, y: from.y - 12, anchor: start > end ? ('end' as const) : ('start' as const) };
       }
       const [start, end] = [from.y + from.height / 2, box.y + 24];
       const distance = Math.min(1, Math.abs(end - start) / 700);
