@@ -17,12 +17,13 @@ fn main() -> io::Result<()> {
         collect(&page, &page, &mut files)?;
     }
     files.sort();
-    let mut code = String::from("/// Path and content.\nconst FILES: &[(&str, &[u8])] = &[\n");
+    let mut code = vec!["/// Path and content.\nconst FILES: &[(&str, &[u8])] = &[".to_owned()];
     for (name, path) in files {
-        code += &format!("    ({name:?}, include_bytes!({path:?})),\n");
+        let path = path.to_string_lossy();
+        code.push(format!("    ({name:?}, include_bytes!({path:?})),"));
     }
-    code += "];\n";
-    fs::write(out.join("page_files.rs"), code)
+    code.push("];\n".to_owned());
+    fs::write(out.join("page_files.rs"), code.join("\n"))
 }
 
 /// `OUT_DIR` is `<target>/[<triple>/]<profile>/build/<package>/out`.

@@ -83,7 +83,8 @@ fn requests(before: &Cluster, after: &Cluster, found: &mut Vec<Happening>) {
     }
     match (&before.failover, &after.failover) {
         (was, Some(is)) if was.as_ref() != Some(is) => {
-            found.push(Happening::SwitchoverAsked { to: is.value.candidate.clone(), at: is.value.scheduled_at.clone() })
+            let (to, at) = (is.value.candidate.clone(), is.value.scheduled_at.clone());
+            found.push(Happening::SwitchoverAsked { to, at });
         }
         (Some(_), None) => found.push(Happening::SwitchoverOver),
         (_, _) => {}
