@@ -159,7 +159,7 @@ impl Failures {
     /// How long nothing is tried any more.
     fn wait(&self, now: Instant, max: u32) -> Option<Duration> {
         let since = self.since.filter(|_| self.is_open(now) && self.count >= max)?;
-        Some(WINDOW - now.saturating_duration_since(since))
+        Some(WINDOW.saturating_sub(now.saturating_duration_since(since)))
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(sessions.user(start, "guessed", &expected()), None);
         assert_eq!(sessions.user(start, &token, &BasicAuth::new("admin", "new")), None);
 
-        let almost_idle = SESSION_IDLE_MAX - Duration::from_secs(1);
+        let almost_idle = SESSION_IDLE_MAX.saturating_sub(Duration::from_secs(1));
         let mut now = start;
         while now + almost_idle < start + SESSION_AGE_MAX {
             now += almost_idle;
