@@ -25,7 +25,7 @@ impl Listener {
     /// Reads until the text was seen; false: the server closed before.
     async fn wait_for(&mut self, text: &str) -> bool {
         let reading = async {
-            let mut bytes = [0; 65536];
+            let mut bytes = vec![0; 65536];
             while !self.seen.contains(text) {
                 let read = self.stream.read(&mut bytes).await.unwrap_or(0);
                 if read == 0 {

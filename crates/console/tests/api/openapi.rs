@@ -153,8 +153,9 @@ fn check_fields(description: &Value, schema: &Value, fields: &Map<String, Value>
     for (name, field) in fields {
         let at = format!("{at}.{name}");
         match (&schema["properties"][name], &schema["additionalProperties"]) {
-            (described @ Value::Object(_), _) => check(description, described, field, &at),
-            (_, described @ Value::Object(_)) => check(description, described, field, &at),
+            (described @ Value::Object(_), _) | (_, described @ Value::Object(_)) => {
+                check(description, described, field, &at);
+            }
             (_, Value::Bool(true)) => {}
             (_, _) => panic!("{at} is not described"),
         }
