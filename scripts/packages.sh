@@ -25,6 +25,7 @@ package_of() {
     nsenter) echo util-linux ;;
     vip-manager) echo vip-manager ;;
     ps) echo procps ;;
+    zip) echo zip ;;
     python-venv) echo python3 python3-venv python3-pip ;;
     windows-rustc) echo rustc-web rust-web-src ;;
     windows-linker) echo gcc-mingw-w64-x86-64 ;;

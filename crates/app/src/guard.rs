@@ -3,17 +3,18 @@
 //! Deliberately no decisions: `ha::guard` decides, this file carries out. The invariant: everything that happens is
 //! handed to the machine before anything else is done.
 
-use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ServerKind, StartCommand, StopMode, ToGuard};
+use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ServerKind, StartCommand, StopMode, ToGuard, Watchdog};
 use ha::vip::VirtualAddress;
 use platform::{
-    AddressEvent, AddressThread, CardAddress, ChildEvent, Children, RunAs, Server, ServerCommand, Signal,
-    WorkerCommand, boot_clock,
+    AddressEvent, AddressThread, CardAddress, ChildEvent, Children, RunAs, Server, ServerCommand, ServiceManager,
+    Signal, Terminator, WorkerCommand, boot_clock,
 };
 use std::collections::VecDeque;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
+use types::Millis;
 
 /// The exit code a worker ends with when starting it again would not help (its own message said why).
 pub const EXIT_FATAL: i32 = 2;
@@ -26,6 +27,8 @@ pub struct GuardProcess {
     run_as: Option<RunAs>,
     /// The worker said, by its exit code, that it cannot work at all.
     fatal: bool,
+    /// Whom to tell that the agent works, when there is somebody.
+    manager: ServiceManager,
     log: SyncSender<String>,
 }
 
@@ -48,12 +51,27 @@ impl GuardProcess {
             arguments: vec!["worker".to_owned(), config.to_string_lossy().into_owned()],
             run_as: run_as.clone(),
         };
-        Ok(Self { children: Children::new()?, addresses: None, worker, run_as, fatal: false, log: log_thread()? })
+        Ok(Self {
+            children: Children::new()?,
+            addresses: None,
+            worker,
+            run_as,
+            fatal: false,
+            manager: ServiceManager::find(),
+            log: log_thread()?,
+        })
+    }
+
+    /// Asks the agent to end in order, from another thread.
+    pub fn terminator(&self) -> Terminator {
+        self.children.terminator()
     }
 
     /// Runs until the agent is told to end. Returns the exit code.
     pub fn run(mut self) -> i32 {
-        let mut guard = Guard::new(boot_clock());
+        let watchdog = self.manager.watchdog().map(|timeout| Watchdog::new(boot_clock(), millis(timeout)));
+        let mut guard = Guard::new(boot_clock()).watched(watchdog);
+        self.tell_manager("READY=1\n");
         let mut queue = VecDeque::from([GuardEvent::Tick]);
         loop {
             while let Some(event) = queue.pop_front() {
@@ -107,7 +125,10 @@ impl GuardProcess {
             ChildEvent::Address(AddressEvent::Conflict(address, with)) => {
                 GuardEvent::AddressConflict { address: virtual_address(address), with }
             }
-            ChildEvent::Terminate => GuardEvent::TerminateRequested,
+            ChildEvent::Terminate => {
+                self.tell_manager("STOPPING=1\n");
+                GuardEvent::TerminateRequested
+            }
             ChildEvent::Reload => GuardEvent::ReloadRequested,
             ChildEvent::Look => return Vec::new(),
         };
@@ -151,6 +172,7 @@ impl GuardProcess {
                     self.children.tell_worker(&line);
                 }
             }
+            GuardEffect::SignOfLife => self.tell_manager("WATCHDOG=1\n"),
             GuardEffect::SpawnWorker => {
                 if let Err(error) = self.children.start_worker(&self.worker) {
                     self.say(format!("cannot start the worker: {error}"));
@@ -172,6 +194,12 @@ impl GuardProcess {
         self.addresses.as_ref().ok_or_else(String::new)
     }
 
+    fn tell_manager(&self, state: &str) {
+        if let Err(error) = self.manager.tell(state) {
+            self.say(format!("the service manager was not told {}: {error}", state.trim_end()));
+        }
+    }
+
     fn say(&self, line: String) {
         let _ = self.log.try_send(line);
     }
@@ -186,6 +214,11 @@ impl GuardProcess {
             run_as: self.run_as.clone(),
         }
     }
+}
+
+/// A length of time far below the limit.
+fn millis(time: Duration) -> Millis {
+    Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn card_address(address: &VirtualAddress) -> CardAddress {

@@ -1,10 +1,13 @@
 //! `quorate`: one binary per server. The command line decides which of its parts runs.
 
 mod agent;
+mod certificates;
 mod cli;
 mod failover_ip;
 mod guard;
+mod manual;
 mod sentinel_program;
+mod service;
 mod startup;
 mod vip_program;
 mod vip_setup;
@@ -51,6 +54,19 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE")]
         arguments: Vec<String>,
     },
+    /// Run this member's agent as a service of the operating system
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
+    /// Print what makes a shell complete quorate's commands
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    Man {
+        /// Where to; it is made if it does not exist
+        directory: PathBuf,
+    },
     #[command(flatten)]
     Client(cli::CliCommand),
 }
@@ -72,21 +88,31 @@ fn main() {
         Command::Sentinel { config, check: true, options } => sentinel_program::check(&config, &options),
         Command::Sentinel { config, check: false, options } => sentinel_program::run(&config, &options),
         Command::Vip { arguments } => vip_program::run_with_file(arguments),
+        Command::Service(command) => service::run(command),
+        Command::Completions { shell } => manual::completions(shell, command_line()),
+        Command::Man { directory } => manual::pages(&directory, command_line()),
         Command::Client(command) => client(arguments.global, command),
     };
     std::process::exit(code);
 }
+
+/// Commands that ask no cluster.
+const WITHOUT_CLUSTER: [&str; 6] = ["agent", "sentinel", "vip", "service", "completions", "man"];
 
 /// What the command line's commands have in common says nothing to those that run something.
 fn command_line() -> clap::Command {
     let mut command = Arguments::command();
     // Now every command has its own copy of them.
     command.build();
-    let hidden = |argument: clap::Arg| if argument.is_global_set() { argument.hide(true) } else { argument };
-    for name in ["agent", "sentinel", "vip"] {
-        command = command.mut_subcommand(name, |command| command.mut_args(hidden));
+    for name in WITHOUT_CLUSTER {
+        command = command.mut_subcommand(name, without_global);
     }
     command
+}
+
+fn without_global(command: clap::Command) -> clap::Command {
+    let hidden = |argument: clap::Arg| if argument.is_global_set() { argument.hide(true) } else { argument };
+    command.mut_args(hidden).mut_subcommands(without_global)
 }
 
 fn client(global: cli::GlobalArguments, command: cli::CliCommand) -> i32 {
@@ -128,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_runs_a_server_does_not_offer_the_options_of_the_command_line() {
-        for name in ["agent", "sentinel", "vip"] {
+        for name in WITHOUT_CLUSTER {
             assert!(!help(name).contains("--dcs-url") && !help(name).contains("--config-file"), "{}", help(name));
         }
         assert!(help("list").contains("--dcs-url"));
@@ -141,9 +167,13 @@ mod tests {
             let matches = command_line().get_matches_from([&["quorate", "sentinel"], words].concat());
             match Arguments::from_arg_matches(&matches).unwrap().command {
                 Command::Sentinel { check, options, .. } => (check, options),
-                Command::Agent { .. } | Command::Worker { .. } | Command::Vip { .. } | Command::Client(_) => {
-                    unreachable!()
-                }
+                Command::Agent { .. }
+                | Command::Worker { .. }
+                | Command::Vip { .. }
+                | Command::Service(_)
+                | Command::Completions { .. }
+                | Command::Man { .. }
+                | Command::Client(_) => unreachable!(),
             }
         };
         assert_eq!(parsed(&["f.conf", "--check"]), (true, vec![]));

@@ -1,5 +1,6 @@
 //! `quorate agent`: what is checked before anything starts, so that a mistake is one sentence and changes nothing.
 
+use crate::certificates;
 use crate::guard::{EXIT_FATAL, GuardProcess};
 use crate::vip_setup;
 use config::{MemberConfig, PostgresqlConfig, RedisConfig};
@@ -7,6 +8,7 @@ use platform::{RunAs, current_user_is_root, find_user, give_to, keep_new_files_p
 use postgres::data_directory::{DataDirectoryState, Unusable};
 use postgres::{Binaries, Launcher};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::path::Path;
 
@@ -15,14 +17,51 @@ const USER_DEFAULT: &str = "postgres";
 /// The same on a member that has Redis and no PostgreSQL; the packages of Valkey make a user of their own.
 const USERS_DEFAULT_REDIS: [&str; 2] = ["redis", "valkey"];
 
+/// What keeps an agent from starting. The code is the same in `quorate doctor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub code: &'static str,
+    /// One sentence; behind a line end, a hint.
+    pub text: String,
+}
+
+impl Problem {
+    fn of(code: &'static str) -> impl Fn(String) -> Self {
+        move |text| Self { code, text }
+    }
+
+    pub fn sentence(&self) -> &str {
+        self.text.split_once("\nhint: ").map_or(&self.text, |(sentence, _)| sentence)
+    }
+
+    pub fn hint(&self) -> Option<&str> {
+        self.text.split_once("\nhint: ").map(|(_, hint)| hint)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.sentence(), self.code)?;
+        self.hint().map_or(Ok(()), |hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
 /// Checks, then becomes the guard. Returns the exit code.
 pub fn agent(path: &Path) -> i32 {
+    match prepare(path) {
+        Ok(guard) => guard.run(),
+        Err(code) => code,
+    }
+}
+
+/// Checks, and makes the guard. What is wrong is on standard error by then; the error is the exit code.
+pub fn prepare(path: &Path) -> Result<GuardProcess, i32> {
     let env: BTreeMap<String, String> = std::env::vars().collect();
     let member = match config::load(path, &env) {
         Ok(member) => member,
         Err(errors) => {
             eprintln!("{errors}");
-            return EXIT_FATAL;
+            return Err(EXIT_FATAL);
         }
     };
     for warning in &member.warnings {
@@ -30,12 +69,12 @@ pub fn agent(path: &Path) -> i32 {
     }
     let checked = user(&member)
         .and_then(|run_as| check(path, &member, run_as.as_ref()).map(|()| run_as))
-        .and_then(|run_as| vip_setup::prepare(&vip_setup::resolve(&member.vips)?).map(|()| run_as));
+        .and_then(|run_as| vip(&member).map(|()| run_as));
     let run_as = match checked {
         Ok(run_as) => run_as,
         Err(problem) => {
             eprintln!("quorate: {problem}");
-            return EXIT_FATAL;
+            return Err(EXIT_FATAL);
         }
     };
     keep_new_files_private();
@@ -43,17 +82,49 @@ pub fn agent(path: &Path) -> i32 {
         // Root may raise the limit beyond what the worker may; it inherits what is set here.
         platform::allow_open_files(proxy::files_needed(settings.connections_max));
     }
-    match GuardProcess::new(path, run_as) {
-        Ok(guard) => guard.run(),
-        Err(error) => {
-            eprintln!("quorate: the guard cannot start: {error}");
-            EXIT_FATAL
+    GuardProcess::new(path, run_as).map_err(|error| {
+        eprintln!("quorate: the guard cannot start: {error}");
+        EXIT_FATAL
+    })
+}
+
+/// Everything that would keep the agent from starting, without changing anything. `running`: it runs already, so what it
+/// has taken is no obstacle.
+pub fn problems(path: &Path, member: &MemberConfig, running: bool) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    match user(member) {
+        Ok(run_as) => {
+            problems.extend(configuration_is_readable(path, run_as.as_ref()).err());
+            problems.extend(certificates_fit(member, run_as.as_ref()).err());
         }
+        Err(problem) => problems.push(problem),
     }
+    if !running {
+        problems.extend(ports_are_free(member).err());
+    }
+    if let Some(postgresql) = &member.postgresql {
+        problems.extend(binaries_fit(postgresql).err());
+    }
+    if let Some(redis) = &member.redis {
+        problems.extend(redis_fits(redis).err());
+    }
+    if !running {
+        problems.extend(servers_are_ours(member).err());
+    }
+    problems.extend(vip_setup::resolve(&member.vips).map_err(Problem::of("start-vip")).err());
+    problems
+}
+
+fn vip(member: &MemberConfig) -> Result<(), Problem> {
+    vip_setup::resolve(&member.vips).and_then(|vips| vip_setup::prepare(&vips)).map_err(Problem::of("start-vip"))
 }
 
 /// Root hands the servers and the worker to one ordinary user; anybody else runs them as himself.
-fn user(member: &MemberConfig) -> Result<Option<RunAs>, String> {
+fn user(member: &MemberConfig) -> Result<Option<RunAs>, Problem> {
+    find_run_as(member).map_err(Problem::of("start-user"))
+}
+
+fn find_run_as(member: &MemberConfig) -> Result<Option<RunAs>, String> {
     if !current_user_is_root() {
         return Ok(None);
     }
@@ -78,26 +149,46 @@ fn user(member: &MemberConfig) -> Result<Option<RunAs>, String> {
     }
 }
 
-fn check(path: &Path, member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), String> {
+fn check(path: &Path, member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), Problem> {
+    configuration_is_readable(path, run_as)?;
+    certificates_fit(member, run_as)?;
+    ports_are_free(member)?;
+    if let Some(postgresql) = &member.postgresql {
+        binaries_fit(postgresql)?;
+    }
+    if let Some(redis) = &member.redis {
+        redis_fits(redis)?;
+    }
+    servers_are_ours(member)?;
+    prepare_directories(member, run_as).map_err(Problem::of("start-directory"))
+}
+
+fn configuration_is_readable(path: &Path, run_as: Option<&RunAs>) -> Result<(), Problem> {
     if let Some(user) = run_as.filter(|user| path.is_file() && !may_read(user, path)) {
-        return Err(format!(
+        return Err(Problem::of("start-config-unreadable")(format!(
             "{}: the user that the worker and its servers run as (uid {}) cannot read it\nhint: chown {} {}",
             path.display(),
             user.uid,
             user.uid,
             path.display()
-        ));
+        )));
     }
-    ports_are_free(member)?;
+    Ok(())
+}
+
+fn certificates_fit(member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), Problem> {
+    certificates::check(member, run_as).map_err(Problem::of("start-certificate"))
+}
+
+fn servers_are_ours(member: &MemberConfig) -> Result<(), Problem> {
+    let nobody_works_in = |server, data_dir| nobody_works_in(server, data_dir).map_err(Problem::of("start-running"));
     if let Some(postgresql) = &member.postgresql {
-        binaries_fit(postgresql)?;
         nobody_works_in("PostgreSQL", &postgresql.data_dir)?;
     }
     if let Some(redis) = &member.redis {
-        redis_fits(redis)?;
         nobody_works_in("Redis", &redis.data_dir)?;
     }
-    prepare_directories(member, run_as)
+    Ok(())
 }
 
 fn nobody_works_in(server: &str, data_dir: &Path) -> Result<(), String> {
@@ -110,7 +201,11 @@ fn nobody_works_in(server: &str, data_dir: &Path) -> Result<(), String> {
     }
 }
 
-fn ports_are_free(member: &MemberConfig) -> Result<(), String> {
+fn ports_are_free(member: &MemberConfig) -> Result<(), Problem> {
+    listen_once(member).map_err(Problem::of("start-port"))
+}
+
+fn listen_once(member: &MemberConfig) -> Result<(), String> {
     let mut wanted = vec![("restapi.listen", member.restapi.listen.host.clone(), member.restapi.listen.port)];
     if let Some(store) = &member.store {
         wanted.push(("store.listen", store.listen.host.clone(), store.listen.port));
@@ -153,7 +248,11 @@ fn ports_are_free(member: &MemberConfig) -> Result<(), String> {
     Ok(())
 }
 
-fn binaries_fit(postgresql: &PostgresqlConfig) -> Result<(), String> {
+fn binaries_fit(postgresql: &PostgresqlConfig) -> Result<(), Problem> {
+    find_postgresql(postgresql).map_err(Problem::of("start-postgresql"))
+}
+
+fn find_postgresql(postgresql: &PostgresqlConfig) -> Result<(), String> {
     let with_hint = |error: postgres::Error| format!("{error}\nhint: {}", error.hint());
     let binaries = Binaries::find_named(postgresql.bin_dir.as_deref(), &postgresql.bin_name).map_err(with_hint)?;
     let runtime =
@@ -174,7 +273,11 @@ fn binaries_fit(postgresql: &PostgresqlConfig) -> Result<(), String> {
     })
 }
 
-fn redis_fits(settings: &RedisConfig) -> Result<(), String> {
+fn redis_fits(settings: &RedisConfig) -> Result<(), Problem> {
+    find_redis(settings).map_err(Problem::of("start-redis"))
+}
+
+fn find_redis(settings: &RedisConfig) -> Result<(), String> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let found = runtime.block_on(redis::Binary::find(settings.binary.as_deref(), settings.bin_dir.as_deref()));

@@ -5,7 +5,7 @@
 use crate::build::{Builder, namespace};
 use crate::check::check_only;
 use crate::error::Report;
-use crate::member::EtcdConfig;
+use crate::member::{ClientTls, EtcdConfig};
 use crate::tree::{Node, Value};
 use crate::{ConfigErrors, Secret, User, environment, read};
 use std::collections::BTreeMap;
@@ -19,14 +19,17 @@ pub struct ClientConfig {
     pub namespace: Option<String>,
     /// The member whose file it is, when it is one.
     pub name: Option<MemberName>,
-    /// `http://host:port`; empty when the file names no store.
+    /// `http://host:port` or `https`; empty when the file names no store.
     pub endpoints: Vec<String>,
     /// etcd's user, when its authentication is on.
     pub username: Option<String>,
     pub password: Option<Secret>,
     /// For the requests that change something.
     pub authentication: Option<User>,
-    pub insecure: bool,
+    /// Towards the REST API.
+    pub tls: ClientTls,
+    /// Towards the store, where its endpoints are `https`.
+    pub store_tls: Option<ClientTls>,
     /// Of this member, and so probably of all.
     pub proxy: ProxyPorts,
     pub sentinel_port: Option<u16>,
@@ -98,7 +101,11 @@ pub fn load_client(path: Option<&Path>, env: &BTreeMap<String, String>) -> Resul
     let etcd = builder.etcd();
     let authentication =
         builder.user(&["ctl", "authentication"]).or_else(|| builder.user(&["restapi", "authentication"]));
-    let insecure = builder.flag(&["ctl", "insecure"]).unwrap_or(false);
+    let tls = builder.ctl_tls();
+    let store_tls = match (&store, &etcd) {
+        (Some(store), _) => store.as_client(),
+        (None, etcd) => etcd.as_ref().and_then(|etcd| etcd.tls.clone()),
+    };
     let ports = ProxyPorts::default();
     let proxy = ProxyPorts {
         primary_port: builder.port(&["proxy", "primary_port"], ports.primary_port),
@@ -137,7 +144,8 @@ pub fn load_client(path: Option<&Path>, env: &BTreeMap<String, String>) -> Resul
         username,
         password,
         authentication,
-        insecure,
+        tls,
+        store_tls,
         proxy,
         sentinel_port,
         store_hosts: store.iter().flat_map(|store| store.members.values()).map(|member| member.host.clone()).collect(),

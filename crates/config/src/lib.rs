@@ -16,6 +16,7 @@ mod member;
 mod parts;
 mod place;
 mod read;
+mod redact;
 mod reference;
 pub mod schema;
 mod tree;
@@ -27,12 +28,13 @@ pub use dynamic::{DynamicProblem, dynamic_problems};
 pub use environment::variables;
 pub use error::{Code, ConfigError, ConfigErrors};
 pub use member::{
-    Authentication, BasebackupOption, BootstrapConfig, ConsoleConfig, CtlConfig, DcsKind, EtcdConfig, HetznerConfig,
-    InitdbOption, LogConfig, MemberConfig, PgbouncerConfig, PgbouncerInstance, PostgresqlConfig, ProxyConfig,
-    RedisConfig, RedisTls, RestApiConfig, SendProxyProtocol, SentinelConfig, SentinelMaster, SentinelMode, StoreConfig,
-    StoreMember, User, VipConfig, WatchdogConfig, WatchdogMode,
+    Authentication, BasebackupOption, BootstrapConfig, ClientTls, ConsoleConfig, CtlConfig, DcsKind, EtcdConfig,
+    HetznerConfig, InitdbOption, LogConfig, MemberConfig, PgbouncerConfig, PgbouncerInstance, PostgresqlConfig,
+    ProxyConfig, RedisConfig, RedisTls, RestApiConfig, RestApiTls, SendProxyProtocol, SentinelConfig, SentinelMaster,
+    SentinelMode, StoreConfig, StoreMember, StoreTls, User, VerifyClient, VipConfig, WatchdogConfig, WatchdogMode,
 };
 pub use place::Place;
+pub use redact::{REMOVED, Redacted, clean_json, clean_text, redacted};
 pub use reference::reference_markdown;
 pub use types::Secret;
 pub use yaml::{yaml_from_json, yaml_to_json};

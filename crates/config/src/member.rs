@@ -79,6 +79,49 @@ pub struct StoreConfig {
     pub data_dir: PathBuf,
     /// All of them, this one included, by name.
     pub members: BTreeMap<MemberName, StoreMember>,
+    pub client_tls: Option<StoreTls>,
+    /// Clients need a certificate, too.
+    pub client_cert_auth: bool,
+    /// Mutual, always.
+    pub peer_tls: Option<StoreTls>,
+}
+
+/// PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreTls {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+    pub trusted_ca_file: PathBuf,
+}
+
+/// How a client that speaks TLS knows the server, and what it shows of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// `None`: the system's authorities.
+    pub cacert: Option<PathBuf>,
+    /// Certificate and key; they may be one file.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Any server is believed.
+    pub insecure: bool,
+}
+
+/// The REST API's server side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestApiTls {
+    pub certfile: PathBuf,
+    pub keyfile: PathBuf,
+    /// There, unless clients are not asked.
+    pub cafile: Option<PathBuf>,
+    pub verify_client: VerifyClient,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum VerifyClient {
+    #[default]
+    None,
+    /// For the requests that change something.
+    Optional,
+    Required,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +154,8 @@ pub enum DcsKind {
 pub struct EtcdConfig {
     pub kind: DcsKind,
     pub hosts: Vec<Address>,
+    /// `None`: plain HTTP.
+    pub tls: Option<ClientTls>,
     pub username: Option<String>,
     pub password: Option<Secret>,
 }
@@ -121,6 +166,8 @@ pub struct RestApiConfig {
     pub connect_address: Address,
     /// Who may use the requests that change something; `None`: everybody.
     pub authentication: Option<User>,
+    /// `None`: plain HTTP.
+    pub tls: Option<RestApiTls>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -359,7 +406,7 @@ pub struct LogConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CtlConfig {
     pub authentication: Option<User>,
-    pub insecure: bool,
+    pub tls: ClientTls,
 }
 
 impl MemberConfig {
@@ -367,7 +414,7 @@ impl MemberConfig {
         Keys::new(Some(&self.namespace), &self.scope)
     }
 
-    /// Where the store's clients connect, this member's own store first: `http://host:port`.
+    /// Where the store's clients connect, this member's own store first: `http://host:port`, or `https`.
     pub fn etcd_endpoints(&self) -> Vec<String> {
         match (&self.store, &self.etcd) {
             (Some(store), _) => store.endpoints(&self.name),
@@ -376,9 +423,23 @@ impl MemberConfig {
         }
     }
 
+    /// How the agent talks TLS to the store, where it does.
+    pub fn store_client_tls(&self) -> Option<ClientTls> {
+        match (&self.store, &self.etcd) {
+            (Some(store), _) => store.as_client(),
+            (None, etcd) => etcd.as_ref().and_then(|etcd| etcd.tls.clone()),
+        }
+    }
+
     /// What `api_url` in the member's key says.
     pub fn api_url(&self) -> String {
-        format!("http://{}/patroni", self.restapi.connect_address)
+        format!("{}://{}/patroni", scheme(self.restapi.tls.is_some()), self.restapi.connect_address)
+    }
+
+    /// Where browsers find the console, if there is one. It is served with the REST API's certificate.
+    pub fn console_url(&self) -> Option<String> {
+        let console = self.console.as_ref()?;
+        Some(format!("{}://{}", scheme(self.restapi.tls.is_some()), console.connect_address))
     }
 
     /// What `conn_url` in the member's key says; empty on a witness.
@@ -402,12 +463,33 @@ impl StoreConfig {
     pub(crate) fn endpoints(&self, own: &MemberName) -> Vec<String> {
         let mut members: Vec<_> = self.members.iter().collect();
         members.sort_by_key(|(name, _)| (*name != own, *name));
-        members.iter().map(|(_, member)| format!("http://{}", member.client_address())).collect()
+        members.iter().map(|(_, member)| self.client_url(member)).collect()
+    }
+
+    pub fn client_url(&self, member: &StoreMember) -> String {
+        format!("{}://{}", scheme(self.client_tls.is_some()), member.client_address())
+    }
+
+    pub fn peer_url(&self, member: &StoreMember) -> String {
+        format!("{}://{}", scheme(self.peer_tls.is_some()), member.peer_address())
+    }
+
+    /// As etcd's own members do, the agent shows the server's certificate.
+    pub(crate) fn as_client(&self) -> Option<ClientTls> {
+        self.client_tls.as_ref().map(|tls| ClientTls {
+            cacert: Some(tls.trusted_ca_file.clone()),
+            identity: Some((tls.cert_file.clone(), tls.key_file.clone())),
+            insecure: false,
+        })
     }
 }
 
 impl EtcdConfig {
     pub(crate) fn endpoints(&self) -> Vec<String> {
-        self.hosts.iter().map(|host| format!("http://{host}")).collect()
+        self.hosts.iter().map(|host| format!("{}://{host}", scheme(self.tls.is_some()))).collect()
     }
+}
+
+fn scheme(secured: bool) -> &'static str {
+    if secured { "https" } else { "http" }
 }

@@ -268,7 +268,43 @@ fn there_is_exactly_one_store() {
         (
             "store:\n  data_dir: /d/store\n  members: {pg1: 10.0.0.1, pg2: 10.0.0.2, pg3: 10.0.0.3}\n",
             "restapi: {listen: '10.0.0.1:8008'}\netcd3: {hosts: ['https://10.0.0.1:2379', 'a:b:c']}\n",
-            "q.yml:4: etcd3.hosts: https is not supported yet [config-unsupported]\n  hint: use an etcd that listens without TLS on a protected network, or 'store'\nq.yml:4: etcd3.hosts: 'a:b:c' has an IPv6 address without brackets; write it as [address]:port [config-range]\nq.yml:5: postgresql.listen: is missing [config-missing]\n  hint: where PostgreSQL listens, such as 10.0.0.1:5432",
+            "q.yml:4: etcd3.hosts: 'a:b:c' has an IPv6 address without brackets; write it as [address]:port [config-range]\nq.yml:5: postgresql.listen: is missing [config-missing]\n  hint: where PostgreSQL listens, such as 10.0.0.1:5432",
+        ),
+    ]);
+}
+
+#[test]
+fn half_of_tls_is_refused() {
+    check(&[
+        (
+            "",
+            "restapi: {keyfile: /k}\n",
+            "q.yml:9: restapi.certfile: is missing [config-missing]\n  hint: the server's certificate (PEM); without it the API is not served over TLS",
+        ),
+        (
+            "",
+            "restapi: {certfile: /c, verify_client: required}\n",
+            "q.yml:9: restapi.cafile: is missing [config-missing]\n  hint: the certificates of the authorities whose clients are let in (PEM)",
+        ),
+        (
+            "",
+            "restapi: {certfile: /c, keyfile_password: secret}\n",
+            "q.yml:9: restapi.keyfile_password: is not supported yet [config-unsupported]\n  hint: an encrypted key cannot be read; keep it without a password, readable only by the agent's user: openssl pkey -in OLD -out NEW",
+        ),
+        (
+            "store:\n",
+            "store:\n  peer_transport_security: {cert_file: /c, trusted_ca_file: /ca, client_cert_auth: false}\n",
+            "q.yml:4: store.peer_transport_security.key_file: is missing [config-missing]\n  hint: the certificate's key (PEM)\nq.yml:4: store.peer_transport_security.client_cert_auth: members always show each other a certificate; only 'true' is accepted [config-range]\n  hint: leave the key out",
+        ),
+        (
+            "store:\n",
+            "store:\n  client-transport-security: {}\n",
+            "q.yml:4: store.client-transport-security: unknown key [config-unknown-key]\n  hint: did you mean 'client_transport_security'?",
+        ),
+        (
+            "store:\n  data_dir: /d/store\n  members: {pg1: 10.0.0.1, pg2: 10.0.0.2, pg3: 10.0.0.3}\n",
+            "restapi: {listen: '10.0.0.1:8008'}\netcd3: {hosts: ['https://10.0.0.1:2379', '10.0.0.2:2379'], key: /k}\n",
+            "q.yml:4: etcd3: some endpoints are https and some are http [config-conflict]\n  hint: all of them speak TLS, or none; 'protocol: https' is for those without a scheme\nq.yml:4: etcd3.cert: is missing [config-missing]\n  hint: the certificate that belongs to the key\nq.yml:5: postgresql.listen: is missing [config-missing]\n  hint: where PostgreSQL listens, such as 10.0.0.1:5432",
         ),
     ]);
 }

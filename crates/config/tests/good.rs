@@ -1,8 +1,8 @@
 //! Configurations that are accepted, and what they mean.
 
 use config::{
-    Address, MemberConfig, Secret, SendProxyProtocol, SentinelMode, WatchdogMode, load, load_client, load_environment,
-    load_text,
+    Address, MemberConfig, Secret, SendProxyProtocol, SentinelMode, VerifyClient, WatchdogMode, load, load_client,
+    load_environment, load_text,
 };
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -272,7 +272,7 @@ fn a_file_of_patronictl_is_enough_for_the_command_line() {
     std::fs::write(&path, "dcs_api: x\nscope: s\netcd3: {host: '10.0.0.1:2379'}\nctl: {insecure: true, authentication: {username: u, password: p}}\n").unwrap();
     let client = load_client(Some(&path), &BTreeMap::new()).unwrap();
     assert_eq!(client.endpoints, ["http://10.0.0.1:2379"]);
-    assert_eq!((client.scope.unwrap().as_str(), client.insecure, client.namespace), ("s", true, None));
+    assert_eq!((client.scope.unwrap().as_str(), client.tls.insecure, client.namespace), ("s", true, None));
     assert_eq!(client.authentication.unwrap().username, "u");
     let nothing = load_client(None, &BTreeMap::new()).unwrap();
     assert!(nothing.endpoints.is_empty());
@@ -339,7 +339,63 @@ fn the_console_is_there_with_its_section_and_is_reached_at_the_members_own_addre
         ("console: {listen: '0.0.0.0:9000'}", "0.0.0.0:9000", "10.0.0.1:9000"),
         ("console: {listen: '10.1.0.1'}", "10.1.0.1:8080", "10.1.0.1:8080"),
     ] {
-        let console = read(&format!("{base}{section}\n")).console.unwrap();
+        let config = read(&format!("{base}{section}\n"));
+        assert_eq!(config.console_url().unwrap(), format!("http://{connect}"));
+        let console = config.console.unwrap();
         assert_eq!((console.listen.to_string(), console.connect_address.to_string()), (listen.into(), connect.into()));
     }
+}
+
+#[test]
+fn certificates_make_https_of_every_address() {
+    let text = OURS.replace(
+        "store:\n",
+        "store:
+  client_transport_security: {cert_file: /c, key_file: /k, trusted_ca_file: /ca, client_cert_auth: true}
+  peer_transport_security: {cert_file: /pc, key_file: /pk, trusted_ca_file: /pca}
+",
+    ) + "restapi: {certfile: /rc, keyfile: /rk, cafile: /rca, verify_client: optional}
+";
+    let config = read(&(text.clone() + "console: {listen: 127.0.0.12}\n"));
+    assert_eq!(config.console_url().unwrap(), "https://127.0.0.12:8080");
+    let config = read(&text);
+    let identity = |certificate: &str, key: &str| Some((PathBuf::from(certificate), PathBuf::from(key)));
+    assert_eq!(config.api_url(), "https://127.0.0.12:8008/patroni");
+    assert_eq!(config.etcd_endpoints()[0], "https://127.0.0.12:2379");
+    let as_client = config.store_client_tls().unwrap();
+    assert_eq!((as_client.cacert, as_client.identity), (Some("/ca".into()), identity("/c", "/k")));
+    let store = config.store.unwrap();
+    assert!(store.client_cert_auth);
+    assert_eq!(store.peer_url(&store.members[&"pg1".into()]), "https://127.0.0.11:2380");
+    assert_eq!(store.peer_tls.unwrap().trusted_ca_file, PathBuf::from("/pca"));
+    assert_eq!(config.restapi.tls.unwrap().verify_client, VerifyClient::Optional);
+    // As in Patroni: what `ctl` does not say, `restapi` does.
+    assert_eq!((config.ctl.tls.cacert, config.ctl.tls.identity), (Some("/rca".into()), identity("/rc", "/rk")));
+    let config = read(&(text + "ctl: {cacert: /x, certfile: /one}\n"));
+    assert_eq!((config.ctl.tls.cacert, config.ctl.tls.identity), (Some("/x".into()), identity("/one", "/one")));
+}
+
+#[test]
+fn an_etcd_with_tls_is_asked_with_the_clients_certificate() {
+    let etcd = |section: &str| {
+        let rest = "restapi: {listen: '10.0.0.1:8008'}
+scope: demo
+name: pg1
+postgresql: {listen: '10.0.0.1:5432', data_dir: /d/pg, authentication: {replication: {username: rep, password: secret}}}
+";
+        read(&format!("{rest}etcd3: {section}\n"))
+    };
+    let config = etcd("{hosts: [10.0.0.1:2379], protocol: https, cacert: /ca, cert: /c, key: /k}");
+    assert_eq!(config.etcd_endpoints(), ["https://10.0.0.1:2379"]);
+    let tls = config.store_client_tls().unwrap();
+    assert_eq!((tls.cacert, tls.identity), (Some("/ca".into()), Some(("/c".into(), "/k".into()))));
+    let config = etcd("{url: 'https://10.0.0.1:2379', cert: /both}");
+    assert_eq!(config.store_client_tls().unwrap().identity, Some(("/both".into(), "/both".into())));
+    let config = etcd("{hosts: [10.0.0.1:2379], cacert: /ca}");
+    assert_eq!((config.store_client_tls(), config.etcd_endpoints()), (None, vec!["http://10.0.0.1:2379".to_owned()]));
+    let warning = &config.warnings[0];
+    assert!(
+        warning.to_string().contains("etcd3.cacert: has no effect, because the endpoints are not https"),
+        "{warning}"
+    );
 }

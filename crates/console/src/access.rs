@@ -1,4 +1,4 @@
-//! Who may change something: the allowlist first (403), then name and password (401).
+//! Who may change something: the allowlist first (403), then a certificate (403), or name and password (401).
 //!
 //! Reading is open, as with Patroni: load balancers have no passwords.
 
@@ -11,17 +11,37 @@ use ha::cluster::Cluster;
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// In a request's extensions: its connection has shown a certificate of the authorities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Certified;
+
 /// All host names of the allowlist together must resolve within this time; those that do not are not allowed.
 const RESOLVE_WAIT_MAX: Duration = Duration::from_secs(3);
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    pub peer: IpAddr,
+    /// Has shown a certificate of the authorities.
+    pub certified: bool,
+}
+
 /// `with_members`: members may come from their own addresses, where the settings say so.
-pub async fn check(snapshot: &Snapshot, headers: &HeaderMap, peer: IpAddr, with_members: bool) -> Result<(), Reply> {
+pub async fn check(snapshot: &Snapshot, headers: &HeaderMap, asking: Asking, with_members: bool) -> Result<(), Reply> {
+    let Asking { peer, certified } = asking;
     let settings = &snapshot.settings;
     let with_members = with_members && settings.allowlist_include_members;
     if (with_members || !settings.allowlist.is_empty())
         && !is_listed(settings, &snapshot.cluster, peer.to_canonical(), with_members).await
     {
         return Err(Reply::text(403, "Access is denied"));
+    }
+    if certified {
+        // As in Patroni: who has a certificate needs no password.
+        return Ok(());
+    }
+    if settings.changes_need_certificate {
+        return Err(Reply::text(403, "client certificate required"));
     }
     let Some(expected) = settings.authentication.as_ref().map(BasicAuth::header) else { return Ok(()) };
     let reason = match headers.get(AUTHORIZATION) {

@@ -3,6 +3,7 @@
 //! Paths are told apart by method and first segment, as Patroni does; every other path is a health check. The tables here
 //! are what `openapi.json` describes; a test compares the two.
 
+use crate::access::{Asking, Certified};
 use crate::api::Api;
 use crate::cluster_json::ClusterView;
 use crate::health::{self, Query};
@@ -29,10 +30,11 @@ impl Api {
         if head.method == Method::GET && head.uri.path() == STREAM {
             return self.stream().unwrap_or_else(|reply| reply.into_response(&self.snapshot().settings));
         }
+        let asking = Asking { peer, certified: head.extensions.get::<Certified>().is_some() };
         let reply = match head.method {
             Method::GET => self.read(&head.uri, true),
             Method::HEAD | Method::OPTIONS => self.read(&head.uri, false),
-            _ => match self.change(peer, &head.method, &head.uri, &head.headers, body).await {
+            _ => match self.change(asking, &head.method, &head.uri, &head.headers, body).await {
                 Ok(reply) | Err(reply) => reply,
             },
         };
@@ -115,7 +117,7 @@ impl Api {
 
     async fn change(
         &self,
-        peer: IpAddr,
+        asking: Asking,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
@@ -125,7 +127,7 @@ impl Api {
         let change = Change::of(method, name, what).ok_or_else(method_not_allowed)?;
         // As in Patroni: for the failsafe mode a list of the members alone restricts nobody, because a member that is
         // new to the list must be heard too.
-        access::check(&self.snapshot(), headers, peer, change != Change::Failsafe).await?;
+        access::check(&self.snapshot(), headers, asking, change != Change::Failsafe).await?;
         Ok(match change {
             Change::PatchConfig => config_change::patch(self, &request_body::required(headers, body).await?).await,
             Change::PutConfig => config_change::put(self, request_body::required(headers, body).await?).await,

@@ -1,7 +1,8 @@
 //! The listener: connections in, bounded in number, size and time.
 //!
-//! HTTP/1.0 and 1.1. What is not HTTP gets 400 (431 for a head that is too large) and is cut off.
+//! HTTP/1.0 and 1.1, plain or in TLS. What is not HTTP gets 400 (431 for a head that is too large) and is cut off.
 
+use crate::access::Certified;
 use crate::service::Service;
 use axum::body::Body;
 use axum::http::Request;
@@ -15,6 +16,8 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::{ServerTls, presents_certificate};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -33,7 +36,14 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` completes, then lets answers under way finish for [`DRAIN_MAX`].
-pub async fn serve<S: Service>(listener: TcpListener, service: S, shutdown: impl Future<Output = ()>) {
+///
+/// With `tls` nobody is answered without it; the service finds [`Certified`] in the requests of whoever has a certificate.
+pub async fn serve<S: Service>(
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+    service: S,
+    shutdown: impl Future<Output = ()>,
+) {
     let service = Arc::new(service);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (stop, stopping) = watch::channel(false);
@@ -45,9 +55,9 @@ pub async fn serve<S: Service>(listener: TcpListener, service: S, shutdown: impl
             Some(_) = connections.join_next() => {}
             accepted = accept(&listener, &places, S::NAME) => {
                 if let Some((stream, peer, place)) = accepted {
-                    let (service, stopping) = (service.clone(), stopping.clone());
+                    let (service, tls, stopping) = (service.clone(), tls.clone(), stopping.clone());
                     connections.spawn(async move {
-                        connection(stream, peer, service, stopping).await;
+                        connection(stream, peer, tls, service, stopping).await;
                         drop(place);
                     });
                 }
@@ -77,11 +87,39 @@ async fn accept(
     }
 }
 
-async fn connection<S: Service>(stream: TcpStream, peer: IpAddr, answers: Arc<S>, mut stopping: watch::Receiver<bool>) {
+async fn connection<S: Service>(
+    stream: TcpStream,
+    peer: IpAddr,
+    tls: Option<ServerTls>,
+    answers: Arc<S>,
+    mut stopping: watch::Receiver<bool>,
+) {
     // Answers are one small packet; waiting to fill it only delays them.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let Some(tls) = tls else { return talk(stream, peer, false, answers, stopping).await };
+    let secured = tokio::select! {
+        secured = tls.accept(stream, tls::HANDSHAKE_WITHIN) => secured,
+        _ = stopping.wait_for(|stop| *stop) => return,
+    };
+    match secured {
+        Ok(stream) => {
+            let certified = presents_certificate(&stream);
+            talk(stream, peer, certified, answers, stopping).await;
+        }
+        Err(error) => tracing::debug!(%peer, %error, "a connection to the {} was not secured", S::NAME),
+    }
+}
+
+async fn talk<T, S>(stream: T, peer: IpAddr, certified: bool, answers: Arc<S>, mut stopping: watch::Receiver<bool>)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service,
+{
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let answers = answers.clone();
+        if certified {
+            request.extensions_mut().insert(Certified);
+        }
         async move { Ok::<_, Infallible>(answers.respond(peer, request.map(Body::new)).await) }
     });
     let served = http1::Builder::new()

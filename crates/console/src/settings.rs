@@ -11,6 +11,8 @@ pub struct RestApiSettings {
     pub allowlist: Vec<String>,
     /// The members' own REST addresses are allowed too.
     pub allowlist_include_members: bool,
+    /// `restapi.verify_client`: changes need a client certificate, which then stands in for name and password.
+    pub changes_need_certificate: bool,
     /// Sent with every answer.
     pub http_extra_headers: Vec<(String, String)>,
     pub server_tokens: ServerTokens,

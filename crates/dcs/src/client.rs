@@ -49,7 +49,7 @@ impl Dcs {
     /// Connects to nothing yet, and never blocks.
     pub fn new(config: DcsConfig) -> Self {
         let inner = Inner {
-            endpoints: Endpoints::new(&config.endpoints),
+            endpoints: Endpoints::new(&config.endpoints, config.tls.clone()),
             account: Account::new(config.username.clone(), config.password.clone()),
             view: watch::Sender::new(Arc::new(DcsView::empty())),
             ahead: Mutex::new(None),

@@ -2,11 +2,13 @@
 
 use ha::cluster::Keys;
 use std::{fmt, time::Duration};
+use tls::ClientTls;
 
 /// A request that has not been answered after this long has failed.
 pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
 
-/// A connection that takes longer is not worth waiting for: on a local network it takes a millisecond.
+/// A connection that takes longer is not worth waiting for: on a local network it takes a millisecond. A TLS handshake
+/// has as long again.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 /// When the first endpoint has not answered a repeatable request by now, another is asked as well. Far above a healthy
 /// answer (a few milliseconds), far below any lease.
@@ -38,18 +40,20 @@ pub(crate) const FRAGMENT_EVENTS_MAX: usize = 10_000;
 /// Where the store is. `Debug` does not show the password.
 #[derive(Clone)]
 pub struct DcsConfig {
-    /// `host:port`, the preferred (local) one first.
+    /// `host:port` or a URL, the preferred (local) one first. `https://` is TLS.
     pub endpoints: Vec<String>,
     pub keys: Keys,
     /// For a store that demands signing in.
     pub username: Option<String>,
     pub password: Option<String>,
     pub request_timeout: Duration,
+    /// For endpoints with `https://`.
+    pub tls: Option<ClientTls>,
 }
 
 impl DcsConfig {
     pub fn new(endpoints: Vec<String>, keys: Keys) -> Self {
-        Self { endpoints, keys, username: None, password: None, request_timeout: REQUEST_TIMEOUT_DEFAULT }
+        Self { endpoints, keys, username: None, password: None, request_timeout: REQUEST_TIMEOUT_DEFAULT, tls: None }
     }
 }
 

@@ -7,12 +7,21 @@ use crate::config::{
     AVOID_FOR, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, PING_EVERY, PING_TIMEOUT, STREAM_WINDOW_BYTES,
     WAITING_REQUESTS_MAX,
 };
+use hyper_util::rt::TokioIo;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::{sync::Notify, time::Instant};
-use tonic::transport::{self, Channel};
+use tls::{ClientStream, ClientTls};
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    time::{Instant, timeout},
+};
+use tonic::transport::{self, Channel, Uri};
+use tower::service_fn;
 
 pub(crate) struct Endpoints {
     list: Vec<Endpoint>,
+    tls: Option<ClientTls>,
     /// An endpoint has just begun to be avoided: whoever sits on it may want to leave.
     pub(crate) moved: Notify,
 }
@@ -30,9 +39,9 @@ struct State {
 }
 
 impl Endpoints {
-    pub(crate) fn new(addresses: &[String]) -> Self {
+    pub(crate) fn new(addresses: &[String], tls: Option<ClientTls>) -> Self {
         let endpoint = |address: &String| Endpoint { address: address.clone(), state: Mutex::default() };
-        Self { list: addresses.iter().map(endpoint).collect(), moved: Notify::new() }
+        Self { list: addresses.iter().map(endpoint).collect(), tls, moved: Notify::new() }
     }
 
     pub(crate) fn addresses(&self) -> Vec<String> {
@@ -96,8 +105,9 @@ impl Endpoints {
             return Ok(channel);
         }
         // The outer limit covers what the inner one does not: looking up the name.
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, connect(&endpoint.address));
-        let channel = connecting.await.map_err(|_| format!("no connection within {CONNECT_TIMEOUT:?}"))??;
+        let limit = if is_secured(&endpoint.address) { 2 * CONNECT_TIMEOUT } else { CONNECT_TIMEOUT };
+        let connecting = timeout(limit, connect(&endpoint.address, self.tls.as_ref()));
+        let channel = connecting.await.map_err(|_| format!("no connection within {limit:?}"))??;
         // Two may have connected at the same time; the second replaces the first, which ends with its last request.
         endpoint.state().channel = Some(channel.clone());
         Ok(channel)
@@ -110,12 +120,21 @@ impl Endpoint {
     }
 }
 
-/// The one place where TLS comes in later: the scheme, and the certificates here.
-async fn connect(address: &str) -> Result<Channel, String> {
-    let address = address.strip_prefix("http://").unwrap_or(address);
-    transport::Endpoint::from_shared(format!("http://{address}"))
+/// Where an etcd listens when the URL does not say.
+const ETCD_PORT: u16 = 2379;
+const SECURED: &str = "https://";
+
+fn is_secured(address: &str) -> bool {
+    address.starts_with(SECURED)
+}
+
+async fn connect(address: &str, tls: Option<&ClientTls>) -> Result<Channel, String> {
+    let secured = is_secured(address);
+    let bare = address.strip_prefix(SECURED).or_else(|| address.strip_prefix("http://")).unwrap_or(address);
+    let url = if secured { address.to_owned() } else { format!("http://{bare}") };
+    let endpoint = transport::Endpoint::from_shared(url)
         .map_err(|_| format!("'{address}' is not an address; expected host:port"))?
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(if secured { 2 * CONNECT_TIMEOUT } else { CONNECT_TIMEOUT })
         .tcp_nodelay(true)
         .http2_keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT)
@@ -123,10 +142,27 @@ async fn connect(address: &str) -> Result<Channel, String> {
         .keep_alive_while_idle(false)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .buffer_size(WAITING_REQUESTS_MAX)
-        .connect()
-        .await
-        .map_err(|error| crate::attempt::innermost(&error))
+        .buffer_size(WAITING_REQUESTS_MAX);
+    let channel = if secured {
+        let tls = tls.cloned().ok_or("TLS is wanted, and no certificates are configured for it")?;
+        let connector = service_fn(move |url: Uri| {
+            let tls = tls.clone();
+            async move { secured_stream(&url, &tls).await.map(TokioIo::new) }
+        });
+        endpoint.connect_with_connector(connector).await
+    } else {
+        endpoint.connect().await
+    };
+    channel.map_err(|error| crate::attempt::innermost(&error))
+}
+
+/// With whatever certificates are in force at this moment.
+async fn secured_stream(url: &Uri, tls: &ClientTls) -> io::Result<ClientStream<TcpStream>> {
+    let (host, port) = (url.host().unwrap_or_default(), url.port_u16().unwrap_or(ETCD_PORT));
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect((bare, port))).await??;
+    stream.set_nodelay(true)?;
+    tls.connect(bare, stream, CONNECT_TIMEOUT).await
 }
 
 #[cfg(test)]
@@ -135,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_first_endpoint_that_has_not_failed_lately_comes_first() {
-        let endpoints = Endpoints::new(&["a:1".into(), "b:1".into(), "c:1".into()]);
+        let endpoints = Endpoints::new(&["a:1".into(), "b:1".into(), "c:1".into()], None);
         let now = Instant::now();
         assert_eq!(endpoints.order_at(now), [0, 1, 2]);
         endpoints.avoid_at(0, now);

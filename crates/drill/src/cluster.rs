@@ -1,7 +1,8 @@
 //! A cluster of real members on loopback addresses.
 
+use crate::certificates::Certificates;
 use crate::etcd::Etcd;
-use crate::health::{ClusterView, ask, http_client};
+use crate::health::{ANSWER_TIME_MAX, ClusterView, ask, http_client};
 use crate::member::{Member, ports};
 use crate::member_config::{SCOPE, SUPERUSER, member_config};
 use crate::writer;
@@ -48,6 +49,7 @@ pub enum RedisParts {
 
 /// What cluster to start.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each switches one thing on, on its own
 pub struct ClusterOptions {
     /// The `quorate` binary.
     pub quorate: PathBuf,
@@ -63,6 +65,8 @@ pub struct ClusterOptions {
     pub redis: RedisParts,
     /// The web console on every member; then the REST API asks for [`ADMIN`] and the cluster's password.
     pub console: bool,
+    /// TLS everywhere, and certificates from everybody; with the store built in.
+    pub secured: bool,
     /// Where PostgreSQL's programs are, when the agent should not look itself.
     pub postgres_bin: Option<PathBuf>,
     /// The namespace that each member lives in, in their order; none: this process's own.
@@ -86,6 +90,7 @@ impl ClusterOptions {
             synchronous: false,
             redis: RedisParts::None,
             console: false,
+            secured: false,
             postgres_bin: None,
             namespaces: Vec::new(),
             overrides: json!({}),
@@ -100,6 +105,7 @@ impl ClusterOptions {
 pub struct Cluster {
     options: ClusterOptions,
     password: String,
+    certificates: Option<Certificates>,
     http: reqwest::Client,
     members: Vec<Member>,
 }
@@ -136,11 +142,24 @@ impl Cluster {
             ensure_reachable(&options.directory)?;
         }
         let password = password(&options.directory)?;
-        let mut cluster = Self { http: http_client()?, members: Vec::new(), password, options };
+        if options.secured && options.store == StoreKind::Etcd {
+            bail!("a secured drill has the store built in");
+        }
+        let certificates =
+            if options.secured { Some(Certificates::make(&options.directory.join("tls"), owner)?) } else { None };
+        let http = http_client(certificates.as_ref(), ANSWER_TIME_MAX)?;
+        let mut cluster = Self { certificates, http, members: Vec::new(), password, options };
         for (index, (name, address)) in plan.iter().enumerate() {
             let directory = cluster.options.directory.join(name);
             make_directory(&directory, owner)?;
-            let config = member_config(&cluster.options, &cluster.password, &plan, index, &directory);
+            let security = match &cluster.certificates {
+                Some(certificates) => {
+                    certificates.issue(name, *address)?;
+                    certificates.config_of(name)
+                }
+                None => json!({}),
+            };
+            let config = member_config(&cluster.options, &cluster.password, &plan, index, &directory, &security);
             let config_file = directory.join("quorate.yml");
             let text = serde_saphyr::to_string(&config).context("cannot write a configuration as YAML")?;
             write_private(&config_file, &text)?;
@@ -185,6 +204,20 @@ impl Cluster {
     pub fn password(&self) -> &str {
         &self.password
     }
+    /// Of a secured cluster.
+    pub fn certificates(&self) -> Option<&Certificates> {
+        self.certificates.as_ref()
+    }
+    fn scheme(&self) -> &'static str {
+        if self.certificates.is_some() { "https" } else { "http" }
+    }
+    pub fn rest_url(&self, member: &Member, path: &str) -> String {
+        format!("{}://{}:{}{path}", self.scheme(), member.address, ports::REST)
+    }
+    /// A client that the members answer.
+    pub fn http_client(&self, timeout: Duration) -> Result<reqwest::Client> {
+        http_client(self.certificates.as_ref(), timeout)
+    }
     pub fn members(&self) -> &[Member] {
         &self.members
     }
@@ -209,7 +242,7 @@ impl Cluster {
     pub async fn view(&self) -> Result<ClusterView> {
         let mut failure = anyhow!("the cluster has no members");
         for member in &self.members {
-            match ask(&self.http, member.address).await {
+            match ask(&self.http, &self.rest_url(member, "/cluster")).await {
                 Ok(view) => return Ok(view),
                 Err(error) => failure = error,
             }
@@ -242,7 +275,7 @@ impl Cluster {
 
     /// A planned switchover, through the leader's REST API.
     pub async fn switchover(&self, leader: &str) -> Result<()> {
-        let url = format!("http://{}:{}/switchover", self.member(leader)?.address, ports::REST);
+        let url = self.rest_url(self.member(leader)?, "/switchover");
         let mut request = self.http.post(url).json(&json!({ "leader": leader })).timeout(SWITCHOVER_TIME_MAX);
         if self.options.console {
             request = request.basic_auth(ADMIN, Some(&self.password));
@@ -274,7 +307,8 @@ impl Cluster {
     }
 
     async fn store_call(&self, member: &Member, method: &str, body: &Value) -> Result<Value> {
-        let url = format!("http://{}:{}/v3/maintenance/{method}", member.address, ports::STORE_CLIENTS);
+        let scheme = self.scheme();
+        let url = format!("{scheme}://{}:{}/v3/maintenance/{method}", member.address, ports::STORE_CLIENTS);
         let answer = self.http.post(url).json(body).send().await?.error_for_status();
         Ok(answer.with_context(|| format!("the store of {} refuses {method}", member.name))?.json().await?)
     }

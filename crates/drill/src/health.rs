@@ -3,13 +3,12 @@
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::member::ports;
+use crate::certificates::{ADMIN, Certificates};
 
 /// One question may take this long; a member that is frozen or down is passed over.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// One member in the answer to `GET /cluster` (Patroni's format).
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -72,13 +71,16 @@ impl ClusterView {
     }
 }
 
-pub(crate) fn http_client() -> Result<reqwest::Client> {
-    reqwest::Client::builder().no_proxy().timeout(ANSWER_TIME_MAX).build().context("cannot make an HTTP client")
+/// `certificates`: for members that are asked over TLS.
+pub(crate) fn http_client(certificates: Option<&Certificates>, timeout: Duration) -> Result<reqwest::Client> {
+    match certificates {
+        Some(certificates) => certificates.http(Some(ADMIN), timeout),
+        None => reqwest::Client::builder().no_proxy().timeout(timeout).build().context("cannot make an HTTP client"),
+    }
 }
 
-/// What one member says.
-pub(crate) async fn ask(http: &reqwest::Client, address: Ipv4Addr) -> Result<ClusterView> {
-    let url = format!("http://{address}:{}/cluster", ports::REST);
+/// What one member says at `/cluster`.
+pub(crate) async fn ask(http: &reqwest::Client, url: &str) -> Result<ClusterView> {
     Ok(http.get(url).send().await?.error_for_status()?.json().await?)
 }
 

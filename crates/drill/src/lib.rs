@@ -14,6 +14,8 @@
 pub mod address_scenario;
 pub mod analysis;
 #[cfg(target_os = "linux")]
+pub mod certificates;
+#[cfg(target_os = "linux")]
 pub mod cluster;
 #[cfg(target_os = "linux")]
 pub mod etcd;

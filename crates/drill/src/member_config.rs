@@ -10,13 +10,14 @@ use std::path::Path;
 pub(crate) const SCOPE: &str = "demo";
 pub(crate) const SUPERUSER: &str = "postgres";
 
-/// `names` and `addresses` of all members, in the same order; `index` is the one the file is for.
+/// `members`: names and addresses of all; `index` is the one the file is for; `security`: what the file says of certificates.
 pub(crate) fn member_config(
     options: &ClusterOptions,
     password: &str,
     members: &[(String, Ipv4Addr)],
     index: usize,
     directory: &Path,
+    security: &Value,
 ) -> Value {
     let (name, address) = &members[index];
     let login = |user: &str| json!({ "username": user, "password": password });
@@ -81,6 +82,7 @@ pub(crate) fn member_config(
         config["console"] = json!({ "listen": format!("{address}:{}", ports::CONSOLE) });
         config["restapi"]["authentication"] = login(ADMIN);
     }
+    merge(&mut config, security);
     merge(&mut config, &options.overrides);
     if let Some(changes) = options.overrides_of.get(&index) {
         merge(&mut config, changes);
@@ -120,7 +122,7 @@ mod tests {
             "bootstrap": { "dcs": { "ttl": 5 } },
         });
         let members: Vec<_> = (1..=3u8).map(|n| (format!("pg{n}"), Ipv4Addr::new(127, 0, 0, 10 + n))).collect();
-        let config = member_config(&options, "0123", &members, 1, &PathBuf::from("/data/pg2"));
+        let config = member_config(&options, "0123", &members, 1, &PathBuf::from("/data/pg2"), &json!({}));
         let text = serde_saphyr::to_string(&config).unwrap();
         let again: Value = serde_saphyr::from_str(&text).unwrap();
         assert_eq!(again, config, "{text}");
@@ -136,7 +138,7 @@ mod tests {
 
         options.redis = RedisParts::None;
         options.store = StoreKind::Etcd;
-        let config = member_config(&options, "0123", &members, 0, &PathBuf::from("/data/pg1"));
+        let config = member_config(&options, "0123", &members, 0, &PathBuf::from("/data/pg1"), &json!({}));
         assert_eq!((config.get("store"), config.get("redis"), config.get("sentinel")), (None, None, None));
         assert_eq!(config["etcd3"]["hosts"][2], "127.0.0.13:2379");
     }

@@ -47,6 +47,7 @@ impl Backstop {
             | ToGuard::Hold { .. }
             | ToGuard::Release { .. }
             | ToGuard::Heartbeat { .. }
+            | ToGuard::Well
             | ToGuard::Memo { .. }
             | ToGuard::Finish { .. } => {}
         }

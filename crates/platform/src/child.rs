@@ -65,11 +65,26 @@ pub struct Children {
     sender: SyncSender<ChildEvent>,
 }
 
+/// Asks this process's guard to end, as SIGTERM does.
+#[derive(Clone, Debug)]
+pub struct Terminator(SyncSender<ChildEvent>);
+
+impl Terminator {
+    pub fn terminate(&self) {
+        // A guard that is gone has nothing left to end.
+        let _ = self.0.send(ChildEvent::Terminate);
+    }
+}
+
 impl Children {
     /// Takes charge of this process's children and signals.
     pub fn new() -> io::Result<Self> {
         let (sender, events) = std::sync::mpsc::sync_channel(EVENTS_MAX);
         Ok(Self { inner: os::children::Children::new(sender.clone())?, events, sender })
+    }
+
+    pub fn terminator(&self) -> Terminator {
+        Terminator(self.sender.clone())
     }
 
     /// The next event, or `None` when `wait` is over.

@@ -6,8 +6,10 @@
 mod addresses;
 mod child;
 mod clock;
+mod disk;
 mod files;
 mod service;
+pub mod service_control;
 mod sockets;
 
 #[cfg(unix)]
@@ -23,8 +25,9 @@ use windows as os;
 pub use addresses::{
     AddressEvent, AddressThread, Addresses, CardAddress, PresentAddress, missing_privilege_for_addresses,
 };
-pub use child::{ChildEvent, Children, Server, ServerCommand, Signal, WorkerCommand};
+pub use child::{ChildEvent, Children, Server, ServerCommand, Signal, Terminator, WorkerCommand};
 pub use clock::boot_clock;
+pub use disk::{DiskSpace, disk_space, readable_by_others};
 pub use files::{is_executable, is_writable, keep_new_files_private};
 #[cfg(unix)]
 pub use os::children::end_with_parent;
@@ -32,5 +35,8 @@ pub use os::process_end::{cpu_times, ended_by_signal};
 pub use os::processes_in::{kill_processes_in, processes_in};
 pub use os::user::{RunAs, SystemUser, current_user_is_root, find_user, give_as, give_to, may_read, owner_of};
 pub use os::{memory_resident_bytes, set_process_name};
-pub use service::{allow_open_files, host_name, notify_service_manager, on_every_termination, on_termination};
+pub use service::{
+    ServiceManager, allow_open_files, host_name, notify_service_manager, on_every_termination, on_termination,
+    open_files_limit, watchdog_timeout,
+};
 pub use sockets::{ACCEPTED_INHERITS_OPTIONS, AsSocket, LISTENERS_CAN_BE_SHARED, Pipe, set_user_timeout, user_timeout};

@@ -105,7 +105,7 @@ impl World {
                 self.card_soon(host, CardChange::Set { address, seconds, until });
             }
             GuardEffect::RemoveAddress { address } => self.card_soon(host, CardChange::Remove { address }),
-            GuardEffect::AnnounceAddress { .. } => {}
+            GuardEffect::AnnounceAddress { .. } | GuardEffect::SignOfLife => {}
             GuardEffect::Send(message) => {
                 if let FromGuard::Fenced { server, .. } = &message {
                     say!(self, host, "guard: the fence of {server} falls");
@@ -185,6 +185,7 @@ fn without_fence(message: ToGuard, of: ServerKind) -> ToGuard {
         | ToGuard::Stop { .. }
         | ToGuard::Disarm { .. }
         | ToGuard::Heartbeat { .. }
+        | ToGuard::Well
         | ToGuard::Memo { .. }
         | ToGuard::Finish { .. }) => other,
     }
@@ -201,6 +202,7 @@ fn without_address_fence(message: ToGuard) -> ToGuard {
         | ToGuard::Stop { .. }
         | ToGuard::Disarm { .. }
         | ToGuard::Heartbeat { .. }
+        | ToGuard::Well
         | ToGuard::Memo { .. }
         | ToGuard::Finish { .. }) => other,
     }

@@ -25,6 +25,8 @@ pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// From connecting to the first byte.
 pub const FIRST_BYTE_WITHIN: Duration = Duration::from_secs(30);
+/// The TLS handshake, counted as a connection from its beginning. It takes milliseconds.
+pub const HANDSHAKE_WITHIN: Duration = tls::HANDSHAKE_WITHIN;
 /// A request's headers; also how long an HTTP/1.1 connection may idle (Patroni comes back every `loop_wait`, at most a minute).
 pub const HEADERS_WITHIN: Duration = Duration::from_secs(75);
 /// A whole request body.

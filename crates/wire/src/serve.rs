@@ -1,13 +1,13 @@
 //! The server: one port for gRPC, its JSON gateway, the v2 keys and the plain pages.
 //!
-//! HTTP/1.1 and HTTP/2 (by prior knowledge, as gRPC clients speak it) are told apart by their first bytes. The
-//! invariant: whatever a peer sends or does not send, a connection's memory and the number of connections are bounded,
+//! HTTP/1.1 and HTTP/2 (by prior knowledge, as gRPC clients speak it) are told apart by their first bytes. With TLS nothing
+//! is served without it. The invariant: whatever a peer sends or does not send, a connection's memory and the number of connections are bounded,
 //! and one connection's end never harms another.
 
 use crate::api::Api;
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, CONNECTIONS_MAX, DRAIN_WITHIN, FIRST_BYTE_WITHIN, HEADER_BYTES_MAX, HEADERS_MAX,
-    HEADERS_WITHIN, PEER_ANSWERS_WITHIN, PEER_CHECK_EVERY, STREAM_SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
+    CONNECTION_WINDOW_BYTES, CONNECTIONS_MAX, DRAIN_WITHIN, FIRST_BYTE_WITHIN, HANDSHAKE_WITHIN, HEADER_BYTES_MAX,
+    HEADERS_MAX, HEADERS_WITHIN, PEER_ANSWERS_WITHIN, PEER_CHECK_EVERY, STREAM_SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
     STREAMS_PER_CONNECTION_MAX,
 };
 use crate::node::StoreHandle;
@@ -23,6 +23,8 @@ use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::ServerTls;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -32,11 +34,14 @@ use tonic::Status;
 
 /// After an accept that failed for want of something (file descriptors): time for it to come back.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Waiting for the first byte needs a buffer; larger reads pass it by.
+const FIRST_BYTES: usize = 64;
 
 /// Serves the API of this member on all the listeners until `shutdown`. Streams are then ended with etcd's "server
 /// stopped", answers under way get a moment to leave.
 pub async fn serve(
     listeners: Vec<TcpListener>,
+    tls: Option<ServerTls>,
     store: StoreHandle,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -52,7 +57,7 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             (stream, slot) = accept(&listeners, &slots) => {
-                connections.spawn(connection(stream, slot, router.clone(), stop.clone()));
+                connections.spawn(connection(stream, slot, tls.clone(), router.clone(), stop.clone()));
             }
             // Reaped as they end; their results say nothing that a peer's misbehaviour does not explain.
             Some(_) = connections.join_next() => {}
@@ -106,7 +111,13 @@ async fn accept(listeners: &[TcpListener], slots: &Arc<Semaphore>) -> (TcpStream
     }
 }
 
-async fn connection(stream: TcpStream, _slot: OwnedSemaphorePermit, router: Router, stop: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    _slot: OwnedSemaphorePermit,
+    tls: Option<ServerTls>,
+    router: Router,
+    stop: CancellationToken,
+) {
     let _ = stream.set_nodelay(true);
     let keepalive = socket2::TcpKeepalive::new().with_time(PEER_CHECK_EVERY).with_interval(PEER_ANSWERS_WITHIN);
     let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
@@ -118,6 +129,28 @@ async fn connection(stream: TcpStream, _slot: OwnedSemaphorePermit, router: Rout
     if !matches!(peeked, Ok(Ok(1))) {
         return;
     }
+    let Some(tls) = tls else { return talk(stream, router, stop).await };
+    // One that is silent after the handshake would otherwise keep its place: HTTP's own limits begin with its first byte.
+    let opening = async {
+        let stream = tls.accept(stream, HANDSHAKE_WITHIN).await?;
+        let mut stream = BufReader::with_capacity(FIRST_BYTES, stream);
+        timeout(FIRST_BYTE_WITHIN, stream.fill_buf()).await??;
+        io::Result::Ok(stream)
+    };
+    tokio::select! {
+        opened = opening => match opened {
+            Ok(stream) => talk(stream, router, stop).await,
+            Err(error) => tracing::debug!(%error, "a connection of a client was not secured"),
+        },
+        () = stop.cancelled() => {}
+    }
+}
+
+/// HTTP on a connection.
+async fn talk<S>(stream: S, router: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())

@@ -106,7 +106,7 @@ impl KeeperState {
     }
 
     /// When the loop that decided least lately did so.
-    fn decided_at(&self) -> Millis {
+    pub fn decided_at(&self) -> Millis {
         let roles = self.roles();
         roles.iter().filter_map(|(_, role)| Some(role.as_ref()?.decided_at)).min().unwrap_or_else(boot_clock)
     }

@@ -20,6 +20,7 @@ pub fn source(proxies: Proxies, vips: Vips) -> MetricsSource {
                 bytes as f64,
             ));
         }
+        families.extend(process());
         families.extend(addresses(&vips));
         let mut ports = Vec::new();
         if let Some(proxy) = &proxies.postgres {
@@ -57,6 +58,29 @@ pub fn source(proxies: Proxies, vips: Vips) -> MetricsSource {
         });
         families
     })
+}
+
+/// What does not change while the worker runs, for whoever compares members.
+fn process() -> Vec<MetricFamily> {
+    let gauge = |name, help, value| MetricFamily::single(name, help, MetricKind::Gauge, value);
+    let watchdog = platform::watchdog_timeout().map_or(0.0, |timeout| timeout.as_secs_f64());
+    let mut families = vec![
+        MetricFamily {
+            name: "quorate_build_info",
+            help: "Always 1; the label says which version of Quorate runs.",
+            kind: MetricKind::Gauge,
+            samples: vec![Sample { labels: vec![("version", env!("CARGO_PKG_VERSION").to_owned())], value: 1.0 }],
+        },
+        gauge(
+            "quorate_watchdog_seconds",
+            "After how long the service manager ends an agent that is frozen; 0 if nobody does.",
+            watchdog,
+        ),
+    ];
+    families.extend(platform::open_files_limit().map(|limit| {
+        gauge("quorate_open_files_max", "How many files and sockets the worker may have open.", limit as f64)
+    }));
+    families
 }
 
 fn addresses(vips: &Vips) -> Option<MetricFamily> {

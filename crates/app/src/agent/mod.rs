@@ -11,6 +11,7 @@ mod listen;
 mod metrics;
 mod postgres;
 mod proxies;
+mod pulse;
 mod redis;
 mod rest;
 mod routed_vip;
@@ -22,6 +23,7 @@ mod web;
 mod witness;
 mod writer;
 
+use crate::certificates::Certificates;
 use crate::vip_setup;
 use anyhow::{Context, anyhow};
 use config::MemberConfig;
@@ -31,13 +33,14 @@ use guard_link::GuardLink;
 use ha::guard::{FromGuard, PerServer, ServerKind, ToGuard};
 use keeper::{Keeper, KeeperState, Memo};
 use proxies::Proxies;
+use pulse::Pulse;
 use routed_vip::RoutedVip;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use switchboard::Switchboard;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use types::Millis;
@@ -83,6 +86,10 @@ struct World {
     guard: GuardLink,
     keeper: Arc<KeeperState>,
     vips: Vips,
+    certificates: Certificates,
+    /// Certificates are looked at again.
+    look_again: Arc<Notify>,
+    pulse: Pulse,
     /// The lease's time to live until the cluster has a configuration.
     ttl: Millis,
     /// Cancelled when the worker ends.
@@ -110,11 +117,13 @@ async fn worker(config_path: &Path) -> WorkerEnd {
     let Some(hello @ FromGuard::Hello { .. }) = from_guard.recv().await else {
         return WorkerEnd::Failed(anyhow!("the guard did not say hello"));
     };
+    let pulse = Pulse::default();
+    pulse.start(guard.clone());
     let nothing_runs = matches!(
         &hello,
         FromGuard::Hello { servers, .. } if servers.iter().all(|(_, server)| server.pid.is_none())
     );
-    match start_roles(config_path, guard, vips, from_guard, hello).await {
+    match start_roles(config_path, guard, vips, pulse, from_guard, hello).await {
         Ok(()) => WorkerEnd::Finished,
         Err(error) if nothing_runs && error.is::<Fatal>() => WorkerEnd::Fatal(error),
         Err(error) => WorkerEnd::Failed(error),
@@ -125,6 +134,7 @@ async fn start_roles(
     config_path: &Path,
     guard: GuardLink,
     vips: Vips,
+    pulse: Pulse,
     from_guard: mpsc::Receiver<FromGuard>,
     hello: FromGuard,
 ) -> anyhow::Result<()> {
@@ -132,13 +142,18 @@ async fn start_roles(
     let member = Arc::new(config::load(config_path, &env).map_err(|errors| Fatal(errors.to_string()))?);
     let stop = CancellationToken::new();
     let _stop_everything = stop.clone().drop_guard();
-    let store = store_role::start(&member, &stop).await?;
+    let certificates = Certificates::open(&member).map_err(Fatal)?;
+    let look_again = Arc::new(Notify::new());
+    let (keeping, stopped) = (tls::keep_fresh(certificates.refreshers(), look_again.clone()), stop.clone());
+    tokio::spawn(async move { stopped.run_until_cancelled(keeping).await });
+    let store = store_role::start(&member, &certificates, &stop).await?;
     let dcs = Dcs::new(DcsConfig {
         username: member.etcd.as_ref().and_then(|etcd| etcd.username.clone()),
         password: member
             .etcd
             .as_ref()
             .and_then(|etcd| etcd.password.as_ref().map(|password| password.expose().to_owned())),
+        tls: certificates.dcs.clone(),
         ..DcsConfig::new(member.etcd_endpoints(), member.keys())
     });
     let _following = dcs.start();
@@ -154,10 +169,11 @@ async fn start_roles(
         let routed = RoutedVip::start_all(&member.vips).map_err(Fatal)?;
         vips.configure(guard.clone(), &configured, routed);
     }
-    let world = World { config_path: config_path.to_owned(), member, dcs, guard, keeper, vips, ttl, stop };
+    let config_path = config_path.to_owned();
+    let world = World { config_path, member, dcs, guard, keeper, vips, certificates, look_again, pulse, ttl, stop };
     if !has_data {
         web::witness(&world, store.as_ref());
-        return witness::run(from_guard, store).await;
+        return witness::run(from_guard, store, &world.look_again).await;
     }
     servers(world, store, from_guard, hello).await
 }
@@ -169,7 +185,7 @@ async fn servers(
     from_guard: mpsc::Receiver<FromGuard>,
     hello: FromGuard,
 ) -> anyhow::Result<()> {
-    let World { member, dcs, guard, keeper, vips, stop, .. } = &world;
+    let World { member, dcs, guard, keeper, vips, certificates, stop, .. } = &world;
     let directories = directories(member);
     guard.start_backstop(directories.clone())?;
     let memo: Option<Memo> = match &hello {
@@ -182,7 +198,7 @@ async fn servers(
     let listener = listen::bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
     tokio::spawn(Keeper::new(keeper.clone(), dcs.clone(), guard.clone(), vips.clone(), memo).run());
 
-    let mut switchboard = Switchboard::default();
+    let mut switchboard = Switchboard::new(world.look_again.clone());
     let mut cycles: JoinSet<End> = JoinSet::new();
     let mut proxies = Proxies::default();
     let postgres = match &member.postgresql {
@@ -204,6 +220,7 @@ async fn servers(
         None => None,
     };
     tokio::spawn(switchboard.run(hello, from_guard));
+    world.pulse.bind(keeper);
     let (snapshots, commands, pools) = if let Some(role) = postgres {
         (role.snapshots, role.commands, Some(role.pools))
     } else {
@@ -222,9 +239,9 @@ async fn servers(
         extras,
     };
     tokio::spawn(api.extras.recorder.clone().run(api.clone()));
-    web::start(member, api.clone(), stop);
-    let stopped = stop.clone();
-    tokio::spawn(async move { console::serve(listener, api, stopped.cancelled_owned()).await });
+    web::start(member, certificates.rest.clone(), api.clone(), stop);
+    let (stopped, tls) = (stop.clone(), certificates.rest.clone());
+    tokio::spawn(async move { console::serve(listener, tls, api, stopped.cancelled_owned()).await });
     if let Some(store) = &store {
         tokio::spawn(store_role::keep_away_from_leaders(store.handle.clone(), member.name.clone(), dcs.watch()));
     }

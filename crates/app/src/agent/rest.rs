@@ -1,10 +1,12 @@
 //! The REST API of this member, and who else may be there under its name.
 
 use super::Fatal;
-use config::MemberConfig;
+use crate::certificates::{client_files, http_client};
+use config::{MemberConfig, VerifyClient};
 use console::{BasicAuth, RestApiSettings};
 use std::sync::Arc;
 use std::time::Duration;
+use tls::{ClientFiles, ClientTls, HTTP1};
 use tokio::sync::watch;
 
 /// How long the first worker waits for the store before it goes on without knowing who is there.
@@ -17,7 +19,9 @@ pub fn settings(member: &MemberConfig) -> RestApiSettings {
         |user: &config::User| user.password.as_ref().map_or(String::new(), |password| password.expose().to_owned());
     let authentication =
         member.restapi.authentication.as_ref().map(|user| BasicAuth::new(&user.username, &password(user)));
-    RestApiSettings { authentication, ..RestApiSettings::default() }
+    let verify = member.restapi.tls.as_ref().map(|tls| tls.verify_client);
+    let changes_need_certificate = verify.is_some_and(|verify| verify != VerifyClient::None);
+    RestApiSettings { authentication, changes_need_certificate, ..RestApiSettings::default() }
 }
 
 /// A member of our name may be alive somewhere else: two of them would take turns at one entry. Asked once, by the first
@@ -35,7 +39,11 @@ pub async fn refuse_namesake(
     };
     let Some(url) = postgresql.or_else(redis) else { return Ok(()) };
     drop(view);
-    let asked = reqwest::Client::builder().no_proxy().timeout(NAMESAKE_PATIENCE).build()?.get(&url).send();
+    // Nothing is told to whoever answers, and nothing believed: so anybody will do.
+    let files = ClientFiles { trust_anybody: true, ..client_files(&member.ctl.tls) };
+    let tls = ClientTls::open(files, &[HTTP1]).map_err(|error| Fatal(format!("{error}\nhint: {}", error.hint())))?;
+    let client = reqwest::Client::builder().no_proxy().timeout(NAMESAKE_PATIENCE);
+    let asked = http_client(client, &tls)?.get(&url).send();
     // Any answer is one of somebody who is there.
     match asked.await {
         Err(error) if error.is_connect() || error.is_timeout() || error.is_builder() => Ok(()),

@@ -1,6 +1,7 @@
 //! The embedded store of this member: peers on one port, etcd's API on the other.
 
 use super::Fatal;
+use crate::certificates::Certificates;
 use config::MemberConfig;
 use dcs::DcsView;
 use ha::cluster::Cluster;
@@ -18,14 +19,18 @@ pub struct StoreRole {
     pub handle: StoreHandle,
 }
 
-pub async fn start(member: &MemberConfig, stop: &CancellationToken) -> anyhow::Result<Option<StoreRole>> {
+pub async fn start(
+    member: &MemberConfig,
+    certificates: &Certificates,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<StoreRole>> {
     let Some(config) = &member.store else { return Ok(None) };
     let peers = super::listen::bind(&format!("{}:{}", config.listen.host, config.peer_port)).await?;
     let clients = super::listen::bind(&config.listen.to_string()).await?;
     let members = config.members.iter().map(|(name, at)| NodeMember {
         name: name.to_string(),
-        peer_urls: vec![format!("http://{}", at.peer_address())],
-        client_urls: vec![format!("http://{}", at.client_address())],
+        peer_urls: vec![config.peer_url(at)],
+        client_urls: vec![config.client_url(at)],
     });
     let node = NodeConfig {
         name: member.name.to_string(),
@@ -33,11 +38,12 @@ pub async fn start(member: &MemberConfig, stop: &CancellationToken) -> anyhow::R
         members: members.collect(),
         data_dir: config.data_dir.clone(),
         peer_listeners: vec![peers],
+        peer_tls: certificates.peers.clone(),
     };
     let handle = wire::node::start(node).await.map_err(|error| Fatal(format!("{error}\nhint: {}", error.hint())))?;
-    let (store, stopped) = (handle.clone(), stop.clone());
+    let (store, tls, stopped) = (handle.clone(), certificates.store.clone(), stop.clone());
     tokio::spawn(async move {
-        if let Err(error) = wire::serve(vec![clients], store, stopped.cancelled_owned()).await {
+        if let Err(error) = wire::serve(vec![clients], tls, store, stopped.cancelled_owned()).await {
             tracing::error!(%error, "the store's API ended");
         }
     });

@@ -4,17 +4,23 @@
 //! said it.
 
 use ha::guard::{FromGuard, ServerKind};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc};
 
 /// Messages that may wait for a role, which never waits itself.
 const MESSAGES_MAX: usize = 64;
 
-#[derive(Default)]
 pub struct Switchboard {
     roles: Vec<(ServerKind, mpsc::Sender<FromGuard>)>,
+    reload: Arc<Notify>,
 }
 
 impl Switchboard {
+    /// `reload`: told when an operator asks to read files again.
+    pub fn new(reload: Arc<Notify>) -> Self {
+        Self { roles: Vec::new(), reload }
+    }
+
     pub fn role(&mut self, server: ServerKind) -> mpsc::Receiver<FromGuard> {
         let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
         self.roles.push((server, sender));
@@ -25,6 +31,9 @@ impl Switchboard {
     pub async fn run(self, hello: FromGuard, mut from: mpsc::Receiver<FromGuard>) {
         let mut next = Some(hello);
         while let Some(message) = next {
+            if message == FromGuard::Reload {
+                self.reload.notify_one();
+            }
             for (server, role) in &self.roles {
                 if concerns(&message).is_none_or(|concerned| concerned == *server) {
                     // A role that has ended hears no more.

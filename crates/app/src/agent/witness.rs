@@ -9,16 +9,21 @@ use dcs::Dcs;
 use ha::guard::FromGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// The snapshot says when the store last answered, so it is made anew also when nothing changes.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// A member with a vote and no data.
-pub async fn run(mut from_guard: mpsc::Receiver<FromGuard>, store: Option<StoreRole>) -> anyhow::Result<()> {
+pub async fn run(
+    mut from_guard: mpsc::Receiver<FromGuard>,
+    store: Option<StoreRole>,
+    look_again: &Notify,
+) -> anyhow::Result<()> {
     loop {
         match from_guard.recv().await {
             Some(FromGuard::Terminate) | None => break,
+            Some(FromGuard::Reload) => look_again.notify_one(),
             Some(_) => {}
         }
     }

@@ -1,9 +1,11 @@
 //! Requests to the members' REST API, as `patronictl` sends them.
 
 use super::failure::Failure;
-use config::User;
+use crate::certificates::{client_files, http_client};
+use config::{ClientTls, User};
 use ha::cluster::{Cluster, Member};
 use serde_json::Value;
+use std::sync::OnceLock;
 use std::time::Duration;
 use types::MemberName;
 
@@ -15,6 +17,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 pub const RESTART_TIMEOUT: Duration = Duration::from_secs(11 * 60);
 /// An answer is some kilobytes at most.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+const SECURED: &str = "https://";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -50,14 +53,28 @@ impl NoAnswer {
 
 pub struct Api {
     client: reqwest::Client,
+    /// Made when a member has an `https` address: until then nobody misses a certificate.
+    secured: OnceLock<Result<reqwest::Client, String>>,
+    tls: ClientTls,
     user: Option<User>,
 }
 
 impl Api {
-    pub fn new(user: Option<&User>) -> Self {
-        // Members are addressed directly; a proxy for the web is not in between.
-        let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy().build().unwrap_or_default();
-        Self { client, user: user.cloned() }
+    pub fn new(user: Option<&User>, tls: ClientTls) -> Self {
+        let client = builder().build().unwrap_or_default();
+        Self { client, secured: OnceLock::new(), tls, user: user.cloned() }
+    }
+
+    fn client_for(&self, url: &str) -> Result<&reqwest::Client, NoAnswer> {
+        if !url.starts_with(SECURED) {
+            return Ok(&self.client);
+        }
+        let make = || {
+            let opened = tls::ClientTls::open(client_files(&self.tls), &[tls::HTTP1]);
+            let opened = opened.map_err(|error| format!("{error} (hint: {})", error.hint()))?;
+            http_client(builder(), &opened).map_err(|error| error.to_string())
+        };
+        self.secured.get_or_init(make).as_ref().map_err(|why| NoAnswer::NotSent(why.clone()))
     }
 
     /// `path` without a slash in front, such as `switchover`.
@@ -79,6 +96,27 @@ impl Api {
         body: Option<&Value>,
         timeout: Duration,
     ) -> Result<Answer, NoAnswer> {
+        self.send(member, method, path, body, timeout).await.map(|(answer, _)| answer)
+    }
+
+    /// With the time that the member gave its answer, in HTTP's form.
+    pub async fn get_with_date(
+        &self,
+        member: &Member,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<(Answer, Option<String>), NoAnswer> {
+        self.send(member, Method::Get, path, None, timeout).await
+    }
+
+    async fn send(
+        &self,
+        member: &Member,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        timeout: Duration,
+    ) -> Result<(Answer, Option<String>), NoAnswer> {
         let url = url(&member.data.api_url, path).map_err(NoAnswer::NotSent)?;
         let method = match method {
             Method::Get => reqwest::Method::GET,
@@ -86,7 +124,7 @@ impl Api {
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut request = self.client.request(method.clone(), url).timeout(timeout);
+        let mut request = self.client_for(&url)?.request(method.clone(), url).timeout(timeout);
         if let (Some(user), true) = (&self.user, method != reqwest::Method::GET) {
             request = request.basic_auth(&user.username, user.password.as_ref().map(config::Secret::expose));
         }
@@ -95,6 +133,7 @@ impl Api {
         }
         let mut response = request.send().await.map_err(|error| no_answer(&error))?;
         let status = response.status().as_u16();
+        let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| no_answer(&error))? {
             if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -102,7 +141,7 @@ impl Api {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, text: String::from_utf8_lossy(&bytes).trim_end().to_owned() })
+        Ok((Answer { status, text: String::from_utf8_lossy(&bytes).trim_end().to_owned() }, date))
     }
 
     /// The first answer of a member, the leader asked first. Whoever is not there is named on standard error.
@@ -162,16 +201,21 @@ pub fn leader_first(cluster: &Cluster) -> Vec<(&MemberName, &Member)> {
     members
 }
 
-/// `api_url` is `http://host:port/patroni`; the path is put in the place of its last part.
+/// `api_url` is `http://host:port/patroni`, or `https`; the path is put in the place of its last part.
 fn url(api_url: &str, path: &str) -> Result<String, String> {
     let Some((scheme, rest)) = api_url.split_once("://") else {
         return Err("it has told no address of its REST API".to_owned());
     };
-    if scheme != "http" {
-        return Err(format!("its REST API uses {scheme}, which is not supported yet"));
+    if !matches!(scheme, "http" | "https") {
+        return Err(format!("its REST API uses {scheme}, which is not spoken here"));
     }
     let host = rest.split('/').next().unwrap_or_default();
-    Ok(format!("http://{host}/{path}"))
+    Ok(format!("{scheme}://{host}/{path}"))
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    // Members are addressed directly; a proxy for the web is not in between.
+    reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).no_proxy()
 }
 
 fn no_answer(error: &reqwest::Error) -> NoAnswer {
@@ -193,7 +237,8 @@ mod tests {
     fn the_address_is_made_from_what_the_member_told() {
         assert_eq!(url("http://10.0.0.1:8008/patroni", "switchover").unwrap(), "http://10.0.0.1:8008/switchover");
         assert_eq!(url("http://[::1]:8008/patroni", "quorate/explain").unwrap(), "http://[::1]:8008/quorate/explain");
-        assert!(url("https://10.0.0.1:8008/patroni", "x").is_err());
+        assert_eq!(url("https://10.0.0.1:8008/patroni", "x").unwrap(), "https://10.0.0.1:8008/x");
+        assert!(url("ftp://10.0.0.1:8008/patroni", "x").is_err());
         assert!(url("", "x").is_err());
     }
 }

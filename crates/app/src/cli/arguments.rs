@@ -1,5 +1,6 @@
 //! What can be typed: `patronictl`'s options, and a few of ours.
 
+pub use super::examine::{DoctorArguments, SupportArguments};
 use super::render::Format;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -63,6 +64,10 @@ pub enum CliCommand {
     Version(VersionArguments),
     /// Print how a client connects, in the words of its library
     Dsn(DsnArguments),
+    /// Say what is wrong, what is risky, and what to do about it; the exit code is 1 if something is wrong
+    Doctor(DoctorArguments),
+    /// Make a bundle of everything that helps to find a fault, without passwords
+    Support(SupportArguments),
     /// Print a configuration of HAProxy for the cluster's present members
     HaproxyConfig(HaproxyArguments),
 }

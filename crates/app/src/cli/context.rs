@@ -4,6 +4,7 @@ use super::api::Api;
 use super::arguments::{GlobalArguments, GroupArgument};
 use super::failure::Failure;
 use super::places;
+use crate::certificates::client_files;
 use config::ClientConfig;
 use dcs::{Dcs, DcsConfig};
 use ha::cluster::{Cluster, Keys};
@@ -52,9 +53,10 @@ impl Context {
             Err(errors) => return Err(errors.into()),
         };
         if let Some(url) = &global.dcs_url {
-            client.endpoints = endpoints_of(url)?;
+            client.endpoints = endpoints_of(url, client.store_tls.is_some())?;
         }
-        let api = Api::new(client.authentication.as_ref());
+        client.tls.insecure |= global.insecure;
+        let api = Api::new(client.authentication.as_ref(), client.tls.clone());
         Ok(Self { client, file, api })
     }
 
@@ -89,9 +91,20 @@ impl Context {
             username: self.client.username.clone(),
             password: self.client.password.as_ref().map(|password| password.expose().to_owned()),
             request_timeout: STORE_TIMEOUT,
+            tls: self.store_tls()?,
             ..DcsConfig::new(self.client.endpoints.clone(), keys)
         };
         Ok(Dcs::new(config))
+    }
+
+    /// Where an endpoint is `https`.
+    fn store_tls(&self) -> Result<Option<tls::ClientTls>, Failure> {
+        if !self.client.endpoints.iter().any(|endpoint| endpoint.starts_with("https://")) {
+            return Ok(None);
+        }
+        let files = client_files(self.client.store_tls.as_ref().unwrap_or(&config::ClientTls::default()));
+        let opened = tls::ClientTls::open(files, &[tls::HTTP2]);
+        opened.map(Some).map_err(|error| Failure::usage("cli-tls", error.to_string()).hint(error.hint()))
     }
 
     pub async fn target(&self, named: Option<&str>, group: GroupArgument) -> Result<Target, Failure> {
@@ -139,19 +152,23 @@ pub fn refuse_group(group: GroupArgument) -> Result<(), Failure> {
     }
 }
 
-/// `etcd3://host:port`, several separated by commas; the scheme and the port may be left out.
-fn endpoints_of(url: &str) -> Result<Vec<String>, Failure> {
+/// `etcd3://host:port`, several separated by commas; the scheme and the port may be left out. `secured`: the configuration
+/// has TLS for the store; `http` and `https` say it themselves.
+fn endpoints_of(url: &str, secured: bool) -> Result<Vec<String>, Failure> {
     let wrong = |why: String| {
         Failure::usage("cli-dcs-url", format!("'{url}' is not usable: {why}")).hint("write it as etcd3://host:port")
     };
-    let rest = match url.split_once("://") {
-        None => url,
-        Some(("etcd3" | "etcd" | "http", rest)) => rest,
+    let (rest, secured) = match url.split_once("://") {
+        None => (url, secured),
+        Some(("etcd3" | "etcd", rest)) => (rest, secured),
+        Some(("http", rest)) => (rest, false),
+        Some(("https", rest)) => (rest, true),
         Some((scheme, _)) => return Err(wrong(format!("'{scheme}' is not supported"))),
     };
+    let scheme = if secured { "https" } else { "http" };
     let hosts = rest.split(',').map(|host| host.trim().trim_end_matches('/')).filter(|host| !host.is_empty());
     let endpoints: Vec<String> = hosts
-        .map(|host| config::Address::parse(host, Some(STORE_PORT)).map(|address| format!("http://{address}")))
+        .map(|host| config::Address::parse(host, Some(STORE_PORT)).map(|address| format!("{scheme}://{address}")))
         .collect::<Result<_, _>>()
         .map_err(|error| wrong(error.to_string()))?;
     if endpoints.is_empty() { Err(wrong("it names no host".to_owned())) } else { Ok(endpoints) }
@@ -168,11 +185,14 @@ mod tests {
             ("etcd://h", Some("http://h:2379")),
             ("h:1", Some("http://h:1")),
             ("etcd3://a:1,b:2/", Some("http://a:1 http://b:2")),
+            ("https://a:1", Some("https://a:1")),
             ("consul://a:8500", None),
             ("etcd3://", None),
             ("etcd3://a:x", None),
         ] {
-            assert_eq!(endpoints_of(url).ok().map(|list| list.join(" ")).as_deref(), expected, "{url}");
+            assert_eq!(endpoints_of(url, false).ok().map(|list| list.join(" ")).as_deref(), expected, "{url}");
         }
+        assert_eq!(endpoints_of("etcd3://a:1", true).unwrap(), ["https://a:1"]);
+        assert_eq!(endpoints_of("http://a:1", true).unwrap(), ["http://a:1"]);
     }
 }

@@ -9,15 +9,20 @@ mod arguments;
 mod ask;
 mod command;
 mod context;
+mod doctor;
+mod examine;
 mod failure;
 mod local_time;
 mod output;
 mod places;
 mod render;
+mod support;
 mod watch;
 
 pub use arguments::{CliCommand, DsnVia, GlobalArguments};
 pub use command::connection_strings;
+pub use failure::Failure;
+pub use places::find as find_configuration;
 
 /// Done, and it is so.
 pub const EXIT_DONE: i32 = 0;

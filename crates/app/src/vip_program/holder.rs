@@ -113,6 +113,7 @@ impl CardHolder {
             GuardEffect::Send(FromGuard::Address(state)) => self.say(&state),
             // There is no worker, and there are no servers.
             GuardEffect::Send(_)
+            | GuardEffect::SignOfLife
             | GuardEffect::SpawnWorker
             | GuardEffect::Spawn { .. }
             | GuardEffect::Signal { .. }

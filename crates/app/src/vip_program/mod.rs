@@ -13,12 +13,14 @@ mod source;
 use crate::failover_ip::Asked as FailoverIp;
 use holder::{CardHolder, Holder};
 use platform::{Addresses, boot_clock, missing_privilege_for_addresses};
-use settings::{Asked, Settings};
+use settings::{Asked, DcsType, Settings};
 use source::{Answer, Source};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tls::{ClientFiles, ClientTls, HTTP1, HTTP2};
+use tokio::sync::{Notify, mpsc};
 use tracing_subscriber::EnvFilter;
 use types::{Millis, Revision};
 
@@ -93,7 +95,10 @@ fn prepare(settings: &Settings) -> Result<Holder, String> {
 }
 
 async fn follow(settings: &Settings, mut holder: Holder) -> Result<(), String> {
-    let source = Source::new(settings, settings.dcs_timeout / QUESTIONS_PER_TIMEOUT)?;
+    let tls = settings.tls.clone().map(|files| open(files, settings.dcs_type)).transpose()?;
+    let refreshers = tls.iter().map(ClientTls::refresher).collect();
+    tokio::spawn(tls::keep_fresh(refreshers, Arc::new(Notify::new())));
+    let source = Source::new(settings, tls, settings.dcs_timeout / QUESTIONS_PER_TIMEOUT)?;
     let (ends, mut ended) = mpsc::channel::<()>(1);
     platform::on_every_termination(move || {
         // One that does not fit follows another.
@@ -120,6 +125,14 @@ async fn follow(settings: &Settings, mut holder: Holder) -> Result<(), String> {
         holder.tick();
     }
     Err(format!("{} could not be removed", settings.address))
+}
+
+fn open(files: ClientFiles, dcs_type: DcsType) -> Result<ClientTls, String> {
+    let protocol = match dcs_type {
+        DcsType::Etcd => HTTP2,
+        DcsType::Patroni => HTTP1,
+    };
+    ClientTls::open(files, &[protocol]).map_err(|error| format!("{error}\nhint: {}", error.hint()))
 }
 
 async fn keep_asking(settings: &Settings, source: &Source, holder: &mut Holder) {

@@ -6,9 +6,11 @@ use platform::Addresses;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tls::ClientFiles;
 
+const SECURED: &str = "https://";
 /// `netmask` may be left to the address's class, as in vip-manager.
 const CLASS_DEFAULT: [&str; 2] = ["-1", "0"];
 
@@ -50,9 +52,13 @@ const SETTINGS: [Setting; 24] = [
     setting("dcs-endpoints", &["endpoint", "endpoints"], "Where the key is asked for, separated by commas"),
     setting("etcd-user", &["etcd_user"], "User name for etcd"),
     setting("etcd-password", &["etcd_password"], "Password for etcd"),
-    setting("etcd-ca-file", &["etcd_ca_file"], "Not supported yet: TLS to etcd"),
-    setting("etcd-cert-file", &["etcd_cert_file"], "Not supported yet: TLS to etcd"),
-    setting("etcd-key-file", &["etcd_key_file"], "Not supported yet: TLS to etcd"),
+    setting(
+        "etcd-ca-file",
+        &["etcd_ca_file"],
+        "Authorities to trust (PEM); with it TLS is spoken. The system's, where it is missing",
+    ),
+    setting("etcd-cert-file", &["etcd_cert_file"], "The certificate to show (PEM)"),
+    setting("etcd-key-file", &["etcd_key_file"], "The certificate's key (PEM)"),
     setting("consul-token", &["consul_token"], "Not supported: Consul"),
     setting("interval", &[], "Milliseconds after which the key is read again without a change; 1000"),
     setting("retry-after", &["retry_after", "retryafter"], "Milliseconds before another try to set the address; 250"),
@@ -78,8 +84,10 @@ pub struct Settings {
     pub trigger_key: String,
     pub trigger_value: String,
     pub dcs_type: DcsType,
-    /// `host:port` of etcd, or whole addresses of Patroni's REST API.
+    /// `host:port` of etcd or its `https` address, or whole addresses of Patroni's REST API.
     pub endpoints: Vec<String>,
+    /// For endpoints with `https`.
+    pub tls: Option<ClientFiles>,
     pub user: Option<String>,
     pub password: Option<String>,
     pub interval: Duration,
@@ -208,13 +216,20 @@ fn settings(values: &BTreeMap<String, String>, host: &str) -> Result<Settings, S
         "hetzner" => Some(hetzner(&value)?),
         other => return Err(format!("manager-type: '{other}' is not known; expected basic or hetzner")),
     };
-    for tls in ["etcd-ca-file", "etcd-cert-file", "etcd-key-file"] {
-        if value(tls).is_some() {
-            return Err(format!(
-                "{tls}: TLS to etcd is not supported yet\nhint: use an endpoint without TLS on this machine, or dcs-type patroni"
-            ));
+    let file = |name: &str| value(name).map(PathBuf::from);
+    let authorities = file("etcd-ca-file");
+    let identity = match (file("etcd-cert-file"), file("etcd-key-file")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err("etcd-cert-file needs etcd-key-file\nhint: certificate and key go together".to_owned());
         }
-    }
+        (None, Some(_)) => {
+            return Err("etcd-key-file needs etcd-cert-file\nhint: certificate and key go together".to_owned());
+        }
+    };
+    // As in vip-manager: files switch TLS on for endpoints that do not say.
+    let by_default = authorities.is_some() || identity.is_some();
     if value("etcd-password").is_some() && value("etcd-user").is_none() {
         return Err("etcd-password needs etcd-user".to_owned());
     }
@@ -237,9 +252,11 @@ fn settings(values: &BTreeMap<String, String>, host: &str) -> Result<Settings, S
             Ok(_) | Err(_) => Err(format!("{name}: '{text}' is not accepted; expected 10 to 3600000 milliseconds")),
         },
     };
-    let default = format!("http://127.0.0.1:{port}");
+    let default = format!("127.0.0.1:{port}");
     let endpoints = value("dcs-endpoints").unwrap_or(&default).split(',').map(str::trim).filter(|it| !it.is_empty());
-    let endpoints = endpoints.map(|text| endpoint(text, dcs_type)).collect::<Result<Vec<_>, _>>()?;
+    let endpoints = endpoints.map(|text| endpoint(text, dcs_type, by_default)).collect::<Vec<_>>();
+    let secured = endpoints.iter().any(|endpoint| endpoint.starts_with(SECURED));
+    let tls = secured.then_some(ClientFiles { authorities, identity, trust_anybody: false });
     if let Some(number) = value("retry-num").filter(|text| text.parse::<u32>().is_err()) {
         return Err(format!("retry-num: '{number}' is not a number"));
     }
@@ -250,6 +267,7 @@ fn settings(values: &BTreeMap<String, String>, host: &str) -> Result<Settings, S
         trigger_value: value("trigger-value").unwrap_or(value_default).to_owned(),
         dcs_type,
         endpoints,
+        tls,
         user: value("etcd-user").map(str::to_owned),
         password: value("etcd-password").map(str::to_owned),
         interval: milliseconds("interval", 1000)?,
@@ -270,17 +288,19 @@ fn hetzner<'a>(value: &impl Fn(&str) -> Option<&'a str>) -> Result<HetznerConfig
     })
 }
 
-fn endpoint(text: &str, dcs_type: DcsType) -> Result<String, String> {
-    if text.starts_with("https://") {
-        return Err(format!(
-            "dcs-endpoints: {text}: TLS is not supported yet\nhint: use an endpoint without TLS on this machine"
-        ));
-    }
-    let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-    Ok(match dcs_type {
+/// `by_default`: one without a scheme speaks TLS.
+fn endpoint(text: &str, dcs_type: DcsType, by_default: bool) -> String {
+    let (bare, secured) = match (text.strip_prefix(SECURED), text.strip_prefix("http://")) {
+        (Some(bare), _) => (bare, true),
+        (None, Some(bare)) => (bare, false),
+        (None, None) => (text, by_default),
+    };
+    let bare = bare.trim_end_matches('/');
+    match dcs_type {
+        DcsType::Etcd | DcsType::Patroni if secured => format!("{SECURED}{bare}"),
         DcsType::Etcd => bare.to_owned(),
         DcsType::Patroni => format!("http://{bare}"),
-    })
+    }
 }
 
 /// A number, a dotted mask, or nothing but the address's class.
@@ -397,6 +417,25 @@ mod tests {
     }
 
     #[test]
+    fn files_and_schemes_switch_tls_on() {
+        for (more, endpoints, secured) in [
+            ("--dcs-endpoints a:1", "a:1", false),
+            ("--dcs-endpoints https://a:1,https://b:2/", "https://a:1 https://b:2", true),
+            ("--dcs-endpoints a:1 --etcd-ca-file /ca", "https://a:1", true),
+            ("--dcs-endpoints http://a:1 --etcd-ca-file /ca", "a:1", false),
+            ("--dcs-endpoints https://a:1 --dcs-type patroni", "https://a:1", true),
+            ("--etcd-cert-file /c --etcd-key-file /k", "https://127.0.0.1:2379", true),
+        ] {
+            let settings = run(&format!("{MINIMAL} {more}"), &[]).unwrap();
+            assert_eq!((settings.endpoints.join(" ").as_str(), settings.tls.is_some()), (endpoints, secured), "{more}");
+        }
+        let settings =
+            run(&format!("{MINIMAL} --etcd-ca-file /ca --etcd-cert-file /c --etcd-key-file /k"), &[]).unwrap();
+        let tls = settings.tls.unwrap();
+        assert_eq!((tls.authorities, tls.identity), (Some("/ca".into()), Some(("/c".into(), "/k".into()))));
+    }
+
+    #[test]
     fn a_netmask_is_a_number_a_mask_or_the_class() {
         let prefix = |ip: &str, mask| prefix(ip.parse().unwrap(), mask);
         for (ip, mask, expected) in [
@@ -431,8 +470,8 @@ mod tests {
             ("--dcs-type zookeeper", "'zookeeper' is not known"),
             ("--manager-type aws", "expected basic or hetzner"),
             ("--manager-type hetzner --hetzner-server-ip here", "'here' is not an address"),
-            ("--etcd-ca-file x", "TLS to etcd is not supported yet"),
-            ("--dcs-endpoints https://a:1", "TLS is not supported yet"),
+            ("--etcd-cert-file x", "etcd-cert-file needs etcd-key-file"),
+            ("--etcd-key-file x", "etcd-key-file needs etcd-cert-file"),
             ("--etcd-password p", "needs etcd-user"),
             ("--interval soon", "expected 10 to 3600000"),
         ] {

@@ -1,13 +1,16 @@
 //! Who says where the address belongs: a key in an etcd (or in our own store), or Patroni's REST API.
 
 use super::settings::{DcsType, Settings};
+use crate::certificates::http_client;
 use dcs::{Dcs, DcsConfig};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tls::ClientTls;
 use types::Revision;
 
 pub enum Source {
     Etcd { dcs: Box<Dcs>, key: Vec<u8> },
-    Patroni { http: reqwest::Client, urls: Vec<String> },
+    Patroni { http: Http, urls: Vec<String> },
 }
 
 /// What was read; `version` is where a watch goes on from.
@@ -17,7 +20,8 @@ pub struct Answer {
 }
 
 impl Source {
-    pub fn new(settings: &Settings, request_timeout: Duration) -> Result<Self, String> {
+    /// `tls`: for endpoints with `https`.
+    pub fn new(settings: &Settings, tls: Option<ClientTls>, request_timeout: Duration) -> Result<Self, String> {
         match settings.dcs_type {
             DcsType::Etcd => {
                 // The scope is only for a view that nobody asks for here.
@@ -26,17 +30,13 @@ impl Source {
                     username: settings.user.clone(),
                     password: settings.password.clone(),
                     request_timeout,
+                    tls,
                     ..DcsConfig::new(settings.endpoints.clone(), keys)
                 });
                 Ok(Self::Etcd { dcs: Box::new(dcs), key: settings.trigger_key.clone().into_bytes() })
             }
             DcsType::Patroni => {
-                let http = reqwest::Client::builder()
-                    .no_proxy()
-                    .timeout(request_timeout)
-                    .redirect(reqwest::redirect::Policy::none())
-                    .build()
-                    .map_err(|error| error.to_string())?;
+                let http = Http::new(tls, request_timeout)?;
                 let path = settings.trigger_key.trim_start_matches('/');
                 let urls = settings.endpoints.iter().map(|endpoint| format!("{endpoint}/{path}")).collect();
                 Ok(Self::Patroni { http, urls })
@@ -55,7 +55,7 @@ impl Source {
             Self::Patroni { http, urls } => {
                 let mut why = "no endpoints".to_owned();
                 for url in urls {
-                    match http.get(url).send().await {
+                    match http.client()?.get(url).send().await {
                         Ok(answer) => {
                             let value = Some(answer.status().as_u16().to_string());
                             return Ok(Answer { value, version: Revision(0) });
@@ -75,4 +75,38 @@ impl Source {
             Self::Patroni { .. } => std::future::pending().await,
         }
     }
+}
+
+/// A client that has the newest certificate.
+pub struct Http {
+    tls: Option<ClientTls>,
+    timeout: Duration,
+    /// And which certificates it was made with.
+    client: Mutex<(u64, reqwest::Client)>,
+}
+
+impl Http {
+    fn new(tls: Option<ClientTls>, timeout: Duration) -> Result<Self, String> {
+        let generation = tls.as_ref().map_or(0, ClientTls::generation);
+        let client = Mutex::new((generation, make(tls.as_ref(), timeout)?));
+        Ok(Self { tls, timeout, client })
+    }
+
+    fn client(&self) -> Result<reqwest::Client, String> {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = self.tls.as_ref().map_or(0, ClientTls::generation);
+        if client.0 != generation {
+            *client = (generation, make(self.tls.as_ref(), self.timeout)?);
+        }
+        Ok(client.1.clone())
+    }
+}
+
+fn make(tls: Option<&ClientTls>, timeout: Duration) -> Result<reqwest::Client, String> {
+    let builder = reqwest::Client::builder().no_proxy().timeout(timeout).redirect(reqwest::redirect::Policy::none());
+    let made = match tls {
+        Some(tls) => http_client(builder, tls),
+        None => builder.build(),
+    };
+    made.map_err(|error| error.to_string())
 }

@@ -6,6 +6,7 @@ mod postgresql;
 mod proxy;
 mod redis;
 mod store;
+mod tls;
 mod vip;
 
 use crate::error::{Code, ConfigError, Report, problem};
@@ -75,7 +76,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         authentication: builder
             .user(&["ctl", "authentication"])
             .or_else(|| builder.user(&["restapi", "authentication"])),
-        insecure: builder.flag(&["ctl", "insecure"]).unwrap_or(false),
+        tls: builder.ctl_tls(),
     };
     let namespace = namespace(tree);
     let scope = Scope::new(scope?);
@@ -210,10 +211,7 @@ impl Builder<'_> {
     }
 
     fn restapi(&mut self, host: Option<&str>) -> Option<RestApiConfig> {
-        if self.text(&["restapi", "verify_client"]).is_some_and(|word| !word.eq_ignore_ascii_case("none")) {
-            let error = self.at(Code::Unsupported, &["restapi", "verify_client"], "only 'none' is supported yet");
-            self.report.error(error.hint("protect the requests that change something with restapi.authentication"));
-        }
+        let tls = self.restapi_tls();
         let authentication = self.user(&["restapi", "authentication"]);
         if self.tree.at(&["restapi", "authentication"]).is_some()
             && authentication.as_ref().is_none_or(|user| user.password.is_none())
@@ -232,7 +230,7 @@ impl Builder<'_> {
             Some(_) => self.address(&["restapi", "connect_address"], None)?,
             None => self.reachable(&listen, host, &["restapi", "connect_address"])?,
         };
-        Some(RestApiConfig { listen, connect_address, authentication })
+        Some(RestApiConfig { listen, connect_address, authentication, tls })
     }
 
     fn console(&mut self, host: Option<&str>, restapi: Option<&RestApiConfig>) -> Option<ConsoleConfig> {

@@ -8,6 +8,21 @@ use crate::{Address, Secret, parts};
 use std::collections::BTreeMap;
 use types::MemberName;
 
+/// Where an etcd is, and how it is spoken to.
+#[derive(Default)]
+struct Endpoints {
+    hosts: Vec<Address>,
+    secured: bool,
+    plain: bool,
+}
+
+impl Endpoints {
+    fn add(&mut self, address: Address, secured: bool) {
+        self.hosts.push(address);
+        if secured { self.secured = true } else { self.plain = true }
+    }
+}
+
 impl Builder<'_> {
     pub fn one_store(&mut self) {
         let present: Vec<&str> =
@@ -59,7 +74,19 @@ impl Builder<'_> {
             .or_else(|| own.map(StoreMember::client_address))
             .unwrap_or_else(|| Address::new("", own_client_port));
         let own_peer_port = own.map_or(peer_port, |own| own.peer_port);
-        Some(StoreConfig { listen, peer_port: own_peer_port, data_dir: data_dir.unwrap_or_default(), members })
+        let client_tls = self.store_tls("client_transport_security");
+        let client_cert_auth = self.flag(&["store", "client_transport_security", "client_cert_auth"]).unwrap_or(false);
+        let peer_tls = self.store_tls("peer_transport_security");
+        self.members_always_show_a_certificate();
+        Some(StoreConfig {
+            listen,
+            peer_port: own_peer_port,
+            data_dir: data_dir.unwrap_or_default(),
+            members,
+            client_tls,
+            client_cert_auth,
+            peer_tls,
+        })
     }
 
     fn store_members(&mut self, client_port: u16, peer_port: u16) -> BTreeMap<MemberName, StoreMember> {
@@ -149,10 +176,8 @@ impl Builder<'_> {
         if kind == DcsKind::Etcd {
             self.note(&["etcd"], "etcd is spoken to with version 3 of its protocol; keys that a Patroni wrote with version 2 are not seen");
         }
-        if self.text(&[key, "protocol"]).is_some_and(|protocol| protocol.eq_ignore_ascii_case("https")) {
-            self.no_tls(&[key, "protocol"]);
-        }
-        let mut hosts = Vec::new();
+        let by_default = self.text(&[key, "protocol"]).is_some_and(|protocol| protocol.eq_ignore_ascii_case("https"));
+        let mut hosts = Endpoints::default();
         for option in ["url", "proxy"] {
             if let Some(url) = self.text(&[key, option]) {
                 self.etcd_url(&[key, option], &url, &mut hosts);
@@ -167,7 +192,7 @@ impl Builder<'_> {
                 continue;
             }
             match Address::parse(&word, Some(2379)) {
-                Ok(address) => hosts.push(address),
+                Ok(address) => hosts.add(address, by_default),
                 // `host` is an address by the table, and was reported there.
                 Err(_) if option == "host" => {}
                 Err(error) => {
@@ -176,7 +201,7 @@ impl Builder<'_> {
                 }
             }
         }
-        if hosts.is_empty() && !self.report.has_errors() {
+        if hosts.hosts.is_empty() && !self.report.has_errors() {
             self.missing(
                 &[key, "hosts"],
                 "list the endpoints, for example [10.0.0.1:2379, 10.0.0.2:2379, 10.0.0.3:2379]",
@@ -184,14 +209,18 @@ impl Builder<'_> {
         }
         let username = self.text(&[key, "username"]);
         let password = self.text(&[key, "password"]).map(Secret::new);
-        Some(EtcdConfig { kind, hosts, username, password })
+        if hosts.secured && hosts.plain {
+            let error = self.at(Code::Conflict, &[key], "some endpoints are https and some are http");
+            self.report
+                .error(error.hint("all of them speak TLS, or none; 'protocol: https' is for those without a scheme"));
+        }
+        let tls = self.etcd_tls(key, hosts.secured);
+        Some(EtcdConfig { kind, hosts: hosts.hosts, tls, username, password })
     }
 
-    fn etcd_url(&mut self, path: &[&str], url: &str, hosts: &mut Vec<Address>) {
+    fn etcd_url(&mut self, path: &[&str], url: &str, hosts: &mut Endpoints) {
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-        if scheme.eq_ignore_ascii_case("https") {
-            return self.no_tls(path);
-        }
+        let secured = scheme.eq_ignore_ascii_case("https");
         let address = rest.split(['/', '?']).next().unwrap_or_default();
         if address.contains('@') {
             let error = self.at(Code::Unsupported, path, "user and password in a URL are not supported");
@@ -199,16 +228,11 @@ impl Builder<'_> {
             return;
         }
         match Address::parse(address, Some(2379)) {
-            Ok(address) => hosts.push(address),
+            Ok(address) => hosts.add(address, secured),
             Err(error) => {
                 let error = self.at(Code::Range, path, error.to_string());
                 self.report.error(error);
             }
         }
-    }
-
-    fn no_tls(&mut self, path: &[&str]) {
-        let error = self.at(Code::Unsupported, path, "https is not supported yet");
-        self.report.error(error.hint("use an etcd that listens without TLS on a protected network, or 'store'"));
     }
 }

@@ -2,8 +2,7 @@
 
 use super::{Field, Kind, choice, flag, integer, path, port, secret, section, text};
 
-const TLS: &str =
-    "TLS on the REST API is not supported yet; without it the API is open to readers, so protect the network";
+const PASSWORD: &str = "an encrypted key cannot be read; keep it without a password, readable only by the agent's user: openssl pkey -in OLD -out NEW";
 
 pub const RESTAPI: &[Field] = &[
     Field::new(
@@ -16,16 +15,16 @@ pub const RESTAPI: &[Field] = &[
     Field::new("connect_address", Kind::Address { port: None }, "restapi.listen", "How the other members reach it.")
         .variable(),
     section("authentication", USER, "Who may use the requests that change something."),
-    path("certfile", "", "The server's certificate.").later(TLS).variable(),
-    path("keyfile", "", "The server's key.").later(TLS).variable(),
-    secret("keyfile_password", "The key's password.").later(TLS).variable(),
-    path("cafile", "", "Certificates of the authorities to trust.").later(TLS).variable(),
-    text("ciphers", "", "TLS ciphers.").later(TLS).variable(),
+    path("certfile", "", "The server's certificate (PEM). With it the API is served over TLS only.").variable(),
+    path("keyfile", "restapi.certfile", "The certificate's key.").variable(),
+    secret("keyfile_password", "The key's password.").later(PASSWORD).variable(),
+    path("cafile", "", "Certificates of the authorities whose clients are let in, and whose members are believed.").variable(),
+    text("ciphers", "", "TLS ciphers.").ignored("TLS 1.2 and 1.3 are spoken, with strong ciphers only").variable(),
     choice(
         "verify_client",
         &["none", "optional", "required"],
         "none",
-        "Whether clients need a certificate (only 'none' is supported yet).",
+        "Whether clients need a certificate: optional for the requests that change something, required for all. One that is shown must be good, and then no password is asked for.",
     )
     .variable(),
     Field::new("allowlist", Kind::Words, "", "Addresses that may use the requests that change something.")
@@ -53,7 +52,7 @@ pub const CONSOLE: &[Field] = &[Field::new(
     "listen",
     Kind::Address { port: Some(8080) },
     "this member's address, port 8080",
-    "Where the web console listens. Who may change something there is restapi.authentication's; without that it only shows.",
+    "Where the web console listens. Who may change something there is restapi.authentication's; without that it only shows. With restapi.certfile it speaks TLS.",
 )];
 
 const USER: &[Field] = &[text("username", "", "The user.").variable(), secret("password", "The password.").variable()];
@@ -135,10 +134,11 @@ pub const LOG: &[Field] = &[
 pub const CTL: &[Field] = &[
     section("authentication", USER, "User and password for the REST API; restapi.authentication when missing."),
     flag("insecure", "false", "Do not check the certificate of the REST API.").variable(),
-    path("cacert", "", "Certificates of the authorities to trust.").later(TLS).variable(),
-    path("certfile", "", "The client's certificate.").later(TLS).variable(),
-    path("keyfile", "", "The client's key.").later(TLS).variable(),
-    secret("keyfile_password", "The key's password.").later(TLS).variable(),
+    path("cacert", "restapi.cafile, or the system's authorities", "Certificates of the authorities to trust.")
+        .variable(),
+    path("certfile", "restapi.certfile", "The client's certificate.").variable(),
+    path("keyfile", "ctl.certfile, or restapi.keyfile", "The certificate's key.").variable(),
+    secret("keyfile_password", "The key's password.").later(PASSWORD).variable(),
 ];
 
 pub const WATCHDOG: &[Field] = &[

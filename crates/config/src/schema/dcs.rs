@@ -1,6 +1,6 @@
 //! `store:` and `etcd3:`.
 
-use super::{ANY, Field, Kind, choice, flag, path, port, secret, text};
+use super::{ANY, Field, Kind, choice, flag, path, port, secret, section, text};
 
 pub const STORE: &[Field] = &[
     Field::new(
@@ -18,6 +18,35 @@ pub const STORE: &[Field] = &[
     ),
     port("client_port", "2379", "The port for clients, on every member."),
     port("peer_port", "2380", "The port between members, on every member."),
+    section(
+        "client_transport_security",
+        CLIENT_TLS,
+        "TLS on the port for clients, the agents among them; with it nothing is served without. The same on every member.",
+    ),
+    section(
+        "peer_transport_security",
+        PEER_TLS,
+        "Mutual TLS between the members of the store; with it nobody is heard without a certificate. The same on every member.",
+    ),
+];
+
+/// Under etcd's names, with `_`.
+const CLIENT_TLS: &[Field] = &[
+    path(
+        "cert_file",
+        "",
+        "The member's certificate (PEM), made out to its address; the agent shows it as a client, too.",
+    ),
+    path("key_file", "", "The certificate's key."),
+    path("trusted_ca_file", "", "Certificates of the authorities to trust."),
+    flag("client_cert_auth", "false", "Clients need a certificate of these authorities."),
+];
+
+const PEER_TLS: &[Field] = &[
+    path("cert_file", "", "The member's certificate (PEM), made out to its address, for both ends of a connection."),
+    path("key_file", "", "The certificate's key."),
+    path("trusted_ca_file", "", "Certificates of the authorities to trust."),
+    flag("client_cert_auth", "true", "Members always show a certificate; only 'true' is accepted."),
 ];
 
 /// What may stand at one member.
@@ -28,30 +57,21 @@ pub const STORE_MEMBER: &[Field] = &[
     port("peer_port", "store.peer_port", "The port between members on this member only."),
 ];
 
-const TLS: &str =
-    "TLS to etcd is not spoken yet; use an etcd that listens without TLS on a protected network, or 'store'";
-
 pub const ETCD: &[Field] = &[
     Field::new("host", Kind::Address { port: Some(2379) }, "", "One endpoint, host:port.").variable(),
     Field::new("hosts", Kind::Words, "", "The endpoints: a list, or a text such as host1:2379,host2:2379.").variable(),
-    text("url", "", "One endpoint, http://host:port.").variable(),
+    text("url", "", "One endpoint, http://host:port or https://host:port.").variable(),
     text("proxy", "", "The endpoint of an etcd proxy, http://host:port.").variable(),
     text("srv", "", "A domain whose SRV records name the endpoints.")
         .later("list the endpoints under 'hosts'")
         .variable(),
     text("srv_suffix", "", "Suffix of the SRV records.").later("list the endpoints under 'hosts'").variable(),
-    choice(
-        "protocol",
-        &["http", "https"],
-        "http",
-        "Whether the endpoints of 'host' and 'hosts' use TLS (https is not supported yet).",
-    )
-    .variable(),
+    choice("protocol", &["http", "https"], "http", "Whether the endpoints of 'host' and 'hosts' use TLS.").variable(),
     text("username", "", "The user, when etcd's authentication is on.").variable(),
     secret("password", "The user's password.").variable(),
-    path("cacert", "", "Certificates of the authorities to trust.").later(TLS).variable(),
-    path("cert", "", "The client's certificate.").later(TLS).variable(),
-    path("key", "", "The client's key.").later(TLS).variable(),
+    path("cacert", "the system's authorities", "Certificates of the authorities to trust.").variable(),
+    path("cert", "", "The client's certificate.").variable(),
+    path("key", "the file of the certificate", "The certificate's key.").variable(),
     flag("use_proxies", "false", "Keep to the listed hosts.")
         .ignored("the listed endpoints are always kept")
         .variable(),

@@ -31,11 +31,13 @@ const READ_ONLY: &str = "the console only shows, because restapi.authentication 
 pub struct Console {
     api: Api,
     sessions: Sessions,
+    /// Served in TLS only; then browsers send the cookie only there.
+    secured: bool,
 }
 
 impl Console {
-    pub fn new(api: Api) -> Self {
-        Self { api, sessions: Sessions::default() }
+    pub fn new(api: Api, secured: bool) -> Self {
+        Self { api, sessions: Sessions::default(), secured }
     }
 
     /// The name and password, when changes need one.
@@ -88,7 +90,7 @@ impl Console {
                 if let Some(token) = token(&head.headers) {
                     self.sessions.sign_out(token);
                 }
-                with_cookie(Reply::text(200, "signed out"), "", 0)
+                self.with_cookie(Reply::text(200, "signed out"), "", 0)
             }
             _ => plain(Reply::text(405, "there is GET, POST and DELETE")),
         }
@@ -114,7 +116,7 @@ impl Console {
         match self.sessions.sign_in(Instant::now(), peer, &expected, text("username"), text("password")) {
             Ok(token) => {
                 tracing::info!(%peer, user = text("username"), "signed in to the web console");
-                with_cookie(Reply::text(200, "signed in"), &token, SESSION_AGE_MAX.as_secs())
+                self.with_cookie(Reply::text(200, "signed in"), &token, SESSION_AGE_MAX.as_secs())
             }
             Err(Refused::Wrong) => {
                 tracing::warn!(%peer, "a wrong name or password at the web console");
@@ -132,6 +134,17 @@ impl Console {
 
     fn user_of(&self, headers: &HeaderMap) -> Option<String> {
         self.sessions.user(Instant::now(), token(headers)?, &self.authentication()?)
+    }
+
+    /// Out of reach of scripts, sent to this host only and from its own pages only.
+    fn with_cookie(&self, reply: Reply, token: &str, seconds: u64) -> Response<Body> {
+        let mut response = plain(reply);
+        let secure = if self.secured { "; Secure" } else { "" };
+        let cookie = format!("{COOKIE_NAME}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+        if let Ok(value) = HeaderValue::try_from(cookie) {
+            response.headers_mut().insert(SET_COOKIE, value);
+        }
+        response
     }
 }
 
@@ -157,16 +170,6 @@ fn plain(reply: Reply) -> Response<Body> {
 
 fn foreign() -> Reply {
     Reply::text(403, "the request does not come from the console's own page")
-}
-
-/// Out of reach of scripts, sent to this host only and from its own pages only.
-fn with_cookie(reply: Reply, token: &str, seconds: u64) -> Response<Body> {
-    let mut response = plain(reply);
-    let cookie = format!("{COOKIE_NAME}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
-    if let Ok(value) = HeaderValue::try_from(cookie) {
-        response.headers_mut().insert(SET_COOKIE, value);
-    }
-    response
 }
 
 fn token(headers: &HeaderMap) -> Option<&str> {

@@ -16,12 +16,12 @@ fn reload(authorization: Option<&str>) -> Request<Body> {
     request.body(Body::empty()).unwrap()
 }
 
-fn with_password(settings: RestApiSettings, username: &str, password: &str) -> RestApiSettings {
+pub fn with_password(settings: RestApiSettings, username: &str, password: &str) -> RestApiSettings {
     RestApiSettings { authentication: Some(BasicAuth::new(username, password)), ..settings }
 }
 
 /// Plays the agent: whatever is asked for is scheduled.
-fn obliging(settings: RestApiSettings) -> World {
+pub fn obliging(settings: RestApiSettings) -> World {
     let mut world = World::new();
     world.publish(|snapshot| snapshot.settings = Arc::new(settings));
     let (_, unused) = tokio::sync::mpsc::channel(1);

@@ -43,7 +43,7 @@ async fn start() -> (World, SocketAddr) {
     let world = World::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, world.api.clone(), std::future::pending()));
+    tokio::spawn(serve(listener, None, world.api.clone(), std::future::pending()));
     (world, address)
 }
 

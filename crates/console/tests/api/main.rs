@@ -10,6 +10,7 @@ mod live;
 mod openapi;
 mod page;
 mod redis;
+mod secured;
 mod switchover;
 mod wire;
 mod world;

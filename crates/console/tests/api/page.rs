@@ -27,7 +27,7 @@ impl Page {
                 let _ = request.answer.send(Outcome::new(202, "reload scheduled"));
             }
         });
-        let console = Console::new(world.api.clone());
+        let console = Console::new(world.api.clone(), false);
         Self { world, console }
     }
 
@@ -106,6 +106,7 @@ async fn with_a_password_nothing_is_answered_before_it_was_given() {
     for word in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=28800"] {
         assert!(cookie.contains(word), "{cookie}");
     }
+    assert!(!cookie.contains("Secure"), "browsers would not send it without TLS: {cookie}");
     assert!(!cookie.contains("right") && !signed_in.body.contains("quorate_session"));
 
     let cookie = page.cookie("right").await;
@@ -119,6 +120,23 @@ async fn with_a_password_nothing_is_answered_before_it_was_given() {
     let out = page.ask("DELETE", "/session", &session, "").await;
     assert!(out.header("set-cookie").unwrap().contains("Max-Age=0"));
     assert_eq!(page.ask("GET", "/api/cluster", &session, "").await.status, 401);
+}
+
+#[tokio::test]
+async fn in_tls_the_cookie_is_for_tls_only() {
+    let mut page = Page::new(Some("right"));
+    page.console = Console::new(page.world.api.clone(), true);
+    let signed_in = page.sign_in("right").await;
+    assert!(signed_in.header("set-cookie").unwrap().ends_with("; Secure"), "{signed_in:?}");
+    // Where the REST API wants a certificate for changes, a password alone is not enough here either.
+    let authentication = Some(BasicAuth::new("admin", "right"));
+    let settings = RestApiSettings { authentication, changes_need_certificate: true, ..RestApiSettings::default() };
+    page.world.publish(|snapshot| snapshot.settings = Arc::new(settings));
+    let cookie = page.cookie("right").await;
+    let session = [FROM_THE_PAGE, ("cookie", cookie.as_str())];
+    assert_eq!(page.ask("GET", "/api/cluster", &session, "").await.status, 200);
+    let refused = page.ask("POST", "/api/reload", &session, "").await;
+    assert_eq!((refused.status, refused.body.as_str()), (403, "client certificate required"));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ async fn start() -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let task = tokio::spawn(serve(listener, world.api.clone(), async {
+    let task = tokio::spawn(serve(listener, None, world.api.clone(), async {
         let _ = stopped.await;
     }));
     Server { world, address, stop, task }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a behaviour that cannot be shown fails where it stands
 
 mod scripted;
+mod secured;
 mod sign_in;
 mod support;
 

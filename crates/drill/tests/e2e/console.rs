@@ -29,6 +29,7 @@ fn console_of(world: &World, member: &str) -> String {
 }
 
 #[test]
+#[ignore = "needs Chromium; ./dev test -p drill --test e2e console:: --run-ignored all"]
 fn an_operator_signs_in_and_does_everything_from_the_page() {
     run(async {
         let options = ClusterOptions { console: true, redis: RedisParts::ServerAndSentinel, ..options("console", 41) };
@@ -54,6 +55,7 @@ fn an_operator_signs_in_and_does_everything_from_the_page() {
 }
 
 #[test]
+#[ignore = "needs Chromium; ./dev test -p drill --test e2e console:: --run-ignored all"]
 fn the_page_goes_on_at_another_member_when_its_own_dies() {
     run(async {
         let options = ClusterOptions { console: true, ..options_with_default_lease("console-dies", 42) };

@@ -2,6 +2,7 @@
 //!
 //! A test that fails prints the ends of all logs; one that is interrupted still ends its processes.
 
+use drill::certificates::ADMIN;
 use drill::cluster::{Cluster, ClusterOptions, POSTGRES_USER, find_user};
 use drill::health::ClusterView;
 use drill::member::{Member, ports};
@@ -250,12 +251,26 @@ impl World {
     }
 
     pub fn etcdctl_command(&self) -> Command {
+        let mut command = self.etcdctl_of_a_stranger();
+        if let Some(certificates) = self.certificates() {
+            let (certificate, key) = certificates.identity(ADMIN);
+            command.arg("--cert").arg(certificate).arg("--key").arg(key);
+        }
+        command
+    }
+
+    /// Without a certificate.
+    pub fn etcdctl_of_a_stranger(&self) -> Command {
+        let scheme = if self.certificates().is_some() { "https://" } else { "" };
         let mut endpoints = String::new();
         for member in self.members() {
-            write!(endpoints, "{}:{},", member.address, ports::STORE_CLIENTS).unwrap();
+            write!(endpoints, "{scheme}{}:{},", member.address, ports::STORE_CLIENTS).unwrap();
         }
         let mut command = Command::new("etcdctl");
         command.env("ETCDCTL_API", "3").arg("--endpoints").arg(endpoints.trim_end_matches(','));
+        if let Some(certificates) = self.certificates() {
+            command.arg("--cacert").arg(certificates.ca());
+        }
         command
     }
 
@@ -282,9 +297,8 @@ impl World {
 
     /// The status code and the body of a request to a member's REST API.
     pub async fn rest(&self, method: reqwest::Method, member: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        let mut request =
-            client.request(method, format!("http://{}:{}{path}", self.named(member).address, ports::REST));
+        let client = self.http_client(PATIENCE).unwrap();
+        let mut request = client.request(method, self.rest_url(self.named(member), path));
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -296,8 +310,8 @@ impl World {
 
     /// Whether the REST API is there at all.
     pub async fn answers(&self, member: &str) -> bool {
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
-        client.get(format!("http://{}:{}/patroni", self.named(member).address, ports::REST)).send().await.is_ok()
+        let client = self.http_client(PATIENCE).unwrap();
+        client.get(self.rest_url(self.named(member), "/patroni")).send().await.is_ok()
     }
 
     pub async fn get(&self, member: &str, path: &str) -> (u16, Value) {

@@ -1,12 +1,14 @@
 //! Programs that only follow a key: the distribution's vip-manager on our store, and `quorate vip` on a real etcd; with
 //! addresses on cards, and with one that a provider routes.
 
-use crate::support::{Running, World, eventually, options, program, run, run_on};
+use crate::support::{Done, Running, World, eventually, options, program, run, run_on};
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
+use drill::certificates::{ADMIN, Certificates};
 use drill::net::{Claim, ClaimKind, Host, Network, program_in};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -81,9 +83,105 @@ fn the_distributions_vip_manager_follows_our_leader_key() {
     });
 }
 
+/// TLS for a program that follows: the authority, and a certificate to show.
+fn with_certificates(mut command: Command, certificates: &Certificates) -> Command {
+    let (certificate, key) = certificates.identity(ADMIN);
+    command.arg("--etcd-ca-file").arg(certificates.ca());
+    command.arg("--etcd-cert-file").arg(certificate).arg("--etcd-key-file").arg(key);
+    command
+}
+
+#[test]
+fn with_tls_everywhere_both_follow_the_leader_by_the_store_and_by_the_rest_api() {
+    let mut network = Network::new(&format!("qvts{}", std::process::id()), [198, 18, 105]).unwrap();
+    for member in 1..=3 {
+        network.add_host(&format!("pg{member}"), 10 + member).unwrap();
+    }
+    let client = network.add_host("client", 1).unwrap();
+    run_on(&client, async {
+        let mut options = options("vip-secured", 0);
+        options.secured = true;
+        options.first_address = network.spare_address(11);
+        options.namespaces = network.hosts().iter().take(3).map(|host| host.namespace.clone()).collect();
+        options.overrides["postgresql"]["pg_hba"] = json!([
+            "local all all scram-sha-256",
+            "host all all 198.18.0.0/15 scram-sha-256",
+            "host replication replicator 198.18.0.0/15 scram-sha-256",
+        ]);
+        let mut world = World::whole(options).await;
+        let (by_store, by_rest) = (IpAddr::from(network.spare_address(43)), IpAddr::from(network.spare_address(44)));
+        let key = format!("/service/{}/leader", world.scope());
+        let mut running = Vec::new();
+        for host in network.hosts().iter().take(3) {
+            let certificates = world.certificates().unwrap();
+            let mut stock = program_in(&host.namespace, "vip-manager");
+            stock.args(["--ip", &by_store.to_string(), "--netmask", "24", "--interface", drill::net::CARD]);
+            stock.args(["--trigger-key", &key, "--trigger-value", &host.name, "--dcs-type", "etcd"]);
+            stock.args(["--dcs-endpoints", &format!("https://{}:2379", host.address)]);
+            running.push(Killed::start(with_certificates(stock, certificates)));
+            let mut ours = program_in(&host.namespace, program("quorate"));
+            ours.args(["vip", "--ip", &by_rest.to_string(), "--netmask", "24", "--interface", drill::net::CARD]);
+            ours.args(["--dcs-type", "patroni", "--dcs-endpoints", &format!("https://{}:8008", host.address)]);
+            running.push(Killed::start(with_certificates(ours, certificates)));
+        }
+        let leader = world.leader().await;
+        for vip in [by_store, by_rest] {
+            held_by(&network, vip, &[&leader]).await;
+        }
+        world.switchover(&leader).await.unwrap();
+        let next = world.leader().await;
+        assert_ne!(next, leader);
+        for vip in [by_store, by_rest] {
+            held_by(&network, vip, &[&next]).await;
+        }
+    });
+}
+
+#[test]
+fn quorate_vip_follows_a_key_in_a_real_etcd_with_tls() {
+    let mut network = Network::new(&format!("qvte{}", std::process::id()), [198, 18, 106]).unwrap();
+    for (name, last) in [("a", 11), ("b", 12), ("etcd", 13)] {
+        network.add_host(name, last).unwrap();
+    }
+    let host = |name: &str| network.host(name).unwrap().clone();
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let certificates = Certificates::make(directory.path(), None).unwrap();
+        let etcd = RealEtcd::start_secured(&host("etcd"), &certificates);
+        let vip = IpAddr::from(network.spare_address(43));
+        let command = |name: &str| {
+            let mut command = program_in(&host(name).namespace, program("quorate"));
+            command.arg("vip");
+            let command = follow(command, vip, KEY, name, host("etcd").address);
+            with_certificates(command, &certificates)
+        };
+        // The last of two counts, as with all of its settings.
+        let secured = |name: &str| {
+            let mut command = command(name);
+            command.args(["--dcs-endpoints", &format!("https://{}:2379", host("etcd").address)]);
+            command
+        };
+        let _a = Killed::start(secured("a"));
+        let _b = Killed::start(secured("b"));
+        for name in ["a", "b"] {
+            etcd.put(name).await;
+            held_by(&network, vip, &[name]).await;
+        }
+        // A file that is missing is said at the start.
+        let mut wrong = secured("a");
+        wrong.args(["--etcd-ca-file", "/nowhere/ca.pem"]);
+        let error = Done::of(&mut wrong).failed(1);
+        assert!(error.contains("there is no file /nowhere/ca.pem") && error.contains("hint:"), "{error}");
+        etcd.put("nobody").await;
+        held_by(&network, vip, &[]).await;
+    });
+}
+
 struct RealEtcd {
     process: Killed,
     host: Host,
+    /// What etcdctl needs.
+    options: Vec<OsString>,
     _directory: tempfile::TempDir,
 }
 
@@ -94,13 +192,37 @@ impl RealEtcd {
         let mut command = program_in(&host.namespace, "etcd");
         command.args(["--data-dir", directory.path().to_str().unwrap()]);
         command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
-        Self { process: Killed::start(command), host: host.clone(), _directory: directory }
+        Self { process: Killed::start(command), host: host.clone(), options: Vec::new(), _directory: directory }
+    }
+
+    /// It wants certificates from its clients.
+    fn start_secured(host: &Host, certificates: &Certificates) -> Self {
+        certificates.issue("etcd", host.address).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("https://{}:2379", host.address);
+        let (certificate, key) = certificates.identity("etcd");
+        let mut command = program_in(&host.namespace, "etcd");
+        command.args(["--data-dir", directory.path().to_str().unwrap()]);
+        command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url, "--client-cert-auth"]);
+        command.arg("--trusted-ca-file").arg(certificates.ca());
+        command.arg("--cert-file").arg(certificate).arg("--key-file").arg(key);
+        let (certificate, key) = certificates.identity(ADMIN);
+        let options: [OsString; 6] = [
+            "--cacert".into(),
+            certificates.ca().into(),
+            "--cert".into(),
+            certificate.into(),
+            "--key".into(),
+            key.into(),
+        ];
+        Self { process: Killed::start(command), host: host.clone(), options: options.into(), _directory: directory }
     }
 
     async fn put(&self, value: &str) {
         eventually("etcd takes a value", async || {
             let mut command = program_in(&self.host.namespace, "etcdctl");
             command.env("ETCDCTL_API", "3").args(["--endpoints", &format!("{}:2379", self.host.address)]);
+            command.args(&self.options);
             let done = command.args(["put", KEY, value]).stdout(Stdio::null()).stderr(Stdio::null()).status();
             done.unwrap().success().then_some(())
         })

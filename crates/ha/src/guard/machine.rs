@@ -2,6 +2,7 @@
 
 use super::address::Addresses;
 use super::server::Server;
+use super::watchdog::Watchdog;
 use super::{FromGuard, GuardEffect, GuardEvent, MEMO_BYTES_MAX, PerServer, ServerKind, ToGuard};
 use types::Millis;
 
@@ -30,6 +31,8 @@ pub struct Guard {
     worker_started_at: Millis,
     finishing: Option<Finish>,
     memo: String,
+    /// `None`: nobody watches.
+    watchdog: Option<Watchdog>,
 }
 
 impl Guard {
@@ -42,7 +45,14 @@ impl Guard {
             worker_started_at: now,
             finishing: None,
             memo: String::new(),
+            watchdog: None,
         }
+    }
+
+    /// A service manager waits for signs of life.
+    #[must_use]
+    pub fn watched(self, watchdog: Option<Watchdog>) -> Self {
+        Self { watchdog, ..self }
     }
 
     /// When `Tick` must come at the latest.
@@ -52,7 +62,8 @@ impl Guard {
             WorkerState::Running | WorkerState::Gone => None,
         };
         let servers = self.servers.iter().map(|(_, server)| server.next_tick());
-        servers.chain([worker, self.addresses.next_tick()]).flatten().min()
+        let watchdog = self.watchdog.as_ref().map(Watchdog::next_tick);
+        servers.chain([worker, self.addresses.next_tick(), watchdog]).flatten().min()
     }
 
     pub fn handle(&mut self, now: Millis, event: GuardEvent) -> Vec<GuardEffect> {
@@ -87,6 +98,10 @@ impl Guard {
         }
         self.addresses.on_time(now, &mut effects);
         self.look_after_worker(now, &mut effects);
+        let worker = self.worker == WorkerState::Running;
+        if self.watchdog.as_mut().is_some_and(|watchdog| watchdog.sign_of_life(now, worker)) {
+            effects.push(GuardEffect::SignOfLife);
+        }
         effects
     }
 
@@ -99,6 +114,7 @@ impl Guard {
             ToGuard::Hold { address, until } => self.addresses.hold(now, address, until, effects),
             ToGuard::Release { address } => self.addresses.release(address, effects),
             ToGuard::Heartbeat { sequence } => effects.push(GuardEffect::Send(FromGuard::Alive { sequence })),
+            ToGuard::Well => self.worker_is_well(now),
             ToGuard::Memo { text } => {
                 if text.len() <= MEMO_BYTES_MAX {
                     self.memo = text;
@@ -108,11 +124,18 @@ impl Guard {
         }
     }
 
+    fn worker_is_well(&mut self, now: Millis) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.worker_is_well(now);
+        }
+    }
+
     fn look_after_worker(&mut self, now: Millis, effects: &mut Vec<GuardEffect>) {
         match self.worker {
             WorkerState::RestartAt(at) if at <= now => {
                 self.worker = WorkerState::Running;
                 self.worker_started_at = now;
+                self.worker_is_well(now);
                 effects.push(GuardEffect::SpawnWorker);
                 let servers = PerServer { postgres: self.servers.postgres.state(), redis: self.servers.redis.state() };
                 let addresses = self.addresses.states();

@@ -13,6 +13,7 @@ mod per_server;
 mod server;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 pub use address::{
     ADDRESSES_MAX, ANNOUNCE_AFTER, ANNOUNCE_EVERY, AddressState, Presence, REMOVALS_MAX, REMOVE_AGAIN_AFTER, lifetime_s,
@@ -20,6 +21,7 @@ pub use address::{
 pub use machine::{Guard, WORKER_RESTART_PAUSE};
 pub use per_server::{PerServer, ServerKind};
 pub use server::{IMMEDIATE_STOP_MAX, KILL_AFTER};
+pub use watchdog::{WORKER_SILENCE_MAX, Watchdog};
 
 use crate::vip::VirtualAddress;
 use serde::{Deserialize, Serialize};
@@ -88,6 +90,8 @@ pub enum ToGuard {
     Heartbeat {
         sequence: u64,
     },
+    /// The worker runs, and its decision loops have completed lately.
+    Well,
     /// What the next worker must know.
     Memo {
         text: String,
@@ -228,6 +232,8 @@ pub enum GuardEffect {
         address: VirtualAddress,
     },
     Send(FromGuard),
+    /// Tell the service manager that the agent works. Must not wait for anything, either.
+    SignOfLife,
     SpawnWorker,
     /// The guard ends.
     Exit,

@@ -210,3 +210,57 @@ fn a_message_that_names_no_server_is_about_postgresql() {
     let text = serde_json::to_string(&ToGuard::Disarm { server: REDIS }).unwrap();
     assert_eq!(text, r#"{"Disarm":{"server":"redis"}}"#);
 }
+
+fn watched() -> Guard {
+    let mut guard = Guard::new(Millis(0)).watched(Some(Watchdog::new(Millis(0), Millis(3000))));
+    guard.handle(Millis(0), GuardEvent::Tick);
+    guard
+}
+
+/// When the service manager is told, from tick to tick until `end`.
+fn signs(guard: &mut Guard, end: Millis) -> Vec<Millis> {
+    let mut signs = Vec::new();
+    while let Some(at) = guard.next_tick().filter(|at| *at <= end) {
+        if guard.handle(at, GuardEvent::Tick).contains(&GuardEffect::SignOfLife) {
+            signs.push(at);
+        }
+    }
+    signs
+}
+
+#[test]
+fn the_service_manager_hears_of_a_worker_that_decides_and_not_of_one_that_is_silent() {
+    let mut guard = watched();
+    let until_silence = signs(&mut guard, Millis(60_000));
+    assert_eq!(until_silence.first(), Some(&Millis(750)));
+    assert_eq!(until_silence.last(), Some(&Millis(19_500)), "a quarter of three seconds apart, for twenty seconds");
+    guard.handle(Millis(60_100), GuardEvent::FromWorker(ToGuard::Well));
+    assert!(!signs(&mut guard, Millis(62_000)).is_empty(), "it is well again");
+    guard.handle(Millis(70_000), GuardEvent::FromWorker(ToGuard::Heartbeat { sequence: 1 }));
+    assert_eq!(
+        signs(&mut guard, Millis(90_000)).last(),
+        Some(&Millis(79_750)),
+        "a heartbeat says nothing of decisions"
+    );
+}
+
+#[test]
+fn a_worker_that_is_started_anew_counts_as_well_and_so_does_a_guard_that_finishes_without_one() {
+    let mut guard = watched();
+    signs(&mut guard, Millis(60_000));
+    guard.handle(Millis(60_000), GuardEvent::WorkerExited);
+    assert!(!signs(&mut guard, Millis(61_000)).is_empty());
+    guard
+        .handle(Millis(61_000), GuardEvent::FromWorker(ToGuard::Start { server: PG, command: command(), fence: None }));
+    guard.handle(Millis(61_000), GuardEvent::Spawned { server: PG, pid: 7 });
+    guard.handle(Millis(61_000), GuardEvent::FromWorker(ToGuard::Finish { leave_running: false }));
+    guard.handle(Millis(61_000), GuardEvent::WorkerExited);
+    assert_eq!(signs(&mut guard, Millis(161_000)).last(), Some(&Millis(160_500)), "a long shutdown is not cut short");
+}
+
+#[test]
+fn without_a_service_manager_there_is_no_sign_of_life() {
+    let mut guard = running(None);
+    assert_eq!(guard.next_tick(), None);
+    assert_eq!(guard.handle(Millis(10), GuardEvent::Tick), []);
+}

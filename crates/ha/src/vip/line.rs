@@ -109,6 +109,7 @@ impl VipLine {
             | ToGuard::Arm { .. }
             | ToGuard::Disarm { .. }
             | ToGuard::Heartbeat { .. }
+            | ToGuard::Well
             | ToGuard::Memo { .. }
             | ToGuard::Finish { .. } => {}
         }

@@ -1,5 +1,6 @@
 //! Children on Linux: the kernel kills the servers when the guard dies, and hands the guard every orphan.
 
+use super::service::NOTIFY_SOCKET;
 use crate::child::{ChildEvent, Server, ServerCommand, Signal, WorkerCommand};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
@@ -73,6 +74,7 @@ impl Children {
         let mut worker = Command::new(program);
         worker.arg0(&command.program);
         worker.args(&command.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        worker.env_remove(NOTIFY_SOCKET);
         if let Some(user) = &command.run_as {
             worker.uid(user.uid).gid(user.gid);
         }
@@ -105,6 +107,7 @@ impl Children {
         let mut program = Command::new(&command.program);
         program
             .args(&command.arguments)
+            .env_remove(NOTIFY_SOCKET)
             .envs(command.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(&command.working_directory)
             .stdin(Stdio::null())

@@ -1,7 +1,12 @@
 //! Asks the kernel, which knows users, groups and mount options.
 
-use rustix::fs::{Access, Mode, access};
+use crate::DiskSpace;
+use rustix::fs::{Access, Mode, access, statvfs};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+/// Neither the owner nor the group, which is how a file of root's is given to the worker's user.
+const READ_BY_OTHERS: u32 = 0o004;
 
 pub fn keep_new_files_private() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
@@ -13,4 +18,13 @@ pub fn is_executable(path: &Path) -> bool {
 
 pub fn is_writable(path: &Path) -> bool {
     access(path, Access::WRITE_OK).is_ok()
+}
+
+pub fn disk_space(directory: &Path) -> std::io::Result<DiskSpace> {
+    let system = statvfs(directory)?;
+    Ok(DiskSpace { free: system.f_bavail * system.f_frsize, total: system.f_blocks * system.f_frsize })
+}
+
+pub fn readable_by_others(file: &Path) -> Option<bool> {
+    Some(std::fs::metadata(file).ok()?.permissions().mode() & READ_BY_OTHERS != 0)
 }

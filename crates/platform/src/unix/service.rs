@@ -4,7 +4,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// The variable that names the socket. Children must not have it: PostgreSQL and Redis speak to systemd, too.
+pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
 pub fn on_termination(then: impl FnOnce() + Send + 'static) -> io::Result<()> {
     on_signals(&[SIGTERM, SIGINT], then)
@@ -44,19 +47,35 @@ pub fn allow_open_files(wanted: u64) -> u64 {
     current
 }
 
-pub fn notify_service_manager(state: &str) -> io::Result<()> {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
-    let socket = UnixDatagram::unbound()?;
-    match path.to_str().and_then(|path| path.strip_prefix('@')) {
-        #[cfg(target_os = "linux")]
-        Some(name) => {
-            use std::os::linux::net::SocketAddrExt;
-            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-            socket.send_to_addr(state.as_bytes(), &address)?;
-        }
-        _ => {
-            socket.send_to(state.as_bytes(), &path)?;
-        }
+pub fn open_files_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// The socket that systemd listens on.
+pub struct Notifications {
+    socket: UnixDatagram,
+    address: SocketAddr,
+}
+
+impl Notifications {
+    /// `None`: nobody asked to be told.
+    pub fn open() -> io::Result<Option<Self>> {
+        let Some(path) = std::env::var_os(NOTIFY_SOCKET).filter(|path| !path.is_empty()) else { return Ok(None) };
+        let address = match path.to_str().and_then(|path| path.strip_prefix('@')) {
+            #[cfg(target_os = "linux")]
+            Some(name) => {
+                use std::os::linux::net::SocketAddrExt;
+                SocketAddr::from_abstract_name(name)?
+            }
+            _ => SocketAddr::from_pathname(&path)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        // Whoever tells must not wait for a manager that does not read.
+        socket.set_nonblocking(true)?;
+        Ok(Some(Self { socket, address }))
     }
-    Ok(())
+
+    pub fn send(&self, state: &str) -> io::Result<()> {
+        self.socket.send_to_addr(state.as_bytes(), &self.address).map(drop)
+    }
 }

@@ -1,6 +1,9 @@
 //! As far as attributes tell.
 
+use crate::DiskSpace;
+use std::os::windows::ffi::OsStrExt;
 use std::path::Path;
+use windows_sys::Win32::Storage::FileSystem::GetDiskFreeSpaceExW;
 
 pub fn keep_new_files_private() {}
 
@@ -10,4 +13,16 @@ pub fn is_executable(path: &Path) -> bool {
 
 pub fn is_writable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| !file.permissions().readonly())
+}
+
+pub fn disk_space(directory: &Path) -> std::io::Result<DiskSpace> {
+    let path: Vec<u16> = directory.as_os_str().encode_wide().chain([0]).collect();
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: the path ends with a zero, and both numbers live until the call returns; the third may be null.
+    let ok = unsafe { GetDiskFreeSpaceExW(path.as_ptr(), &raw mut free, &raw mut total, std::ptr::null_mut()) };
+    if ok == 0 { Err(std::io::Error::last_os_error()) } else { Ok(DiskSpace { free, total }) }
+}
+
+pub fn readable_by_others(_file: &Path) -> Option<bool> {
+    None
 }

@@ -6,6 +6,7 @@ pub mod files;
 pub mod process_end;
 pub mod processes_in;
 pub mod service;
+pub mod service_control;
 pub mod sockets;
 pub mod user;
 

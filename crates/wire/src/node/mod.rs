@@ -16,6 +16,7 @@ pub use handle::{AppliedBatch, Header, NodeStatus, StoreHandle};
 pub use identity::{cluster_id, member_id};
 pub use store::Member;
 
+pub use crate::peers::PeerTls;
 use crate::peers::{Peers, PeersConfig};
 use disk::{DiskError, DiskLog, Identity, RealDirectory};
 use std::{
@@ -68,12 +69,14 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// Where the others reach this member; bound by the caller, so that a port in use is found before anything starts.
     pub peer_listeners: Vec<TcpListener>,
+    /// How the members talk to each other; the same on all of them. `None`: plain TCP.
+    pub peer_tls: Option<PeerTls>,
 }
 
 #[derive(Clone, Debug)]
 pub struct NodeMember {
     pub name: String,
-    /// `http://host:port`; the first one is used.
+    /// `http://host:port`, or `https` where the members talk TLS; the first one is used.
     pub peer_urls: Vec<String>,
     pub client_urls: Vec<String>,
 }
@@ -83,8 +86,8 @@ pub struct NodeMember {
 pub enum NodeError {
     #[error("'{name}' is not among the members ({members})")]
     NotAMember { name: String, members: String },
-    #[error("peer URL '{url}' of member '{name}' is not of the form http://host:port")]
-    BadPeerUrl { name: String, url: String },
+    #[error("peer URL '{url}' of member '{name}' is not of the form {scheme}://host:port")]
+    BadPeerUrl { name: String, url: String, scheme: &'static str },
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error(transparent)]
@@ -98,7 +101,7 @@ impl NodeError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::NotAMember { .. } => "the member's name must be in the list of members, which is the same everywhere",
-            Self::BadPeerUrl { .. } => "write it like http://10.0.0.11:2380",
+            Self::BadPeerUrl { .. } => "write it like http://10.0.0.11:2380, or with https where the members talk TLS",
             Self::Disk(error) => error.hint(),
             Self::Open(_) => "move the data directory away and start again: the member gets its data from the others",
             Self::Thread(_) => "check the limits on processes and memory",
@@ -124,9 +127,10 @@ pub async fn start(config: NodeConfig) -> Result<StoreHandle, NodeError> {
         return Err(NodeError::NotAMember { name: config.name, members });
     }
     let cluster_id = cluster_id(&config.cluster_token, members.iter().map(|member| member.id));
-    let mut peers = PeersConfig { cluster_id, me, others: BTreeMap::new() };
+    let scheme = if config.peer_tls.is_some() { "https" } else { "http" };
+    let mut peers = PeersConfig { cluster_id, me, others: BTreeMap::new(), tls: config.peer_tls };
     for member in members.iter().filter(|member| member.id != me) {
-        peers.others.insert(member.id, peer_address(member)?);
+        peers.others.insert(member.id, peer_address(member, scheme)?);
     }
 
     let identity = Identity { cluster_id, member_id: me };
@@ -168,14 +172,15 @@ pub async fn start(config: NodeConfig) -> Result<StoreHandle, NodeError> {
 }
 
 /// `host:port` of the first peer URL.
-fn peer_address(member: &Member) -> Result<String, NodeError> {
+fn peer_address(member: &Member, scheme: &'static str) -> Result<String, NodeError> {
     let url = member.peer_urls.first().map_or("", String::as_str);
-    let rest = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let rest =
+        url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).map(|rest| rest.trim_end_matches('/'));
     rest.filter(|rest| {
         rest.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
     })
     .map(str::to_owned)
-    .ok_or_else(|| NodeError::BadPeerUrl { name: member.name.clone(), url: url.to_owned() })
+    .ok_or_else(|| NodeError::BadPeerUrl { name: member.name.clone(), url: url.to_owned(), scheme })
 }
 
 fn wall_clock_micros() -> u64 {

@@ -51,6 +51,7 @@ fn config(addresses: &[String], index: usize, directory: &Path, listener: TcpLis
         members,
         data_dir: directory.join(name(index)),
         peer_listeners: vec![listener],
+        peer_tls: None,
     }
 }
 

@@ -29,13 +29,21 @@ pub enum Answer {
     UnknownMember = 4,
     /// The receiver is another member than the sender thinks.
     WrongMember = 5,
+    /// The sender's certificate is not made out to the address of the member that it says it is.
+    OtherCertificate = 6,
 }
 
 impl Answer {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Welcome, Self::OtherVersion, Self::OtherCluster, Self::UnknownMember, Self::WrongMember]
-            .into_iter()
-            .find(|answer| *answer as u8 == byte)
+        let all = [
+            Self::Welcome,
+            Self::OtherVersion,
+            Self::OtherCluster,
+            Self::UnknownMember,
+            Self::WrongMember,
+            Self::OtherCertificate,
+        ];
+        all.into_iter().find(|answer| *answer as u8 == byte)
     }
 
     /// In words, as the sender sees it.
@@ -46,6 +54,7 @@ impl Answer {
             Self::OtherCluster => "it belongs to another cluster (the members' names or the cluster token differ)",
             Self::UnknownMember => "it does not know this member",
             Self::WrongMember => "it is another member than configured at this address",
+            Self::OtherCertificate => "this member's certificate is not made out to this member's address",
         }
     }
 }
@@ -56,7 +65,8 @@ pub async fn write_greeting(stream: &mut (impl AsyncWrite + Unpin), greeting: Gr
     for field in [greeting.cluster_id, greeting.from, greeting.to] {
         bytes.extend(field.to_be_bytes());
     }
-    stream.write_all(&bytes).await
+    stream.write_all(&bytes).await?;
+    stream.flush().await
 }
 
 /// `Ok(None)`: a member of another version.
@@ -76,7 +86,8 @@ pub async fn read_greeting(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<
 }
 
 pub async fn write_answer(stream: &mut (impl AsyncWrite + Unpin), answer: Answer) -> io::Result<()> {
-    stream.write_all(&[answer as u8]).await
+    stream.write_all(&[answer as u8]).await?;
+    stream.flush().await
 }
 
 pub async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Answer> {

@@ -65,7 +65,7 @@ impl Incoming {
     }
 
     async fn serve(&self, stream: TcpStream) -> io::Result<()> {
-        let mut stream = transport::accepted(stream)?;
+        let mut stream = transport::accepted(stream, self.config.tls.as_ref()).await?;
         let from = timeout(limits::HANDSHAKE_WITHIN, self.greet(&mut stream)).await??;
         let newer = CancellationToken::new();
         {
@@ -82,7 +82,12 @@ impl Incoming {
 
     async fn greet(&self, stream: &mut Stream) -> io::Result<MemberId> {
         let greeting = frame::read_greeting(stream).await?;
-        let answer = self.judge(greeting);
+        let answer = match greeting {
+            Some(Greeting { from, .. }) if self.judge(greeting) == Answer::Welcome && !self.is_of(stream, from) => {
+                Answer::OtherCertificate
+            }
+            _ => self.judge(greeting),
+        };
         frame::write_answer(stream, answer).await?;
         match greeting {
             Some(greeting) if answer == Answer::Welcome => Ok(greeting.from),
@@ -100,15 +105,25 @@ impl Incoming {
         }
     }
 
+    /// A certificate of the authority alone may be a client's; a member's names its address.
+    fn is_of(&self, stream: &Stream, member: MemberId) -> bool {
+        let address = self.config.others.get(&member).map_or("", String::as_str);
+        stream.is_of(address.rsplit_once(':').map_or(address, |(host, _)| host))
+    }
+
     async fn listen(&self, from: MemberId, stream: Stream) -> io::Result<()> {
-        let (read, mut write) = stream.into_split();
+        let (read, mut write) = tokio::io::split(stream);
         let mut read = BufReader::new(read);
         let mut answered: Option<Instant> = None;
         loop {
             let bytes = timeout(limits::IDLE_MAX, frame::read_message(&mut read)).await??;
             if answered.is_none_or(|at| at.elapsed() >= limits::ANSWER_EVERY) {
                 answered = Some(Instant::now());
-                timeout(limits::SILENCE_MAX, write.write_all(&[0])).await??;
+                let sign = async {
+                    write.write_all(&[0]).await?;
+                    write.flush().await
+                };
+                timeout(limits::SILENCE_MAX, sign).await??;
             }
             if bytes.is_empty() {
                 continue;

@@ -1,4 +1,4 @@
-//! What members say to each other, over plain TCP (TLS will go into [`transport`], the only place that makes streams).
+//! What members say to each other, over plain TCP or mutual TLS ([`transport`] is the only place that makes streams).
 //!
 //! One connection from each member to each other, used in one direction; the receiver answers with single bytes as signs
 //! of life. Deliberately no promises: a message may be lost, and raft sends what matters again. The invariants: queues are
@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use store::{MemberId, PeerMessage};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+pub use transport::PeerTls;
 
 mod limits {
     use std::time::Duration;
@@ -55,6 +56,8 @@ pub struct PeersConfig {
     pub me: MemberId,
     /// The others, as `host:port`.
     pub others: BTreeMap<MemberId, String>,
+    /// `None`: plain TCP.
+    pub tls: Option<PeerTls>,
 }
 
 #[derive(Debug)]
@@ -97,6 +100,7 @@ impl Peers {
             let outgoing = outgoing::Outgoing {
                 greeting: frame::Greeting { cluster_id: config.cluster_id, from: config.me, to: id },
                 address: address.clone(),
+                tls: config.tls.clone(),
                 queue: Arc::clone(&queue),
                 reports: reports.clone(),
             };

@@ -5,7 +5,7 @@ use super::{
     frame::{self, Answer, Greeting},
     limits,
     queue::Queue,
-    transport::{self, Stream},
+    transport::{self, PeerTls, Stream},
 };
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -17,6 +17,7 @@ use tokio::{
 pub struct Outgoing {
     pub greeting: Greeting,
     pub address: String,
+    pub tls: Option<PeerTls>,
     pub queue: Arc<Queue>,
     pub reports: mpsc::Sender<PeerReport>,
 }
@@ -36,11 +37,13 @@ impl Outgoing {
         let id = self.greeting.to;
         let mut pause = Duration::ZERO;
         let mut told: Option<Answer> = None;
+        let mut insecure: Option<String> = None;
         loop {
             match self.connect().await {
                 Ok(stream) => {
                     tracing::debug!(member = format!("{id:016x}"), address = self.address, "connected");
                     told = None;
+                    insecure = None;
                     let since = Instant::now();
                     let error = self.talk(stream).await;
                     // A connection that served is made again at once; one that broke straight away waits like a failure.
@@ -65,6 +68,12 @@ impl Outgoing {
                     pause = limits::RECONNECT_REFUSED;
                 }
                 Err(Failure::Other(error)) => {
+                    // What TLS says of the other side is a mistake in certificates or configurations: a person must act.
+                    let why = Some(error.to_string()).filter(|_| error.kind() == io::ErrorKind::InvalidData);
+                    if why.is_some() && insecure != why {
+                        tracing::warn!(address = self.address, %error, "no connection to a member\nhint: the members' certificates must be of the authorities in peer_transport_security.trusted_ca_file, and all members need that section");
+                        insecure = why;
+                    }
                     tracing::debug!(member = format!("{id:016x}"), address = self.address, %error, "no connection");
                     self.report(PeerReport::Unreachable { id }).await;
                     pause = longer(pause);
@@ -78,10 +87,11 @@ impl Outgoing {
     }
 
     async fn connect(&self) -> Result<Stream, Failure> {
-        let mut stream = transport::connect(&self.address).await.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => Failure::Refused,
-            _ => Failure::Other(error),
-        })?;
+        let mut stream =
+            transport::connect(&self.address, self.tls.as_ref()).await.map_err(|error| match error.kind() {
+                io::ErrorKind::ConnectionRefused => Failure::Refused,
+                _ => Failure::Other(error),
+            })?;
         let greet = async {
             frame::write_greeting(&mut stream, self.greeting).await?;
             frame::read_answer(&mut stream).await
@@ -96,7 +106,7 @@ impl Outgoing {
 
     /// Until the connection is gone; why.
     async fn talk(&self, stream: Stream) -> io::Error {
-        let (mut from, mut to) = stream.into_split();
+        let (mut from, mut to) = tokio::io::split(stream);
         let mut signs = [0; 64];
         // When the receiver has to have said something; `None` while we have said nothing since it did.
         let mut answer_by: Option<Instant> = None;
@@ -126,7 +136,11 @@ impl Outgoing {
             let now = Instant::now();
             ping_at = now + limits::PING_EVERY;
             answer_by.get_or_insert(now + limits::SILENCE_MAX);
-            match timeout(limits::SILENCE_MAX, to.write_all(&buffer)).await {
+            let sending = async {
+                to.write_all(&buffer).await?;
+                to.flush().await
+            };
+            match timeout(limits::SILENCE_MAX, sending).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return error,
                 Err(late) => return late.into(),

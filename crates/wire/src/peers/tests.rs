@@ -1,7 +1,7 @@
 //! Two ends on this machine.
 
 use super::{
-    PeerReport, Peers, PeersConfig,
+    PeerReport, PeerTls, Peers, PeersConfig,
     frame::{self, Answer, Greeting},
 };
 use std::time::Duration;
@@ -24,9 +24,13 @@ struct End {
 }
 
 fn start(me: u64, other: (u64, String), listener: TcpListener) -> End {
+    start_with(me, other, listener, None)
+}
+
+fn start_with(me: u64, other: (u64, String), listener: TcpListener, tls: Option<PeerTls>) -> End {
     let (reports_in, reports) = mpsc::channel(16);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let config = PeersConfig { cluster_id: 7, me, others: [other].into() };
+    let config = PeersConfig { cluster_id: 7, me, others: [other].into(), tls };
     let peers = Peers::start(&config, vec![listener], &reports_in, &tasks, &stop);
     tasks.close();
     End { peers, reports, tasks, stop }
@@ -101,4 +105,77 @@ async fn only_members_of_this_cluster_are_listened_to() {
         }
     }
     stop(end).await;
+}
+
+fn tls(directory: &std::path::Path, shown: &pki::Authority, trusted: &pki::Authority) -> PeerTls {
+    tls_of(directory, shown, trusted, "127.0.0.1")
+}
+
+fn tls_of(directory: &std::path::Path, shown: &pki::Authority, trusted: &pki::Authority, host: &str) -> PeerTls {
+    let now = std::time::SystemTime::now();
+    let issued = shown.issue("m", &[host], now, pki::MEMBER_LIFE).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let certificate = file("cert.pem", &issued.certificate_pem);
+    let key = file("key.pem", issued.key_pem.expose());
+    let authorities = Some(file("ca.pem", trusted.certificate_pem()));
+    let clients = tls::ClientCertificates::Required;
+    let server = tls::ServerFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        authorities: authorities.clone(),
+        clients,
+    };
+    let client = tls::ClientFiles { authorities, identity: Some((certificate, key)), trust_anybody: false };
+    PeerTls { server: tls::ServerTls::open(server, &[]).unwrap(), client: tls::ClientTls::open(client, &[]).unwrap() }
+}
+
+/// Whether a message of 2 arrives at 1.
+async fn hears(one: Option<PeerTls>, two: Option<PeerTls>) -> bool {
+    let ((here, here_at), (there, there_at)) = (listener().await, listener().await);
+    let mut one = start_with(1, (2, there_at), here, one);
+    let mut two = start_with(2, (1, here_at), there, two);
+    let message = PeerMessage::Transfer { to: 9 };
+    two.peers.send(1, &message);
+    // Either it arrives, or the sender hears that it cannot connect.
+    let heard = tokio::select! {
+        () = one.until(|report| matches!(report, PeerReport::Received { from: 2, .. })) => true,
+        () = two.until(|report| matches!(report, PeerReport::Unreachable { id: 1 })) => false,
+    };
+    stop(one).await;
+    stop(two).await;
+    heard
+}
+
+#[tokio::test]
+async fn with_tls_only_certificates_of_the_clusters_authority_are_listened_to() {
+    let now = std::time::SystemTime::now();
+    let (ours, foreign) = (pki::Authority::create("ours", now).unwrap(), pki::Authority::create("other", now).unwrap());
+    let directories: Vec<_> = (0..5).map(|_| tempfile::tempdir().unwrap()).collect();
+    let at = |index: usize| directories[index].path();
+    let one = tls(at(0), &ours, &ours);
+    assert!(hears(Some(one.clone()), Some(tls(at(1), &ours, &ours))).await);
+    assert!(!hears(Some(one.clone()), Some(tls(at(2), &foreign, &ours))).await, "a stranger's certificate");
+    let elsewhere = tls_of(at(4), &ours, &ours, "127.0.0.2");
+    assert!(!hears(Some(one.clone()), Some(elsewhere)).await, "the authority's, and not the member's");
+    assert!(!hears(Some(one.clone()), None).await, "no TLS at all");
+    assert!(!hears(Some(tls(at(3), &foreign, &ours)), Some(one)).await, "a stranger in a member's place");
+}
+
+#[tokio::test]
+async fn a_dead_process_is_told_from_a_silent_one_under_tls_too() {
+    let now = std::time::SystemTime::now();
+    let ours = pki::Authority::create("ours", now).unwrap();
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let ((here, here_at), (there, there_at)) = (listener().await, listener().await);
+    let mut one = start_with(1, (2, there_at.clone()), here, Some(tls(directories[0].path(), &ours, &ours)));
+    let mut two = start_with(2, (1, here_at), there, Some(tls(directories[1].path(), &ours, &ours)));
+    one.peers.send(2, &PeerMessage::Transfer { to: 9 });
+    two.until(|report| matches!(report, PeerReport::Received { from: 1, .. })).await;
+    stop(two).await;
+    one.until(|report| matches!(report, PeerReport::ProcessGone { id: 2 })).await;
+    stop(one).await;
 }

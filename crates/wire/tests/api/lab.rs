@@ -46,7 +46,7 @@ impl Ours {
         }
         let mut servers = Vec::new();
         for ((client, peer), member) in clients.into_iter().zip(peers).zip(&members) {
-            servers.push(Self::start_member(&member.name, members.clone(), client, peer).await);
+            servers.push(Self::start_member(&member.name, members.clone(), client, peer, None).await);
         }
         for server in &servers {
             eventually("there is a leader", async || server.store.linearizable().await.is_ok()).await;
@@ -54,7 +54,27 @@ impl Ours {
         servers
     }
 
-    async fn start_member(name: &str, members: Vec<NodeMember>, client: TcpListener, peer: TcpListener) -> Self {
+    /// A cluster of one whose clients need TLS.
+    pub async fn start_secured(tls: tls::ServerTls) -> Self {
+        let client = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let member = NodeMember {
+            name: "m1".to_owned(),
+            peer_urls: vec![format!("http://{}", peer.local_addr().unwrap())],
+            client_urls: vec![format!("https://{}", client.local_addr().unwrap())],
+        };
+        let server = Self::start_member("m1", vec![member], client, peer, Some(tls)).await;
+        eventually("there is a leader", async || server.store.linearizable().await.is_ok()).await;
+        server
+    }
+
+    async fn start_member(
+        name: &str,
+        members: Vec<NodeMember>,
+        client: TcpListener,
+        peer: TcpListener,
+        tls: Option<tls::ServerTls>,
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
         let address = client.local_addr().unwrap();
         let config = NodeConfig {
@@ -63,10 +83,11 @@ impl Ours {
             members,
             data_dir: data.path().join("store"),
             peer_listeners: vec![peer],
+            peer_tls: None,
         };
         let store = node::start(config).await.unwrap();
         let (shutdown, stopped) = oneshot::channel();
-        let server = tokio::spawn(wire::serve(vec![client], store.clone(), async {
+        let server = tokio::spawn(wire::serve(vec![client], tls, store.clone(), async {
             let _ = stopped.await;
         }));
         Self { address, store, shutdown: Some(shutdown), server, _data: data }

@@ -10,5 +10,6 @@ mod malformed;
 mod pages;
 mod patroni;
 mod same_as_etcd;
+mod secured;
 mod v2;
 mod watch;

@@ -66,6 +66,7 @@ pub async fn start(
         dcs.watch(),
         work.clone(),
         reload.clone(),
+        world.look_again.clone(),
     ));
     let pools = Pools::start(world);
     let cycle = Cycle {
@@ -116,7 +117,7 @@ fn identity(member: &MemberConfig) -> MemberData {
 fn services(member: &MemberConfig) -> Services {
     let host = &member.restapi.connect_address.host;
     Services {
-        console: member.console.as_ref().map(|console| format!("http://{}", console.connect_address)),
+        console: member.console_url(),
         proxy: member.proxy.as_ref().map(|proxy| config::Address::new(host, proxy.primary_port).to_string()),
         sentinel: member.sentinel.as_ref().map(|sentinel| sentinel.announce.to_string()),
     }
@@ -129,9 +130,11 @@ async fn reload_on_request(
     view: watch::Receiver<Arc<dcs::DcsView>>,
     work: mpsc::Sender<configurator::Work>,
     requested: Arc<Notify>,
+    look_again: Arc<Notify>,
 ) {
     loop {
         requested.notified().await;
+        look_again.notify_one();
         let env: BTreeMap<String, String> = std::env::vars().collect();
         match config::load(&path, &env) {
             Ok(member) => {

@@ -23,6 +23,8 @@ struct Server {
     name: String,
     address: Address,
     rest: Address,
+    /// The health is asked over TLS.
+    secured: bool,
 }
 
 pub async fn config(context: &Context, arguments: HaproxyArguments) -> Result<(), Failure> {
@@ -50,7 +52,12 @@ pub async fn config(context: &Context, arguments: HaproxyArguments) -> Result<()
 fn postgres_servers(cluster: &Cluster) -> Vec<Server> {
     let servers = cluster.members.iter().filter_map(|(name, member)| {
         let address = Address::parse(member.data.postgres_address()?, Some(POSTGRES_PORT)).ok()?;
-        Some(Server { name: name.to_string(), address, rest: rest(&member.data.api_url)? })
+        Some(Server {
+            name: name.to_string(),
+            address,
+            rest: rest(&member.data.api_url)?,
+            secured: secured(&member.data.api_url),
+        })
     });
     servers.collect()
 }
@@ -59,7 +66,12 @@ fn redis_servers(cluster: &Cluster, name: &str) -> Vec<Server> {
     let group = cluster.redis_group(name);
     let servers = group.members.iter().filter_map(|(name, member)| {
         let address = Address::parse(&member.data.address, None).ok()?;
-        Some(Server { name: name.to_string(), address, rest: rest(&member.data.api_url)? })
+        Some(Server {
+            name: name.to_string(),
+            address,
+            rest: rest(&member.data.api_url)?,
+            secured: secured(&member.data.api_url),
+        })
     });
     servers.collect()
 }
@@ -68,6 +80,11 @@ fn redis_servers(cluster: &Cluster, name: &str) -> Vec<Server> {
 fn rest(api_url: &str) -> Option<Address> {
     let rest = api_url.split_once("://").map_or(api_url, |(_, rest)| rest);
     Address::parse(rest.split('/').next()?, Some(REST_PORT)).ok()
+}
+
+/// HAProxy only asks who leads; whom it believes is written down by the administrator who has the authority's file.
+fn secured(api_url: &str) -> bool {
+    api_url.starts_with("https://")
 }
 
 fn text(scope: &str, arguments: &HaproxyArguments, postgres: &[Server], redis: &[Server]) -> String {
@@ -124,7 +141,8 @@ listen {name}
     let names = unique_names(servers);
     for (server, name) in servers.iter().zip(names) {
         let (address, rest) = (&server.address, &server.rest);
-        let _ = writeln!(text, "    server {name} {address} check addr {} port {}", rest.host, rest.port);
+        let tls = if server.secured { " check-ssl verify none" } else { "" };
+        let _ = writeln!(text, "    server {name} {address} check{tls} addr {} port {}", rest.host, rest.port);
     }
 }
 
@@ -149,7 +167,12 @@ mod tests {
     #[test]
     fn names_are_ones_that_haproxy_takes_and_differ() {
         let address = Address::new("h", 1);
-        let server = |name: &str| Server { name: name.to_owned(), address: address.clone(), rest: address.clone() };
+        let server = |name: &str| Server {
+            name: name.to_owned(),
+            address: address.clone(),
+            rest: address.clone(),
+            secured: false,
+        };
         let servers = [server("pg-1"), server("pg 1"), server("pg/1"), server("größe")];
         assert_eq!(unique_names(&servers), ["pg-1", "pg_1", "pg_1_2", "gr__e"]);
     }

@@ -19,6 +19,7 @@ pub use dsn::connection_strings;
 use super::arguments::{CliCommand, GlobalArguments};
 use super::context::Context;
 use super::failure::Failure;
+use super::{doctor, support};
 
 pub async fn run(global: &GlobalArguments, command: CliCommand) -> Result<(), Failure> {
     // The version alone needs no cluster and no configuration.
@@ -27,8 +28,16 @@ pub async fn run(global: &GlobalArguments, command: CliCommand) -> Result<(), Fa
     {
         return version::own();
     }
+    // These two are for when something is wrong, which may be the configuration.
+    if let CliCommand::Doctor(arguments) = &command {
+        return doctor::doctor(global, arguments).await;
+    }
+    if let CliCommand::Support(arguments) = &command {
+        return support::support(global, arguments).await;
+    }
     let context = Context::new(global)?;
     match command {
+        CliCommand::Doctor(_) | CliCommand::Support(_) => Ok(()),
         CliCommand::List(arguments) => show::list(&context, arguments).await,
         CliCommand::Topology(arguments) => show::topology(&context, arguments).await,
         CliCommand::History(arguments) => show::history(&context, arguments).await,

@@ -70,9 +70,10 @@ impl Own {
             members: members.collect(),
             data_dir: self.directory.path().join(format!("m{member}")),
             peer_listeners: vec![peer],
+            peer_tls: None,
         };
         let handle = wire::node::start(config).await.expect("a member starts");
-        let serving = wire::serve(vec![client], handle.clone(), std::future::pending());
+        let serving = wire::serve(vec![client], None, handle.clone(), std::future::pending());
         let server = tokio::spawn(async move {
             let _ = serving.await;
         });
