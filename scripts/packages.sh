@@ -16,6 +16,7 @@ package_of() {
     redis) echo redis-server redis-sentinel redis-tools ;;
     node) echo nodejs ;;
     npm) echo npm ;;
+    chromium) echo chromium ;;
     haproxy) echo haproxy ;;
     jq) echo jq ;;
     curl) echo curl ;;

@@ -28,10 +28,10 @@ pub use dynamic::{DynamicProblem, dynamic_problems};
 pub use environment::variables;
 pub use error::{Code, ConfigError, ConfigErrors};
 pub use member::{
-    Authentication, BasebackupOption, BootstrapConfig, ClientTls, CtlConfig, DcsKind, EtcdConfig, HetznerConfig,
-    InitdbOption, LogConfig, MemberConfig, PgbouncerConfig, PgbouncerInstance, PostgresqlConfig, ProxyConfig,
-    RedisConfig, RedisTls, RestApiConfig, RestApiTls, SendProxyProtocol, SentinelConfig, SentinelMaster, SentinelMode,
-    StoreConfig, StoreMember, StoreTls, User, VerifyClient, VipConfig, WatchdogConfig, WatchdogMode,
+    Authentication, BasebackupOption, BootstrapConfig, ClientTls, ConsoleConfig, CtlConfig, DcsKind, EtcdConfig,
+    HetznerConfig, InitdbOption, LogConfig, MemberConfig, PgbouncerConfig, PgbouncerInstance, PostgresqlConfig,
+    ProxyConfig, RedisConfig, RedisTls, RestApiConfig, RestApiTls, SendProxyProtocol, SentinelConfig, SentinelMaster,
+    SentinelMode, StoreConfig, StoreMember, StoreTls, User, VerifyClient, VipConfig, WatchdogConfig, WatchdogMode,
 };
 pub use place::Place;
 pub use redact::{REMOVED, Redacted, clean_json, clean_text, redacted};

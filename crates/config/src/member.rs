@@ -19,6 +19,8 @@ pub struct MemberConfig {
     pub store: Option<StoreConfig>,
     pub etcd: Option<EtcdConfig>,
     pub restapi: RestApiConfig,
+    /// The web console.
+    pub console: Option<ConsoleConfig>,
     pub bootstrap: BootstrapConfig,
     /// `None` on a witness, and on a member for Redis alone.
     pub postgresql: Option<PostgresqlConfig>,
@@ -166,6 +168,13 @@ pub struct RestApiConfig {
     pub authentication: Option<User>,
     /// `None`: plain HTTP.
     pub tls: Option<RestApiTls>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleConfig {
+    pub listen: Address,
+    /// `host:port` for browsers: on the host of `restapi.connect_address`.
+    pub connect_address: Address,
 }
 
 /// A user with a password, and libpq's parameters (`sslmode`, ...) for PostgreSQL's users.
@@ -425,6 +434,12 @@ impl MemberConfig {
     /// What `api_url` in the member's key says.
     pub fn api_url(&self) -> String {
         format!("{}://{}/patroni", scheme(self.restapi.tls.is_some()), self.restapi.connect_address)
+    }
+
+    /// Where browsers find the console, if there is one. It is served with the REST API's certificate.
+    pub fn console_url(&self) -> Option<String> {
+        let console = self.console.as_ref()?;
+        Some(format!("{}://{}", scheme(self.restapi.tls.is_some()), console.connect_address))
     }
 
     /// What `conn_url` in the member's key says; empty on a witness.

@@ -330,6 +330,23 @@ fn virtual_addresses_are_one_or_several() {
 }
 
 #[test]
+fn the_console_is_there_with_its_section_and_is_reached_at_the_members_own_address() {
+    let base = "scope: demo\nname: pg1\nrestapi: {listen: '0.0.0.0:8008', connect_address: '10.0.0.1:8008'}\netcd3: {hosts: '10.0.0.9:2379'}\npostgresql: {listen: '10.0.0.1:5432', data_dir: /d/pg, authentication: {replication: {username: rep, password: secret}}}\n";
+    assert_eq!(read(base).console, None);
+    for (section, listen, connect) in [
+        ("console: {}", "10.0.0.1:8080", "10.0.0.1:8080"),
+        ("console:", "10.0.0.1:8080", "10.0.0.1:8080"),
+        ("console: {listen: '0.0.0.0:9000'}", "0.0.0.0:9000", "10.0.0.1:9000"),
+        ("console: {listen: '10.1.0.1'}", "10.1.0.1:8080", "10.1.0.1:8080"),
+    ] {
+        let config = read(&format!("{base}{section}\n"));
+        assert_eq!(config.console_url().unwrap(), format!("http://{connect}"));
+        let console = config.console.unwrap();
+        assert_eq!((console.listen.to_string(), console.connect_address.to_string()), (listen.into(), connect.into()));
+    }
+}
+
+#[test]
 fn certificates_make_https_of_every_address() {
     let text = OURS.replace(
         "store:\n",
@@ -339,6 +356,8 @@ fn certificates_make_https_of_every_address() {
 ",
     ) + "restapi: {certfile: /rc, keyfile: /rk, cafile: /rca, verify_client: optional}
 ";
+    let config = read(&(text.clone() + "console: {listen: 127.0.0.12}\n"));
+    assert_eq!(config.console_url().unwrap(), "https://127.0.0.12:8080");
     let config = read(&text);
     let identity = |certificate: &str, key: &str| Some((PathBuf::from(certificate), PathBuf::from(key)));
     assert_eq!(config.api_url(), "https://127.0.0.12:8008/patroni");

@@ -117,7 +117,7 @@ impl Network {
 }
 
 /// Compares without telling by its duration where the first difference is. The length may be told.
-fn is_same(given: &[u8], expected: &[u8]) -> bool {
+pub(crate) fn is_same(given: &[u8], expected: &[u8]) -> bool {
     let difference =
         given.iter().zip(expected).fold(0, |difference, (a, b)| std::hint::black_box(difference | (a ^ b)));
     given.len() == expected.len() && difference == 0

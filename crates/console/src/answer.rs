@@ -1,6 +1,7 @@
 //! Which request gets which answer.
 //!
-//! Paths are told apart by method and first segment, as Patroni does; every other path is a health check.
+//! Paths are told apart by method and first segment, as Patroni does; every other path is a health check. The tables here
+//! are what `openapi.json` describes; a test compares the two.
 
 use crate::access::{Asking, Certified};
 use crate::api::Api;
@@ -10,7 +11,7 @@ use crate::reply::Reply;
 use crate::snapshot::Snapshot;
 use crate::status::StatusBody;
 use crate::switchover::Action;
-use crate::{access, config_change, metrics, redis, request_body, restart, switchover};
+use crate::{access, config_change, drill, members, metrics, redis, request_body, restart, switchover};
 use axum::body::Body;
 use axum::extract::Query as QueryOf;
 use axum::http::header::ALLOW;
@@ -26,6 +27,9 @@ impl Api {
     /// Answers one request from `peer`. Never fails: what is wrong with a request is said in the answer.
     pub async fn answer(&self, peer: IpAddr, request: Request<Body>) -> Response<Body> {
         let (head, body) = request.into_parts();
+        if head.method == Method::GET && head.uri.path() == STREAM {
+            return self.stream().unwrap_or_else(|reply| reply.into_response(&self.snapshot().settings));
+        }
         let asking = Asking { peer, certified: head.extensions.get::<Certified>().is_some() };
         let reply = match head.method {
             Method::GET => self.read(&head.uri, true),
@@ -43,24 +47,34 @@ impl Api {
         let snapshot = self.snapshot();
         let now = Instant::now();
         let query = || Query(QueryOf::try_from_uri(uri).map(|QueryOf(pairs)| pairs).unwrap_or_default());
-        let reply = match segments(uri.path()) {
-            ("liveness", _) => Reply::status_only(health::is_alive(&snapshot, now)),
-            ("readiness", _) => {
+        let (first, second) = segments(uri.path());
+        let reply = match Read::of(first, second) {
+            Read::Liveness => Reply::status_only(health::is_alive(&snapshot, now)),
+            Read::Readiness => {
                 let ready = health::is_ready(&snapshot, &query(), now);
                 if let Err(why) = &ready {
                     tracing::debug!(%why, "not ready");
                 }
                 Reply::status_only(ready.is_ok())
             }
-            ("patroni", _) => Reply::json(200, &StatusBody::of(&snapshot)),
-            ("cluster", _) => cluster(&snapshot),
-            ("history", _) => history(&snapshot),
-            ("config", _) => config(&snapshot),
-            ("failsafe", _) => failsafe_is_off(),
-            ("metrics", _) => Reply::metrics(self.metrics_text(&snapshot, now)),
-            ("quorate", "explain") => Reply::json(200, &self.explanation(&snapshot)),
-            ("redis", what) => redis::read(self, what),
-            _ => {
+            Read::Patroni => Reply::json(200, &StatusBody::of(&snapshot)),
+            Read::Cluster => cluster(&snapshot),
+            Read::History => history(&snapshot),
+            Read::Config => config(&snapshot),
+            Read::Failsafe => failsafe_is_off(),
+            Read::Metrics => Reply::metrics(self.metrics_text(&snapshot, now)),
+            Read::Explain => Reply::json(200, &self.explanation(&snapshot)),
+            Read::Overview => Reply::json(200, &self.overview()),
+            Read::Stream => Reply::status_only(true),
+            Read::Samples => Reply::json(200, &self.extras.recorder.samples()),
+            Read::Notes => Reply::json(200, &self.extras.recorder.notes()),
+            Read::ConnectionStrings => {
+                let source = self.extras.connection_strings.as_ref();
+                Reply::json(200, &source.map(|source| source(&snapshot.cluster)).unwrap_or_default())
+            }
+            Read::OpenApi => Reply::described(OPENAPI),
+            Read::Redis => redis::read(self, second),
+            Read::Health => {
                 let healthy = health::is_healthy(uri.path(), &query(), &snapshot, now);
                 if whole {
                     Reply::json(if healthy { 200 } else { 503 }, &StatusBody::of(&snapshot))
@@ -110,7 +124,7 @@ impl Api {
         body: Body,
     ) -> Result<Reply, Reply> {
         let (name, what) = segments(uri.path());
-        let change = Change::of(method, name).ok_or_else(method_not_allowed)?;
+        let change = Change::of(method, name, what).ok_or_else(method_not_allowed)?;
         // As in Patroni: for the failsafe mode a list of the members alone restricts nobody, because a member that is
         // new to the list must be heard too.
         access::check(&self.snapshot(), headers, asking, change != Change::Failsafe).await?;
@@ -128,6 +142,8 @@ impl Api {
             Change::CancelRestart => restart::cancel_restart(self).await,
             Change::Reload => restart::reload(self).await,
             Change::Reinitialize => restart::reinitialize(self, &request_body::optional(headers, body).await?).await,
+            Change::Member => members::change(self, uri.path(), request_body::optional(headers, body).await?).await,
+            Change::Drill => drill::run(self, &request_body::required(headers, body).await?).await,
             Change::Failsafe => failsafe_is_off(),
             Change::Redis => redis::change(self, what, &request_body::optional(headers, body).await?).await,
             // Only the leader of a Citus coordinator does something here, and there is none.
@@ -135,6 +151,59 @@ impl Api {
             // Patroni's own tests stop it this way on Windows; elsewhere it only says so.
             Change::Sigterm => Reply::text(202, "shutdown scheduled"),
         })
+    }
+}
+
+/// The description of this API, as `GET /openapi.json` gives it.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+/// The one answer that does not end.
+const STREAM: &str = "/quorate/stream";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Read {
+    Liveness,
+    Readiness,
+    Patroni,
+    Cluster,
+    History,
+    Config,
+    Failsafe,
+    Metrics,
+    Explain,
+    Overview,
+    Stream,
+    Samples,
+    Notes,
+    ConnectionStrings,
+    OpenApi,
+    Redis,
+    Health,
+}
+
+/// First segment, second segment (empty: any), and what is read. What is not here is a health check.
+const READS: &[(&str, &str, Read)] = &[
+    ("liveness", "", Read::Liveness),
+    ("readiness", "", Read::Readiness),
+    ("patroni", "", Read::Patroni),
+    ("cluster", "", Read::Cluster),
+    ("history", "", Read::History),
+    ("config", "", Read::Config),
+    ("failsafe", "", Read::Failsafe),
+    ("metrics", "", Read::Metrics),
+    ("quorate", "explain", Read::Explain),
+    ("quorate", "overview", Read::Overview),
+    ("quorate", "stream", Read::Stream),
+    ("quorate", "samples", Read::Samples),
+    ("quorate", "notes", Read::Notes),
+    ("quorate", "connection-strings", Read::ConnectionStrings),
+    ("openapi.json", "", Read::OpenApi),
+    ("redis", "", Read::Redis),
+];
+
+impl Read {
+    fn of(first: &str, second: &str) -> Self {
+        let is_it = |row: &&(&str, &str, Self)| row.0 == first && (row.1.is_empty() || row.1 == second);
+        READS.iter().find(is_it).map_or(Self::Health, |row| row.2)
     }
 }
 
@@ -149,31 +218,50 @@ enum Change {
     CancelRestart,
     Reload,
     Reinitialize,
+    Member,
+    Drill,
     Failsafe,
     Redis,
     Mpp,
     Sigterm,
 }
 
+/// Method, first segment, second segment (empty: any), and what is done.
+const CHANGES: &[(&str, &str, &str, Change)] = &[
+    ("PATCH", "config", "", Change::PatchConfig),
+    ("PUT", "config", "", Change::PutConfig),
+    ("POST", "switchover", "", Change::Switchover),
+    ("DELETE", "switchover", "", Change::CancelSwitchover),
+    ("POST", "failover", "", Change::Failover),
+    ("POST", "restart", "", Change::Restart),
+    ("DELETE", "restart", "", Change::CancelRestart),
+    ("POST", "reload", "", Change::Reload),
+    ("POST", "reinitialize", "", Change::Reinitialize),
+    ("POST", "members", "", Change::Member),
+    ("POST", "quorate", "drill", Change::Drill),
+    ("POST", "redis", "", Change::Redis),
+    ("POST", "failsafe", "", Change::Failsafe),
+    ("POST", "citus", "", Change::Mpp),
+    ("POST", "mpp", "", Change::Mpp),
+    ("POST", "sigterm", "", Change::Sigterm),
+];
+
 impl Change {
-    fn of(method: &Method, name: &str) -> Option<Self> {
-        Some(match (method.as_str(), name) {
-            ("PATCH", "config") => Self::PatchConfig,
-            ("PUT", "config") => Self::PutConfig,
-            ("POST", "switchover") => Self::Switchover,
-            ("POST", "failover") => Self::Failover,
-            ("DELETE", "switchover") => Self::CancelSwitchover,
-            ("POST", "restart") => Self::Restart,
-            ("DELETE", "restart") => Self::CancelRestart,
-            ("POST", "reload") => Self::Reload,
-            ("POST", "reinitialize") => Self::Reinitialize,
-            ("POST", "failsafe") => Self::Failsafe,
-            ("POST", "redis") => Self::Redis,
-            ("POST", "citus" | "mpp") => Self::Mpp,
-            ("POST", "sigterm") => Self::Sigterm,
-            _ => return None,
-        })
+    fn of(method: &Method, first: &str, second: &str) -> Option<Self> {
+        let is_it = |row: &&(&str, &str, &str, Self)| {
+            row.0 == method.as_str() && row.1 == first && (row.2.is_empty() || row.2 == second)
+        };
+        CHANGES.iter().find(is_it).map(|row| row.3)
     }
+}
+
+/// Method and beginning of the path of every endpoint with a name of its own.
+pub fn endpoints() -> Vec<(&'static str, String)> {
+    let path = |first: &str, second: &str| {
+        if second.is_empty() { format!("/{first}") } else { format!("/{first}/{second}") }
+    };
+    let reads = READS.iter().map(|row| ("GET", path(row.0, row.1)));
+    reads.chain(CHANGES.iter().map(|row| (row.0, path(row.1, row.2)))).collect()
 }
 
 fn method_not_allowed() -> Reply {

@@ -1,7 +1,12 @@
 //! What the server works with.
 
 use crate::command::{CommandRequest, wake};
+use crate::drill::{Drill, Turn};
+use crate::live::Listeners;
+use crate::members::Peers;
 use crate::metrics::MetricsSource;
+use crate::overview::StoreSource;
+use crate::recorder::Recorder;
 use crate::redis::RedisApi;
 use crate::reply::Reply;
 use crate::snapshot::Snapshot;
@@ -9,6 +14,7 @@ use crate::store::Store;
 use dcs::{DcsError, Written};
 use ha::cluster::redis::RedisWrite;
 use ha::cluster::{Cluster, StoreWrite};
+use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -26,6 +32,35 @@ pub struct Api {
     pub vips: Option<ExplanationSource>,
     /// Counters of the agent and the proxy for `/metrics`.
     pub metrics: Option<MetricsSource>,
+    pub extras: Extras,
+}
+
+/// What people look at, beyond Patroni's API. Each part may be missing.
+#[derive(Clone, Default)]
+pub struct Extras {
+    pub store: Option<StoreSource>,
+    pub peers: Option<Arc<dyn Peers>>,
+    pub connection_strings: Option<ConnectionStrings>,
+    pub drill: Option<Arc<dyn Drill>>,
+    pub recorder: Recorder,
+    pub listeners: Listeners,
+    pub turn: Turn,
+}
+
+/// What `quorate dsn` would print for this cluster.
+pub type ConnectionStrings = Arc<dyn Fn(&Cluster) -> Vec<ConnectionString> + Send + Sync>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectionString {
+    /// `postgresql` or `redis`.
+    pub server: &'static str,
+    /// `primary`, `replica` or `master`.
+    pub role: &'static str,
+    /// What the client connects to: `members`, `proxy`, `sentinel` or `vip`.
+    pub via: &'static str,
+    /// As `quorate dsn --style` calls it.
+    pub style: String,
+    pub text: String,
 }
 
 impl Api {

@@ -1,4 +1,5 @@
-//! Patroni's REST API: what load balancers, `patronictl`, monitoring and people ask a member on port 8008.
+//! Patroni's REST API: what load balancers, `patronictl`, monitoring and people ask a member on port 8008, and the web
+//! console on port 8080 (`page`), which is a client of that API.
 //!
 //! Deliberately no decisions: every answer is read off the last [`Snapshot`] that the agent published, and every wish is
 //! handed on, to the agent as an [`AgentCommand`] or to the store as a compare-and-swap. The invariant: nothing here
@@ -13,15 +14,22 @@ mod api;
 pub mod cluster_json;
 mod command;
 mod config_change;
+mod drill;
 mod health;
 mod json_text;
+mod live;
+mod members;
 mod metrics;
+mod overview;
+mod page;
+mod recorder;
 pub mod redis;
 mod reply;
 mod request_body;
 mod restart;
 mod schedule;
 mod serve;
+mod service;
 mod settings;
 mod snapshot;
 mod status;
@@ -29,13 +37,21 @@ mod store;
 mod switchover;
 mod units;
 
-pub use api::{Api, ExplanationSource};
+pub use answer::{OPENAPI, endpoints};
+pub use api::{Api, ConnectionString, ConnectionStrings, ExplanationSource, Extras};
 pub use cluster_json::cluster_as_json;
 pub use command::{AgentCommand, CommandRequest, Outcome, RestartRequest};
+pub use drill::{Drill, Measured};
 pub use json_text::json_text;
+pub use live::{LISTENERS_MAX, Listeners};
+pub use members::{PeerAnswer, PeerRequest, Peers};
 pub use metrics::{MetricFamily, MetricKind, MetricsSource, Sample};
+pub use overview::{Overview, StoreNow, StoreSource};
+pub use page::Console;
+pub use recorder::{Note, Recorder};
 pub use schedule::{Schedule, ScheduleError};
 pub use serve::serve;
+pub use service::Service;
 pub use settings::{BasicAuth, RestApiSettings, ServerTokens};
 pub use snapshot::{LocalStatus, ReplicationRow, Snapshot, Xlog};
 pub use store::Store;

@@ -29,6 +29,11 @@ impl Reply {
         Self::new(status, "application/json", json_text(value))
     }
 
+    /// A document that is JSON already.
+    pub fn described(text: &str) -> Self {
+        Self::new(200, "application/json", text.to_owned())
+    }
+
     pub fn metrics(text: String) -> Self {
         Self::new(200, "text/plain; version=0.0.4; charset=utf-8", text)
     }

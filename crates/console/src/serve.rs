@@ -3,7 +3,7 @@
 //! HTTP/1.0 and 1.1, plain or in TLS. What is not HTTP gets 400 (431 for a head that is too large) and is cut off.
 
 use crate::access::Certified;
-use crate::api::Api;
+use crate::service::Service;
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -36,8 +36,15 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` completes, then lets answers under way finish for [`DRAIN_MAX`].
-pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, api: Api, shutdown: impl Future<Output = ()>) {
-    let api = Arc::new(api);
+///
+/// With `tls` nobody is answered without it; the service finds [`Certified`] in the requests of whoever has a certificate.
+pub async fn serve<S: Service>(
+    listener: TcpListener,
+    tls: Option<ServerTls>,
+    service: S,
+    shutdown: impl Future<Output = ()>,
+) {
+    let service = Arc::new(service);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -46,11 +53,11 @@ pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, api: Api, shut
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = accept(&listener, &places) => {
+            accepted = accept(&listener, &places, S::NAME) => {
                 if let Some((stream, peer, place)) = accepted {
-                    let (api, tls, stopping) = (api.clone(), tls.clone(), stopping.clone());
+                    let (service, tls, stopping) = (service.clone(), tls.clone(), stopping.clone());
                     connections.spawn(async move {
-                        connection(stream, peer, tls, api, stopping).await;
+                        connection(stream, peer, tls, service, stopping).await;
                         drop(place);
                     });
                 }
@@ -64,28 +71,32 @@ pub async fn serve(listener: TcpListener, tls: Option<ServerTls>, api: Api, shut
     let _ = tokio::time::timeout(DRAIN_MAX, drained).await;
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    name: &str,
+) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer.ip(), place)),
         Err(error) => {
-            tracing::warn!(%error, "the REST API cannot accept a connection");
+            tracing::warn!(%error, "the {name} cannot accept a connection");
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
     }
 }
 
-async fn connection(
+async fn connection<S: Service>(
     stream: TcpStream,
     peer: IpAddr,
     tls: Option<ServerTls>,
-    api: Arc<Api>,
+    answers: Arc<S>,
     mut stopping: watch::Receiver<bool>,
 ) {
     // Answers are one small packet; waiting to fill it only delays them.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return talk(stream, peer, false, api, stopping).await };
+    let Some(tls) = tls else { return talk(stream, peer, false, answers, stopping).await };
     let secured = tokio::select! {
         secured = tls.accept(stream, tls::HANDSHAKE_WITHIN) => secured,
         _ = stopping.wait_for(|stop| *stop) => return,
@@ -93,22 +104,23 @@ async fn connection(
     match secured {
         Ok(stream) => {
             let certified = presents_certificate(&stream);
-            talk(stream, peer, certified, api, stopping).await;
+            talk(stream, peer, certified, answers, stopping).await;
         }
-        Err(error) => tracing::debug!(%peer, %error, "a connection to the REST API was not secured"),
+        Err(error) => tracing::debug!(%peer, %error, "a connection to the {} was not secured", S::NAME),
     }
 }
 
-async fn talk<S>(stream: S, peer: IpAddr, certified: bool, api: Arc<Api>, mut stopping: watch::Receiver<bool>)
+async fn talk<T, S>(stream: T, peer: IpAddr, certified: bool, answers: Arc<S>, mut stopping: watch::Receiver<bool>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service,
 {
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let api = api.clone();
+        let answers = answers.clone();
         if certified {
             request.extensions_mut().insert(Certified);
         }
-        async move { Ok::<_, Infallible>(api.answer(peer, request.map(Body::new)).await) }
+        async move { Ok::<_, Infallible>(answers.respond(peer, request.map(Body::new)).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -119,7 +131,7 @@ where
     tokio::select! {
         result = served.as_mut() => {
             if let Err(error) = result {
-                tracing::debug!(%peer, %error, "a connection to the REST API ended badly");
+                tracing::debug!(%peer, %error, "a connection to the {} ended badly", S::NAME);
             }
             return;
         }

@@ -164,8 +164,8 @@ fn name<'a>(body: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, 
     }
 }
 
-/// Why nobody could take over.
-fn obstacle(
+/// Why nobody, or not this candidate, could take over.
+pub(crate) fn obstacle(
     action: Action,
     leader: Option<&MemberName>,
     candidate: Option<&MemberName>,

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// The user PostgreSQL runs as when we are root; PostgreSQL refuses to be root.
 pub const POSTGRES_USER: &str = "postgres";
+/// Who may change something where the REST API asks.
+pub const ADMIN: &str = "admin";
 /// Between two looks at something we wait for.
 const POLL_PAUSE: Duration = Duration::from_millis(50);
 /// A checkpoint at shutdown may have to write everything that is dirty; a demo's data is small.
@@ -47,6 +49,7 @@ pub enum RedisParts {
 
 /// What cluster to start.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // each switches one thing on, on its own
 pub struct ClusterOptions {
     /// The `quorate` binary.
     pub quorate: PathBuf,
@@ -60,6 +63,8 @@ pub struct ClusterOptions {
     pub store: StoreKind,
     pub synchronous: bool,
     pub redis: RedisParts,
+    /// The web console on every member; then the REST API asks for [`ADMIN`] and the cluster's password.
+    pub console: bool,
     /// TLS everywhere, and certificates from everybody; with the store built in.
     pub secured: bool,
     /// Where PostgreSQL's programs are, when the agent should not look itself.
@@ -84,6 +89,7 @@ impl ClusterOptions {
             store: StoreKind::Embedded,
             synchronous: false,
             redis: RedisParts::None,
+            console: false,
             secured: false,
             postgres_bin: None,
             namespaces: Vec::new(),
@@ -122,6 +128,9 @@ impl Cluster {
             ensure_ports_free(*address, &ports::ALL)?;
             if options.redis != RedisParts::None {
                 ensure_ports_free(*address, &ports::OF_REDIS)?;
+            }
+            if options.console {
+                ensure_ports_free(*address, &[ports::CONSOLE])?;
             }
         }
         let owner = if rustix::process::geteuid().is_root() { Some(find_user(POSTGRES_USER)?) } else { None };
@@ -267,7 +276,10 @@ impl Cluster {
     /// A planned switchover, through the leader's REST API.
     pub async fn switchover(&self, leader: &str) -> Result<()> {
         let url = self.rest_url(self.member(leader)?, "/switchover");
-        let request = self.http.post(url).json(&json!({ "leader": leader })).timeout(SWITCHOVER_TIME_MAX);
+        let mut request = self.http.post(url).json(&json!({ "leader": leader })).timeout(SWITCHOVER_TIME_MAX);
+        if self.options.console {
+            request = request.basic_auth(ADMIN, Some(&self.password));
+        }
         let answer = request.send().await.context("the leader does not answer")?;
         let status = answer.status();
         if status != reqwest::StatusCode::OK {

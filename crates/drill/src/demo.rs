@@ -2,7 +2,7 @@
 
 use crate::options::{Drill, EXIT_INTERRUPTED, Output};
 use anyhow::Result;
-use drill::cluster::{Cluster, ClusterOptions, StoreKind};
+use drill::cluster::{ADMIN, Cluster, ClusterOptions, StoreKind};
 use drill::member::ports;
 use drill::redis::MASTER;
 use drill::redis::scenario::{self as redis, Fault, Way};
@@ -107,6 +107,10 @@ fn print_addresses(cluster: &Cluster) {
         println!("  master     redis://:{password}@{}:{}", member.address, ports::PROXY_REDIS);
     }
     println!("  Sentinel   {}  name {MASTER}; without a password, {password} is Redis's", sentinels.join(","));
+    if let Some(member) = cluster.members().first() {
+        println!("\nWeb console (every member has one; the REST API asks for the same name and password)");
+        println!("  http://{}:{}/   user {ADMIN}, password {password}", member.address, ports::CONSOLE);
+    }
     println!("\nMembers");
     for member in cluster.members() {
         let address = member.address;
@@ -123,6 +127,7 @@ fn print_addresses(cluster: &Cluster) {
             ports::PROXY_REDIS,
             ports::SENTINEL
         );
+        println!("       console    http://{address}:{}/", ports::CONSOLE);
         println!("       REST API   http://{address}:{}/cluster   /patroni /metrics /history", ports::REST);
         let store = if cluster.options().store == StoreKind::Etcd { "etcd" } else { "store" };
         println!("       {store:<10} http://{address}:{}", ports::STORE_CLIENTS);

@@ -25,6 +25,7 @@ pub mod ports {
     pub const REDIS: u16 = 6379;
     pub const SENTINEL: u16 = 26379;
     pub const PROXY_REDIS: u16 = 6380;
+    pub const CONSOLE: u16 = 8080;
 
     /// Of every member.
     pub const ALL: [u16; 6] = [POSTGRES, REST, STORE_CLIENTS, STORE_PEERS, PROXY_PRIMARY, PROXY_REPLICAS];

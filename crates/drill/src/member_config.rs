@@ -1,6 +1,6 @@
 //! The configuration file of one member, as a user would write it.
 
-use crate::cluster::{ClusterOptions, RedisParts, StoreKind};
+use crate::cluster::{ADMIN, ClusterOptions, RedisParts, StoreKind};
 use crate::member::ports;
 use crate::redis::MASTER;
 use serde_json::{Map, Value, json};
@@ -77,6 +77,10 @@ pub(crate) fn member_config(
     if options.redis == RedisParts::ServerAndSentinel {
         // Without a password: everybody on this machine may ask where the master is.
         config["sentinel"] = json!({ "listen": format!("{address}:{}", ports::SENTINEL) });
+    }
+    if options.console {
+        config["console"] = json!({ "listen": format!("{address}:{}", ports::CONSOLE) });
+        config["restapi"]["authentication"] = login(ADMIN);
     }
     merge(&mut config, security);
     merge(&mut config, &options.overrides);

@@ -293,6 +293,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Demo { place, drill, output } => {
             let mut cluster = place.cluster_options()?;
             cluster.redis = RedisParts::ServerAndSentinel;
+            cluster.console = true;
             demo::run(cluster, drill, output, stop).await
         }
         Command::StandIn { what } => {

@@ -4,8 +4,10 @@
 //! invariant: every rule that keeps two primaries apart stands in this crate, and the simulator runs exactly this code.
 
 pub mod backstop;
+pub mod chronicle;
 pub mod cluster;
 pub mod config;
+pub mod foresight;
 pub mod guard;
 pub mod lease;
 pub mod pools;

@@ -1,5 +1,7 @@
 //! The only place that turns a reason into words.
 
+mod chronicle;
+mod foresight;
 mod redis;
 mod vip;
 

@@ -4,6 +4,7 @@
 //! section is in the configuration. PostgreSQL and Redis have a decision cycle each and share the member's lease.
 
 mod backstop;
+mod drill;
 mod guard_link;
 mod keeper;
 mod listen;
@@ -18,6 +19,7 @@ mod sentinel;
 mod store_role;
 mod switchboard;
 mod vip;
+mod web;
 mod witness;
 mod writer;
 
@@ -156,19 +158,23 @@ async fn start_roles(
     });
     let _following = dcs.start();
     sentinel::start(member.clone(), dcs.clone(), stop.clone());
-    if member.postgresql.is_none() && member.redis.is_none() {
-        return witness::run(from_guard, store, &look_again).await;
-    }
+    let has_data = member.postgresql.is_some() || member.redis.is_some();
     let roles = PerServer { postgres: member.postgresql.is_some(), redis: member.redis.is_some() };
     let dynamic = ha::config::DynamicConfig::from_value(&member.bootstrap.dcs).unwrap_or_default();
     let view = dcs.watch();
     let ttl = if view.borrow().cluster.config.is_some() { view.borrow().cluster.config().ttl } else { dynamic.ttl };
     let keeper = KeeperState::new(ttl, roles);
-    let configured = vip_setup::resolve(&member.vips).map_err(Fatal)?;
-    let routed = RoutedVip::start_all(&member.vips).map_err(Fatal)?;
-    vips.configure(guard.clone(), &configured, routed);
+    if has_data {
+        let configured = vip_setup::resolve(&member.vips).map_err(Fatal)?;
+        let routed = RoutedVip::start_all(&member.vips).map_err(Fatal)?;
+        vips.configure(guard.clone(), &configured, routed);
+    }
     let config_path = config_path.to_owned();
     let world = World { config_path, member, dcs, guard, keeper, vips, certificates, look_again, pulse, ttl, stop };
+    if !has_data {
+        web::witness(&world, store.as_ref());
+        return witness::run(from_guard, store, &world.look_again).await;
+    }
     servers(world, store, from_guard, hello).await
 }
 
@@ -218,9 +224,11 @@ async fn servers(
     let (snapshots, commands, pools) = if let Some(role) = postgres {
         (role.snapshots, role.commands, Some(role.pools))
     } else {
-        let (snapshots, commands) = witness::publish(&world, redis.as_ref().map(|role| role.api.snapshots.clone()));
+        let (snapshots, commands) =
+            witness::publish(member, dcs, redis.as_ref().map(|role| role.api.snapshots.clone()));
         (snapshots, commands, None)
     };
+    let extras = web::extras(&world.config_path, member, store.as_ref(), snapshots.clone());
     let api = Api {
         snapshots,
         commands,
@@ -228,7 +236,10 @@ async fn servers(
         redis: redis.map(|role| role.api),
         vips: Some(vips.explanations()),
         metrics: Some(metrics::source(proxies, vips.clone())),
+        extras,
     };
+    tokio::spawn(api.extras.recorder.clone().run(api.clone()));
+    web::start(member, certificates.rest.clone(), api.clone(), stop);
     let (stopped, tls) = (stop.clone(), certificates.rest.clone());
     tokio::spawn(async move { console::serve(listener, tls, api, stopped.cancelled_owned()).await });
     if let Some(store) = &store {

@@ -1,9 +1,11 @@
 //! Members, or parts of members, without PostgreSQL: they have a vote, or Redis, and a REST API that says so.
 
 use super::store_role::StoreRole;
-use super::{EVENTS_MAX, World, rest};
+use super::{EVENTS_MAX, rest};
+use config::MemberConfig;
 use console::redis::RedisSnapshot;
 use console::{CommandRequest, Outcome, Snapshot};
+use dcs::Dcs;
 use ha::guard::FromGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,14 +36,15 @@ pub async fn run(
 /// What the REST API shows of a member without PostgreSQL: the cluster's keys, and nothing of its own.
 /// `/liveness` goes by the decisions about Redis.
 pub fn publish(
-    world: &World,
+    member: &MemberConfig,
+    dcs: &Dcs,
     redis: Option<watch::Receiver<Arc<RedisSnapshot>>>,
 ) -> (watch::Receiver<Arc<Snapshot>>, mpsc::Sender<CommandRequest>) {
-    let settings = Arc::new(rest::settings(&world.member));
-    let (me, scope) = (world.member.name.clone(), world.member.scope.clone());
+    let settings = Arc::new(rest::settings(member));
+    let (me, scope) = (member.name.clone(), member.scope.clone());
     let (sender, snapshots) = watch::channel(Arc::new(Snapshot::starting(me, scope, settings)));
     let (commands, mut requests) = mpsc::channel::<CommandRequest>(EVENTS_MAX);
-    let mut view = world.dcs.watch();
+    let mut view = dcs.watch();
     tokio::spawn(async move {
         loop {
             tokio::select! {

@@ -452,6 +452,17 @@ pub enum DsnVia {
     Sentinel,
 }
 
+impl DsnVia {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Members => "members",
+            Self::Proxy => "proxy",
+            Self::Vip => "vip",
+            Self::Sentinel => "sentinel",
+        }
+    }
+}
+
 #[derive(Args, Clone, Debug)]
 pub struct DsnArguments {
     /// The cluster; the configuration's when none is given

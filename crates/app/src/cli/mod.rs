@@ -19,7 +19,8 @@ mod render;
 mod support;
 mod watch;
 
-pub use arguments::{CliCommand, GlobalArguments};
+pub use arguments::{CliCommand, DsnVia, GlobalArguments};
+pub use command::connection_strings;
 pub use failure::Failure;
 pub use places::find as find_configuration;
 

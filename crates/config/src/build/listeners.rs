@@ -4,7 +4,9 @@
 use super::Builder;
 use crate::address::is_wildcard;
 use crate::error::Code;
-use crate::member::{PostgresqlConfig, ProxyConfig, RedisConfig, RestApiConfig, SentinelConfig, StoreConfig};
+use crate::member::{
+    ConsoleConfig, PostgresqlConfig, ProxyConfig, RedisConfig, RestApiConfig, SentinelConfig, StoreConfig,
+};
 
 struct Listener<'a> {
     /// Where the port stands.
@@ -18,6 +20,7 @@ struct Listener<'a> {
 pub(super) struct Parts<'a> {
     pub store: Option<&'a StoreConfig>,
     pub restapi: Option<&'a RestApiConfig>,
+    pub console: Option<&'a ConsoleConfig>,
     pub postgresql: Option<&'a PostgresqlConfig>,
     pub redis: Option<&'a RedisConfig>,
     pub sentinel: Option<&'a SentinelConfig>,
@@ -41,7 +44,7 @@ impl Builder<'_> {
 }
 
 fn listeners<'a>(parts: Parts<'a>) -> Vec<Listener<'a>> {
-    let Parts { store, restapi, postgresql, redis, sentinel, proxy } = parts;
+    let Parts { store, restapi, console, postgresql, redis, sentinel, proxy } = parts;
     let all = |hosts: &'a [String]| hosts.iter().map(String::as_str).collect::<Vec<_>>();
     let mut found = Vec::new();
     let mut add = |key, hosts, port| found.push(Listener { key, hosts, port });
@@ -51,6 +54,9 @@ fn listeners<'a>(parts: Parts<'a>) -> Vec<Listener<'a>> {
     }
     if let Some(it) = restapi {
         add(["restapi", "listen"], vec![it.listen.host.as_str()], it.listen.port);
+    }
+    if let Some(it) = console {
+        add(["console", "listen"], vec![it.listen.host.as_str()], it.listen.port);
     }
     if let Some(it) = postgresql {
         add(["postgresql", "listen"], all(&it.listen_hosts), it.port);

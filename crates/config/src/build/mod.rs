@@ -11,7 +11,7 @@ mod vip;
 
 use crate::error::{Code, ConfigError, Report, problem};
 use crate::member::{
-    CtlConfig, InitdbOption, LogConfig, MemberConfig, RestApiConfig, User, WatchdogConfig, WatchdogMode,
+    ConsoleConfig, CtlConfig, InitdbOption, LogConfig, MemberConfig, RestApiConfig, User, WatchdogConfig, WatchdogMode,
 };
 use crate::parts;
 use crate::place::Place;
@@ -43,6 +43,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         None => store.as_ref().map(|_| String::new()),
     };
     let restapi = builder.restapi(host.as_deref());
+    let console = builder.console(host.as_deref(), restapi.as_ref());
     let postgresql = builder.postgresql(host.as_deref(), witness);
     let redis = builder.redis(host.as_deref(), witness, scope.as_deref());
     let sentinel = builder.sentinel(host.as_deref(), store.as_ref(), redis.as_ref());
@@ -51,6 +52,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
     builder.one_listener_per_port(listeners::Parts {
         store: store.as_ref(),
         restapi: restapi.as_ref(),
+        console: console.as_ref(),
         postgresql: postgresql.as_ref(),
         redis: redis.as_ref(),
         sentinel: sentinel.as_ref(),
@@ -86,6 +88,7 @@ pub(crate) fn build(tree: &Node, report: &mut Report) -> Option<MemberConfig> {
         store,
         etcd,
         restapi: restapi?,
+        console,
         bootstrap,
         postgresql,
         redis,
@@ -228,6 +231,20 @@ impl Builder<'_> {
             None => self.reachable(&listen, host, &["restapi", "connect_address"])?,
         };
         Some(RestApiConfig { listen, connect_address, authentication, tls })
+    }
+
+    fn console(&mut self, host: Option<&str>, restapi: Option<&RestApiConfig>) -> Option<ConsoleConfig> {
+        if !self.has_section("console") {
+            return None;
+        }
+        let reached = restapi.map(|restapi| restapi.connect_address.host.clone())?;
+        let own = host.unwrap_or(&reached);
+        let listen = match self.text(&["console", "listen"]) {
+            Some(text) => Address::parse(&text, Some(8080)).ok()?,
+            None => Address::new(own, 8080),
+        };
+        let connect_address = if listen.is_wildcard() { Address::new(&reached, listen.port) } else { listen.clone() };
+        Some(ConsoleConfig { listen, connect_address })
     }
 
     /// The listening address, unless it means "all": then the member's own one.

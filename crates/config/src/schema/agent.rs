@@ -1,4 +1,4 @@
-//! `restapi:`, `proxy:`, `log:`, `ctl:`, `watchdog:`.
+//! `restapi:`, `console:`, `proxy:`, `log:`, `ctl:`, `watchdog:`.
 
 use super::{Field, Kind, choice, flag, integer, path, port, secret, section, text};
 
@@ -47,6 +47,13 @@ pub const RESTAPI: &[Field] = &[
         .ignored("the header tells the product only")
         .variable(),
 ];
+
+pub const CONSOLE: &[Field] = &[Field::new(
+    "listen",
+    Kind::Address { port: Some(8080) },
+    "this member's address, port 8080",
+    "Where the web console listens. Who may change something there is restapi.authentication's; without that it only shows. With restapi.certfile it speaks TLS.",
+)];
 
 const USER: &[Field] = &[text("username", "", "The user.").variable(), secret("password", "The password.").variable()];
 

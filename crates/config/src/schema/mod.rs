@@ -150,7 +150,6 @@ const fn port(key: &'static str, default: &'static str, doc: &'static str) -> Fi
 const ANY: &[Field] = &[];
 const CHOOSE_STORE: &str =
     "the cluster's state lives in the embedded store or in an etcd; use 'store', 'etcd3' or 'etcd'";
-const NOT_YET: &str = "it is planned; remove the section to run without it";
 
 /// Everything at the top of the file.
 pub const TOP: &[Field] = &[
@@ -186,7 +185,7 @@ pub const TOP: &[Field] = &[
         "",
         "A virtual IP address that is where the role is; several as a list.",
     ),
-    section("console", ANY, "The web console.").later(NOT_YET),
+    section("console", agent::CONSOLE, "The web console; it runs when the section exists."),
     section("citus", ANY, "Citus.").later("a Citus cluster cannot be managed yet"),
     section("consul", ANY, "Consul as the store.").later(CHOOSE_STORE),
     section("zookeeper", ANY, "ZooKeeper as the store.").later(CHOOSE_STORE),

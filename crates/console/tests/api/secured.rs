@@ -1,7 +1,7 @@
 //! The API in TLS: who may read, and who may change something.
 
 use crate::access::{obliging, with_password};
-use console::{RestApiSettings, serve};
+use console::{Console, RestApiSettings, serve};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -80,6 +80,38 @@ async fn verify_client_means_what_it_means_to_patroni() {
         let mut answer = Vec::new();
         let _ = tokio::time::timeout(DEADLINE, plain.read_to_end(&mut answer)).await.unwrap();
         assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "{answer:?}");
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn the_console_is_served_in_tls_to_whom_the_api_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let ours = pki::Authority::create("ours", SystemTime::now()).unwrap();
+    let ca = at.join("ca.pem");
+    std::fs::write(&ca, ours.certificate_pem()).unwrap();
+    let ((certificate, key), friend) = (issue(at, &ours, "server"), issue(at, &ours, "friend"));
+    for (clients, identity, answered) in [
+        (ClientCertificates::NotAsked, None, true),
+        (ClientCertificates::Optional, None, true),
+        (ClientCertificates::Required, None, false),
+        (ClientCertificates::Required, Some(&friend), true),
+    ] {
+        let world = obliging(with_password(RestApiSettings::default(), "admin", "secret"));
+        let (certificate, key, authorities) = (certificate.clone(), key.clone(), Some(ca.clone()));
+        let files = ServerFiles { certificate, key, authorities, clients };
+        let server = Some(ServerTls::open(files, &[HTTP1]).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let console = Console::new(world.api.clone(), true);
+        let task = tokio::spawn(serve(listener, server, console, std::future::pending()));
+        let answer = ask(address, &ca, identity, "GET /session").await;
+        assert_eq!(answer.starts_with("HTTP/1.1 200 OK"), answered, "{clients:?}: {answer:?}");
+        assert_eq!(answer.contains(r#""login_needed": true"#), answered, "{clients:?}: {answer:?}");
+        // A certificate is no session.
+        let answer = ask(address, &ca, identity, "POST /api/reload").await;
+        assert_eq!(answer.starts_with("HTTP/1.1 401"), answered, "{clients:?}: {answer:?}");
         task.abort();
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
-use console::{Api, CommandRequest, LocalStatus, RestApiSettings, Snapshot, Store, Xlog};
+use console::{Api, CommandRequest, Extras, LocalStatus, RestApiSettings, Snapshot, Store, StoreNow, Xlog};
 use dcs::{DcsError, Written};
 use futures_util::future::BoxFuture;
 use ha::cluster::redis::RedisWrite;
@@ -192,9 +192,21 @@ impl World {
         };
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
         let (sender, commands) = mpsc::channel(8);
-        let api =
-            Api { snapshots: receiver, commands: sender, store: store.clone(), redis: None, vips: None, metrics: None };
+        let api = Api {
+            snapshots: receiver,
+            commands: sender,
+            store: store.clone(),
+            redis: None,
+            vips: None,
+            metrics: None,
+            extras: Extras::default(),
+        };
         Self { store, snapshots, commands, api }
+    }
+
+    /// What this member knows of the store.
+    pub fn extras_store(&mut self, store: StoreNow) {
+        self.api.extras.store = Some(Arc::new(move || store.clone()));
     }
 
     /// Publishes the next snapshot: the store's keys as they are now, changed by `change`.

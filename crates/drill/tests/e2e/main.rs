@@ -10,6 +10,7 @@
 mod bad_input;
 mod bootstrap;
 mod connection_strings;
+mod console;
 mod faults;
 mod haproxy;
 mod hostile_clients;

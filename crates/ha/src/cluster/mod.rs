@@ -16,7 +16,7 @@ mod write;
 pub use failover::FailoverRequest;
 pub use history::{HistoryLine, RESERVED, history_from_json, history_to_json};
 pub use keys::Keys;
-pub use member::{MemberData, Quorate, Role, RunState, Tags};
+pub use member::{MemberData, Quorate, Role, RunState, Services, Tags};
 pub use redis::RedisGroup;
 pub use sentinel::EpochClaim;
 pub use sync::SyncState;

@@ -94,6 +94,13 @@ fn rank<'a>(name: &'a MemberName, member: &Member) -> Rank<'a> {
     (data.timeline.unwrap_or_default(), data.position(), data.tags.failover_priority(), std::cmp::Reverse(name))
 }
 
+/// Who would lead if nobody did: what [`verdict`] comes to once every member has reported what its entry says now.
+pub fn successor(cluster: &Cluster) -> Option<&MemberName> {
+    let config = cluster.config();
+    let able = cluster.members.iter().filter(|(name, _)| obstacles(cluster, &config, name).is_empty());
+    able.max_by_key(|(name, member)| rank(name, member)).map(|(name, _)| name)
+}
+
 /// May this member take the leader key now? `Ok`: yes, and why; `Err`: no, and why.
 pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
     let View { me, now, .. } = draft.view;

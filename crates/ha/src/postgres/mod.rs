@@ -15,6 +15,8 @@ mod memory;
 #[cfg(test)]
 mod safety_tests;
 mod stopping;
+#[cfg(test)]
+mod successor_tests;
 mod switchover;
 #[cfg(test)]
 mod switchover_tests;
@@ -25,7 +27,7 @@ mod timelines;
 mod view;
 
 pub use decide::{Action, Arming, Decision, Job, decide};
-pub use election::{obstacles, switchover_obstacles};
+pub use election::{obstacles, successor, switchover_obstacles};
 pub use explain::{Explanation, explain};
 pub use leading::slot_name;
 pub use memory::Memory;

@@ -15,7 +15,7 @@ pub struct View {
     pub wall: String,
     pub me: MemberName,
     pub tags: Tags,
-    /// The parts of the own entry that never change: `conn_url`, `api_url`, `version`, `proxy_url`.
+    /// The parts of the own entry that never change: `conn_url`, `api_url`, `version`, `proxy_url`, `quorate.services`.
     pub identity: MemberData,
     /// The dynamic configuration a new cluster starts with, as JSON.
     pub bootstrap_config: String,

@@ -164,6 +164,12 @@ fn rank<'a>(group: &RedisGroup, name: &'a MemberName, member: &RedisMember) -> R
     (has_data(group, data), lineage, comparable, told, data.keys, data.failover_priority, Reverse(name))
 }
 
+/// Who would lead if nobody did, once every member has reported what its entry says now.
+pub fn successor(group: &RedisGroup) -> Option<&MemberName> {
+    let able = group.members.iter().filter(|(name, _)| obstacles(group, name).is_empty());
+    able.max_by_key(|(name, member)| rank(group, name, member)).map(|(name, _)| name)
+}
+
 /// May this member take the leader key now? `Ok`: yes, and why; `Err`: no, and why.
 pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
     let View { me, now, .. } = draft.view;

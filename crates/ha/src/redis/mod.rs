@@ -37,7 +37,7 @@ mod tests;
 mod view;
 
 pub use decide::{Action, Arming, Decision, Job, decide};
-pub use election::{obstacles, switchover_obstacles};
+pub use election::{obstacles, successor, switchover_obstacles};
 pub use explain::{Explanation, explain};
 pub use following::waits_for_permission;
 pub use memory::{Memory, Retry, Stage, Switchover};

@@ -2,14 +2,14 @@
 //!
 //! Deliberately only what the agent needs. The invariants: every statement has a time limit on both sides; a
 //! connection that exceeded it is given up, so that a hung server holds no more than one of ours per attempt; and no
-//! statement of ours waits for a synchronous standby.
+//! statement of ours waits for a synchronous standby, except where a drill stands for a client.
 
 mod administration;
 mod remote;
 mod roles;
 mod status;
 
-pub use remote::{SourceState, fetch_history, source_state};
+pub use remote::{Committer, SourceState, fetch_history, source_state};
 pub use roles::{Account, Accounts, create_roles};
 pub use status::{Receiver, ReplicationRow, SlotRow, SqlStatus, WalPosition};
 

@@ -75,3 +75,24 @@ async fn ask(source: &Conninfo, timeouts: Timeouts) -> Result<Session> {
     source.refuse_encryption()?;
     connect(&configure(source.to_tokio(), timeouts, ""), &source.address(), timeouts).await
 }
+
+/// Commits one small record after another, as a client does that has nothing else to say: what a switchover costs it, it costs
+/// everybody. The record is a message in the write-ahead log; no table is written.
+pub struct Committer {
+    session: Session,
+    timeouts: Timeouts,
+}
+
+impl Committer {
+    pub async fn connect(server: &Conninfo, timeouts: Timeouts) -> Result<Self> {
+        server.refuse_encryption()?;
+        // The one statement of ours that does wait for a synchronous standby, because a client's commit would.
+        let config = configure(server.to_tokio(), timeouts, "-c synchronous_commit=on");
+        Ok(Self { session: connect(&config, &server.address(), timeouts).await?, timeouts })
+    }
+
+    pub async fn commit(&self) -> Result<()> {
+        const SQL: &str = "select pg_logical_emit_message(true, 'quorate', 'drill')";
+        limited("a commit", self.timeouts.statement, self.session.client.batch_execute(SQL)).await
+    }
+}

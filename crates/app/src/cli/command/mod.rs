@@ -14,6 +14,8 @@ mod show;
 mod through_store;
 mod version;
 
+pub use dsn::connection_strings;
+
 use super::arguments::{CliCommand, GlobalArguments};
 use super::context::Context;
 use super::failure::Failure;

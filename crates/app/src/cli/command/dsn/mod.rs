@@ -8,11 +8,13 @@ mod redis;
 
 use super::members::with_role;
 use super::redis::name_of;
-use crate::cli::arguments::{DsnArguments, DsnStyle, DsnVia, RoleFilter};
-use crate::cli::context::{Context, Target};
+use crate::cli::arguments::{DsnArguments, DsnStyle, DsnVia, GroupArgument, RoleFilter};
+use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use config::{Address, User};
+use clap::ValueEnum;
+use config::{Address, ClientConfig, User};
+use console::ConnectionString;
 use ha::cluster::{Cluster, Member};
 use types::MemberName;
 
@@ -32,16 +34,66 @@ struct Login {
 
 pub async fn dsn(context: &Context, arguments: DsnArguments) -> Result<(), Failure> {
     let target = context.target(arguments.cluster.as_deref(), arguments.group).await?;
+    let known = context.client();
     let text = if arguments.style.is_of_redis() {
-        redis_string(context, &target, &arguments)?
+        let name = name_of(&target, arguments.name.as_deref())?;
+        let text = redis_string(known, &target.cluster, &name, &arguments)?;
+        if known.redis_tls {
+            eprintln!("note: the servers use TLS (redis.tls); switch it on in the client and give it the certificates");
+        }
+        text
     } else {
-        postgres_string(context, &target, &arguments)?
+        postgres_string(known, &target.cluster, &arguments)?
     };
     output::line(&text)
 }
 
-fn postgres_string(context: &Context, target: &Target, arguments: &DsnArguments) -> Result<String, Failure> {
-    let known = context.client();
+/// What this command prints for every client and way that the member has, for the console. Without passwords.
+pub fn connection_strings(known: &ClientConfig, ways: &[DsnVia], cluster: &Cluster) -> Vec<ConnectionString> {
+    let mut strings = Vec::new();
+    for style in DsnStyle::value_variants() {
+        let word = style.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        for (via, role) in ways.iter().flat_map(|via| [(*via, None), (*via, Some(RoleFilter::Replica))]) {
+            let arguments = DsnArguments { role, all: via == DsnVia::Members, via: Some(via), ..plain(*style) };
+            let mut add = |server, role, text| {
+                strings.push(ConnectionString { server, role, via: via.word(), style: word.clone(), text });
+            };
+            if !style.is_of_redis() {
+                let word = if role.is_some() { "replica" } else { "primary" };
+                // Where a way leads nowhere, there is nothing to show.
+                if let Ok(text) = postgres_string(known, cluster, &arguments) {
+                    add("postgresql", word, text);
+                }
+                continue;
+            }
+            for name in cluster.redis.keys().filter(|_| role.is_none()) {
+                if let Ok(text) = redis_string(known, cluster, name, &arguments) {
+                    add("redis", "master", text);
+                }
+            }
+        }
+    }
+    strings
+}
+
+fn plain(style: DsnStyle) -> DsnArguments {
+    DsnArguments {
+        cluster: None,
+        group: GroupArgument { group: None },
+        role: None,
+        member: None,
+        all: false,
+        via: None,
+        host: Vec::new(),
+        user: None,
+        database: None,
+        name: None,
+        show_password: false,
+        style,
+    }
+}
+
+fn postgres_string(known: &ClientConfig, cluster: &Cluster, arguments: &DsnArguments) -> Result<String, Failure> {
     let login = login(known.postgres_user.as_ref(), arguments)?;
     let replica = matches!(arguments.role, Some(RoleFilter::Replica | RoleFilter::Standby));
     let port = if replica { known.proxy.replica_port } else { known.proxy.primary_port };
@@ -49,7 +101,7 @@ fn postgres_string(context: &Context, target: &Target, arguments: &DsnArguments)
     let (addresses, wants) = match (&arguments.host, arguments.via) {
         (hosts, _) if !hosts.is_empty() => (given(hosts, port)?, None),
         (_, Some(DsnVia::Proxy)) => {
-            let members = in_front(context, &target.cluster, arguments);
+            let members = in_front(known, cluster, arguments);
             (
                 members.iter().filter_map(postgres_address).map(|address| Address::new(&address.host, port)).collect(),
                 None,
@@ -62,12 +114,12 @@ fn postgres_string(context: &Context, target: &Target, arguments: &DsnArguments)
             return Err(Failure::usage("cli-dsn", "a virtual address leads to the primary; for replicas: --via proxy"));
         }
         (_, Some(DsnVia::Vip)) => {
-            let leader = members(&target.cluster, arguments, false).0;
+            let leader = members(cluster, arguments, false).0;
             let port = leader.first().map_or(POSTGRES_PORT, |leader| leader.port);
-            (virtual_addresses(context, "primary", port)?, None)
+            (virtual_addresses(known, "primary", port)?, None)
         }
-        (_, Some(DsnVia::Members)) => members(&target.cluster, arguments, true),
-        (_, None) => members(&target.cluster, arguments, arguments.all),
+        (_, Some(DsnVia::Members)) => members(cluster, arguments, true),
+        (_, None) => members(cluster, arguments, arguments.all),
     };
     let mut addresses: Vec<Address> = addresses;
     if addresses.is_empty() {
@@ -110,12 +162,12 @@ fn choose(cluster: &Cluster, arguments: &DsnArguments) -> Vec<(MemberName, Membe
 
 /// The members whose proxies a client may use; the one whose configuration this is comes first, because the client is
 /// probably on its host.
-fn in_front(context: &Context, cluster: &Cluster, arguments: &DsnArguments) -> Vec<(MemberName, Member)> {
+fn in_front(known: &ClientConfig, cluster: &Cluster, arguments: &DsnArguments) -> Vec<(MemberName, Member)> {
     if arguments.member.is_some() {
         return choose(cluster, arguments);
     }
     let mut members = with_role(cluster, RoleFilter::Any);
-    members.sort_by_key(|(name, _)| context.client().name.as_ref() != Some(name));
+    members.sort_by_key(|(name, _)| known.name.as_ref() != Some(name));
     members
 }
 
@@ -123,11 +175,14 @@ fn postgres_address((_, member): &(MemberName, Member)) -> Option<Address> {
     Address::parse(member.data.postgres_address()?, Some(POSTGRES_PORT)).ok()
 }
 
-fn redis_string(context: &Context, target: &Target, arguments: &DsnArguments) -> Result<String, Failure> {
-    let known = context.client();
-    let name = name_of(target, arguments.name.as_deref())?;
+fn redis_string(
+    known: &ClientConfig,
+    cluster: &Cluster,
+    name: &str,
+    arguments: &DsnArguments,
+) -> Result<String, Failure> {
     let login = login(known.redis_user.as_ref(), arguments)?;
-    let group = target.cluster.redis_group(&name);
+    let group = cluster.redis_group(name);
     let mut hosts: Vec<(bool, String)> = Vec::new();
     for (member, entry) in &group.members {
         let wanted = arguments.member.as_ref().is_none_or(|wanted| wanted == member.as_str());
@@ -143,7 +198,7 @@ fn redis_string(context: &Context, target: &Target, arguments: &DsnArguments) ->
         (_, Some(DsnVia::Vip)) => {
             let port = group.members.values().find_map(|entry| Address::parse(&entry.data.address, None).ok());
             let port = port.map_or(REDIS_PORT, |address| address.port);
-            redis::Reach::Directly(virtual_addresses(context, "redis_master", port)?)
+            redis::Reach::Directly(virtual_addresses(known, "redis_master", port)?)
         }
         (_, Some(DsnVia::Members)) => {
             return Err(Failure::usage("cli-dsn", "no client finds the Redis master among its servers by itself")
@@ -158,21 +213,18 @@ fn redis_string(context: &Context, target: &Target, arguments: &DsnArguments) ->
                     sentinels.push(sentinel);
                 }
             }
-            redis::Reach::Sentinel { name, sentinels }
+            redis::Reach::Sentinel { name: name.to_owned(), sentinels }
         }
     };
     if reach.is_empty() {
         return Err(Failure::new("cli-no-member", "Can not find a suitable member"));
     }
-    if known.redis_tls {
-        eprintln!("note: the servers use TLS (redis.tls); switch it on in the client and give it the certificates");
-    }
     Ok(redis::string(arguments.style, &reach, &login))
 }
 
 /// Those of the configuration that lead to this role. The servers listen there, too.
-fn virtual_addresses(context: &Context, role: &str, port: u16) -> Result<Vec<Address>, Failure> {
-    let of_role = context.client().vips.iter().filter(|vip| vip.role == role);
+fn virtual_addresses(known: &ClientConfig, role: &str, port: u16) -> Result<Vec<Address>, Failure> {
+    let of_role = known.vips.iter().filter(|vip| vip.role == role);
     let addresses: Vec<Address> = of_role.map(|vip| Address::new(&vip.host, port)).collect();
     if addresses.is_empty() {
         return Err(Failure::usage(
