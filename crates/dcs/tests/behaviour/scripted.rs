@@ -34,6 +34,8 @@ struct State {
     watches: Vec<Answers>,
     /// Where each watch wanted to start.
     starts: Vec<i64>,
+    /// Ranges that were asked for since the last watch began.
+    looks: usize,
 }
 
 impl Script {
@@ -65,6 +67,10 @@ impl Script {
         self.state.lock().unwrap().watches.clear();
     }
 
+    fn looks(&self) -> usize {
+        self.state.lock().unwrap().looks
+    }
+
     fn starts(&self) -> Vec<i64> {
         self.state.lock().unwrap().starts.clone()
     }
@@ -91,7 +97,8 @@ fn header(revision: i64) -> ResponseHeader {
 impl Kv for Script {
     async fn range(&self, _: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
         let (revision, leader) = {
-            let state = self.state.lock().unwrap();
+            let mut state = self.state.lock().unwrap();
+            state.looks += 1;
             (state.revision, state.leader.clone())
         };
         let kvs: Vec<_> = leader_event(revision, &leader).kv.filter(|_| !leader.is_empty()).into_iter().collect();
@@ -131,6 +138,7 @@ impl Watch for Script {
         let created = WatchResponse { header: Some(header(state.revision)), created: true, ..WatchResponse::default() };
         sender.try_send(Ok(created)).unwrap();
         state.starts.push(create.start_revision);
+        state.looks = 0;
         state.watches.push(sender);
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
@@ -213,11 +221,13 @@ async fn the_past_is_not_believed() {
     assert!(dcs.load().await.unwrap().is_leader(&"c".into()), "a load says what is there");
     // A store that goes on before the client has looked again would be a continuation to it.
     let looked_again = async {
-        while script.starts().len() == watches {
+        while script.starts().len() == watches || script.looks() == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), looked_again).await.expect("the client watches again");
+    tokio::time::timeout(std::time::Duration::from_secs(10), looked_again)
+        .await
+        .expect("the client watches again, and looks");
     // Until it has caught up.
     script.set(8, "c");
     let caught_up = eventually(&dcs, "connected again", |view| view.connected).await;
