@@ -224,7 +224,7 @@ fn a_host_that_is_lost_is_failed_over_and_comes_back_under_tls_too() {
         // A worker that comes back finds its old peers' connections gone and makes new ones.
         world.named(&new).kill_worker().unwrap();
         world.whole_again().await;
-        // A frozen member is noticed, and is a member again when it goes on.
+        // One that stood still for a moment goes on as a member.
         world.named(&leader).freeze(Part::Everything).unwrap();
         world.named(&leader).resume(Part::Everything).unwrap();
         world.whole_again().await;
