@@ -115,20 +115,24 @@ pub fn network(prefix: &str, range: u8) -> Result<Network> {
     Ok(network)
 }
 
-/// Completes the options of a cluster on that network: synchronous, so that a lost write is an error, with a virtual IP.
-pub fn prepare(options: &mut ClusterOptions, network: &Network) {
+/// Puts a cluster's members on the first hosts of the network, and lets that network in.
+pub fn place(options: &mut ClusterOptions, network: &Network) {
     options.first_address = network.spare_address(11);
     options.namespaces = network.hosts().iter().take(MEMBERS.into()).map(|host| host.namespace.clone()).collect();
+    options.overrides["postgresql"]["pg_hba"] = json!([
+        "local all all scram-sha-256",
+        "host all all 127.0.0.0/8 scram-sha-256",
+        "host all all 198.18.0.0/15 scram-sha-256",
+        "host replication replicator 198.18.0.0/15 scram-sha-256",
+    ]);
+}
+
+/// The same with a virtual IP, and synchronous, so that a lost write is an error.
+pub fn prepare(options: &mut ClusterOptions, network: &Network) {
+    place(options, network);
     options.synchronous = true;
-    options.overrides = json!({
-        "vip": { "address": format!("{}/24", network.spare_address(VIP)) },
-        "postgresql": { "listen": format!("0.0.0.0:{}", ports::POSTGRES), "pg_hba": [
-            "local all all scram-sha-256",
-            "host all all 127.0.0.0/8 scram-sha-256",
-            "host all all 198.18.0.0/15 scram-sha-256",
-            "host replication replicator 198.18.0.0/15 scram-sha-256",
-        ] },
-    });
+    options.overrides["vip"] = json!({ "address": format!("{}/24", network.spare_address(VIP)) });
+    options.overrides["postgresql"]["listen"] = json!(format!("0.0.0.0:{}", ports::POSTGRES));
 }
 
 /// What watches during one fault.

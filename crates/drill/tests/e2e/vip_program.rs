@@ -4,6 +4,7 @@
 use crate::support::{Done, Running, World, eventually, options, program, run, run_on};
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
+use drill::address_scenario::{CLIENT, network, place};
 use drill::certificates::{ADMIN, Certificates};
 use drill::net::{Claim, ClaimKind, Host, Network, program_in};
 use rustix::process::{Pid, Signal, kill_process};
@@ -52,20 +53,11 @@ async fn held_by(network: &Network, vip: IpAddr, holders: &[&str]) {
 
 #[test]
 fn the_distributions_vip_manager_follows_our_leader_key() {
-    let mut network = Network::new(&format!("qstock{}", std::process::id()), [198, 18, 103]).unwrap();
-    for member in 1..=3 {
-        network.add_host(&format!("pg{member}"), 10 + member).unwrap();
-    }
-    let client = network.add_host("client", 1).unwrap();
+    let network = network("qstock", 103).unwrap();
+    let client = network.host(CLIENT).unwrap().clone();
     run_on(&client, async {
         let mut options = options("vip-stock", 0);
-        options.first_address = network.spare_address(11);
-        options.namespaces = network.hosts().iter().take(3).map(|host| host.namespace.clone()).collect();
-        options.overrides["postgresql"]["pg_hba"] = json!([
-            "local all all scram-sha-256",
-            "host all all 198.18.0.0/15 scram-sha-256",
-            "host replication replicator 198.18.0.0/15 scram-sha-256",
-        ]);
+        place(&mut options, &network);
         let mut world = World::whole(options).await;
         let vip = IpAddr::from(network.spare_address(43));
         let key = format!("/service/{}/leader", world.scope());
@@ -93,21 +85,12 @@ fn with_certificates(mut command: Command, certificates: &Certificates) -> Comma
 
 #[test]
 fn with_tls_everywhere_both_follow_the_leader_by_the_store_and_by_the_rest_api() {
-    let mut network = Network::new(&format!("qvts{}", std::process::id()), [198, 18, 105]).unwrap();
-    for member in 1..=3 {
-        network.add_host(&format!("pg{member}"), 10 + member).unwrap();
-    }
-    let client = network.add_host("client", 1).unwrap();
+    let network = network("qvts", 105).unwrap();
+    let client = network.host(CLIENT).unwrap().clone();
     run_on(&client, async {
         let mut options = options("vip-secured", 0);
         options.secured = true;
-        options.first_address = network.spare_address(11);
-        options.namespaces = network.hosts().iter().take(3).map(|host| host.namespace.clone()).collect();
-        options.overrides["postgresql"]["pg_hba"] = json!([
-            "local all all scram-sha-256",
-            "host all all 198.18.0.0/15 scram-sha-256",
-            "host replication replicator 198.18.0.0/15 scram-sha-256",
-        ]);
+        place(&mut options, &network);
         let mut world = World::whole(options).await;
         let (by_store, by_rest) = (IpAddr::from(network.spare_address(43)), IpAddr::from(network.spare_address(44)));
         let key = format!("/service/{}/leader", world.scope());
