@@ -8,7 +8,7 @@ use crate::cluster_json::{ClusterView, Known, MemberView, ScheduledSwitchover};
 use crate::redis::{RedisAction, RedisView, obstacle as redis_obstacle};
 use crate::snapshot::Snapshot;
 use crate::switchover::{Action, obstacle};
-use ha::cluster::{Cluster, RedisGroup};
+use ha::cluster::{Cluster, Quorate, RedisGroup};
 use ha::foresight::{Voters, loss, without};
 use ha::postgres::explain;
 use serde::Serialize;
@@ -77,6 +77,8 @@ struct MemberNow {
     /// Bytes behind the leader when both last told; `None`: the leader, or not known.
     lag: Option<u64>,
     streaming: bool,
+    /// While it is being cloned: how much it has, as estimated; `None`: it is not, or nobody knows.
+    cloned_percent: Option<u8>,
     /// Something that PostgreSQL takes only with a restart.
     pending_restart: bool,
     nofailover: bool,
@@ -219,7 +221,7 @@ impl MemberNow {
     fn of(cluster: &Cluster, view: MemberView, obstacles: &BTreeMap<MemberName, Vec<String>>) -> Self {
         let MemberView { name, role, state, host, port, timeline, pending_restart, positions, .. } = view;
         let data = cluster.members.get(&name).map(|member| member.data.clone()).unwrap_or_default();
-        let services = data.quorate.as_ref().map(|quorate| quorate.services.clone()).unwrap_or_default();
+        let Quorate { services, cloned_percent, .. } = data.quorate.clone().unwrap_or_default();
         let is_leader = cluster.is_leader(&name);
         let obstacles = obstacles.get(&name).cloned().unwrap_or_default();
         let mut impossible = BTreeMap::new();
@@ -252,6 +254,7 @@ impl MemberNow {
                 Known::Value(bytes) => Some(bytes),
                 Known::Unknown(_) => None,
             }),
+            cloned_percent,
             nofailover: data.tags.nofailover(),
             pending_restart: pending_restart == Some(true),
             timeline: timeline.map(|timeline| timeline.0),

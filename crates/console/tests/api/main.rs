@@ -11,6 +11,7 @@ mod openapi;
 mod page;
 mod redis;
 mod secured;
+mod slots;
 mod switchover;
 mod wire;
 mod world;

@@ -17,6 +17,7 @@ use ha::cluster::{MemberData, Quorate, Services};
 use ha::guard::FromGuard;
 use instance::Instance;
 pub use pools::Pools;
+use postgres::clone::CloneProgress;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
@@ -49,6 +50,7 @@ pub async fn start(
     let (batches, batches_in) = mpsc::channel(EVENTS_MAX);
     let (job_results, jobs_in) = mpsc::channel(EVENTS_MAX);
     let (data, data_in) = mpsc::channel(EVENTS_MAX);
+    let (cloned, cloned_in) = watch::channel(CloneProgress::default());
     let probe = Arc::new(Notify::new());
     let reload = Arc::new(Notify::new());
 
@@ -71,7 +73,7 @@ pub async fn start(
     let pools = Pools::start(world);
     let cycle = Cycle {
         identity: identity(member),
-        jobs: Arc::new(jobs::Jobs { instance: instance.clone(), guard: guard.clone() }),
+        jobs: Arc::new(jobs::Jobs { instance: instance.clone(), guard: guard.clone(), cloned }),
         instance,
         dcs: dcs.clone(),
         guard: guard.clone(),
@@ -92,6 +94,7 @@ pub async fn start(
         data: data_in,
         commands: commands_in,
         pools: pools.view.clone(),
+        cloned: cloned_in,
     };
     let keeper = keeper.clone();
     cycles.spawn(async move {
