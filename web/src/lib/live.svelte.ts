@@ -53,7 +53,8 @@ class Live {
   /** The consoles of the others, as the last overview named them. */
   get elsewhere(): Elsewhere[] {
     const here = this.overview?.member;
-    return (this.overview?.members ?? []).flatMap(({ name, console }) =>
+    const told = [...(this.overview?.members ?? []), ...(this.overview?.others ?? [])];
+    return told.flatMap(({ name, console }) =>
       console && name !== here ? [{ name, url: console }] : [],
     );
   }

@@ -4,6 +4,7 @@ use super::Fatal;
 use crate::certificates::{client_files, http_client};
 use config::{MemberConfig, VerifyClient};
 use console::{BasicAuth, RestApiSettings};
+use ha::cluster::Services;
 use std::sync::Arc;
 use std::time::Duration;
 use tls::{ClientFiles, ClientTls, HTTP1};
@@ -22,6 +23,17 @@ pub fn settings(member: &MemberConfig) -> RestApiSettings {
     let verify = member.restapi.tls.as_ref().map(|tls| tls.verify_client);
     let changes_need_certificate = verify.is_some_and(|verify| verify != VerifyClient::None);
     RestApiSettings { authentication, changes_need_certificate, ..RestApiSettings::default() }
+}
+
+/// Where this member's other services are reached. Without PostgreSQL there is no proxy that leads to a primary.
+pub fn services(member: &MemberConfig) -> Services {
+    let host = &member.restapi.connect_address.host;
+    let proxy = member.proxy.as_ref().filter(|_| member.postgresql.is_some());
+    Services {
+        console: member.console_url(),
+        proxy: proxy.map(|proxy| config::Address::new(host, proxy.primary_port).to_string()),
+        sentinel: member.sentinel.as_ref().map(|sentinel| sentinel.announce.to_string()),
+    }
 }
 
 /// A member of our name may be alive somewhere else: two of them would take turns at one entry. Asked once, by the first

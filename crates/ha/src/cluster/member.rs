@@ -206,7 +206,7 @@ pub struct Services {
 }
 
 impl Services {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }

@@ -13,7 +13,7 @@ use super::{EVENTS_MAX, End, Fatal, World, rest};
 use config::{MemberConfig, PostgresqlConfig};
 use console::{CommandRequest, PATRONI_VERSION, Snapshot};
 use cycle::{Cycle, Inputs, Outputs, State};
-use ha::cluster::{MemberData, Quorate, Services};
+use ha::cluster::{MemberData, Quorate};
 use ha::guard::FromGuard;
 use instance::Instance;
 pub use pools::Pools;
@@ -112,17 +112,8 @@ fn identity(member: &MemberConfig) -> MemberData {
         proxy_url: member.proxy_url(),
         // Patroni's tools read this as a version of Patroni.
         version: PATRONI_VERSION.to_owned(),
-        quorate: Some(Quorate { services: services(member), ..Quorate::default() }),
+        quorate: Some(Quorate { services: rest::services(member), ..Quorate::default() }),
         ..MemberData::default()
-    }
-}
-
-fn services(member: &MemberConfig) -> Services {
-    let host = &member.restapi.connect_address.host;
-    Services {
-        console: member.console_url(),
-        proxy: member.proxy.as_ref().map(|proxy| config::Address::new(host, proxy.primary_port).to_string()),
-        sentinel: member.sentinel.as_ref().map(|sentinel| sentinel.announce.to_string()),
     }
 }
 
