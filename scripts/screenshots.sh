@@ -19,7 +19,7 @@ member-dies/lost           lost
 witness/witness            witness
 '
 # A page of documentation is read over slow lines, too.
-readonly PICTURE_BYTES_MAX=153600
+readonly PICTURE_BYTES_MAX=150000
 
 make_screenshots() {
   local made=$1 to=$ROOT/docs/images/console from name file

@@ -33,8 +33,17 @@ export async function open(url, { shots, width = 1180, height = 960, colorScheme
     if (message.type() === 'error' && !/Failed to load resource|net::ERR/.test(message.text())) problems.push(message.text());
   });
   await page.goto(url);
-  return { browser, context, page, problems, shot: (name) => page.screenshot({ path: join(shots, `${name}.png`) }) };
+  return { browser, context, page, problems, shot: (name) => picture(page, join(shots, `${name}.png`)) };
 }
+
+/** What a person sees without scrolling; of a page behind a dialog less is enough. */
+async function picture(page, path) {
+  const { width, height } = page.viewportSize();
+  const dialog = await page.locator('dialog[open]').count();
+  await page.screenshot({ path, clip: { x: 0, y: 0, width, height: dialog ? Math.min(height, DIALOG_HEIGHT) : height } });
+}
+
+const DIALOG_HEIGHT = 740;
 
 export const part = (page, name) => page.locator(`[data-test="${name}"]`);
 
@@ -97,7 +106,13 @@ export async function goesOnElsewhere(page, { name, password, shot }) {
   const before = new URL(page.url()).origin;
   const started = Date.now();
   console.log('ready');
-  await part(page, 'lost').filter({ hasText: `${name} does not answer` }).waitFor();
+  // Looked at within the page, because this lasts only for some seconds.
+  const saysSo = (name) => {
+    const action = document.querySelector('[data-action="pause"]');
+    const offersNothing = action?.dataset.possible === 'false' && action.textContent.includes('does not answer');
+    return offersNothing && document.querySelector('[data-test="lost"]')?.textContent.includes(`${name} does not answer`);
+  };
+  await page.waitForFunction(saysSo, name);
   console.log(`said after ${Date.now() - started} ms`);
   await shot('lost');
   await page.waitForURL((there) => there.origin !== before);

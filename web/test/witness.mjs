@@ -19,7 +19,7 @@ const [cookie] = await context.cookies();
 assert.ok(cookie.secure && cookie.httpOnly && cookie.sameSite === 'Strict', JSON.stringify(cookie));
 
 say('it is shown as what it is, and what it cannot do has its reason');
-await page.locator(`[data-member="${name}"]`).filter({ hasText: 'witness' }).waitFor();
+await page.locator(`[data-member="${name}"]`).filter({ hasText: 'witness' }).filter({ hasText: 'console' }).waitFor();
 await choose(page, name);
 assert.equal(await page.locator('[data-test="member"] [data-action]').count(), 0, 'there is nothing to do with a witness');
 assert.match(await whyNot(page, 'drill'), /has no PostgreSQL/);
