@@ -53,14 +53,18 @@ impl Terminal {
     }
 
     fn dress(&self, out: &mut impl Write, style: Style) -> io::Result<()> {
-        match style {
-            Style::Plain => Ok(()),
-            Style::Strong => queue!(out, SetAttribute(Attribute::Bold)),
-            Style::Quiet if self.in_colour => queue!(out, SetAttribute(Attribute::Dim)),
-            Style::Good if self.in_colour => queue!(out, SetForegroundColor(Color::DarkGreen)),
-            Style::Warn if self.in_colour => queue!(out, SetForegroundColor(Color::DarkYellow)),
-            Style::Bad if self.in_colour => queue!(out, SetForegroundColor(Color::DarkRed)),
-            Style::Quiet | Style::Good | Style::Warn | Style::Bad => Ok(()),
+        let colour = match style {
+            Style::Strong => return queue!(out, SetAttribute(Attribute::Bold)),
+            Style::Plain => return Ok(()),
+            Style::Quiet => None,
+            Style::Good => Some(Color::DarkGreen),
+            Style::Warn => Some(Color::DarkYellow),
+            Style::Bad => Some(Color::DarkRed),
+        };
+        match colour {
+            Some(colour) if self.in_colour => queue!(out, SetForegroundColor(colour)),
+            None if self.in_colour => queue!(out, SetAttribute(Attribute::Dim)),
+            Some(_) | None => Ok(()),
         }
     }
 }
