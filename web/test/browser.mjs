@@ -101,7 +101,7 @@ export async function nothingSecretIsKept(page) {
   assert.deepEqual(kept, ['', {}, {}]);
 }
 
-/** The member that serves the page is killed while this waits; returns when the page has gone on at another one. */
+/** The member that serves the page is killed or frozen while this waits; returns when the page has gone on at another one. */
 export async function goesOnElsewhere(page, { name, password, shot }) {
   const before = new URL(page.url()).origin;
   const started = Date.now();

@@ -1,5 +1,5 @@
-// The console of a member that has a vote and no data, over TLS; in the end that member dies. Started by the end-to-end tests,
-// which kill it when this prints "ready":
+// The console of a member that has a vote and no data, over TLS; in the end that member falls silent. Started by the end-to-end
+// tests, which freeze it when this prints "ready":
 //   node witness.mjs '{"url": ..., "name": ..., "password": ..., "shots": DIRECTORY, "certificates": [FILE, ...]}'
 import assert from 'node:assert/strict';
 import { choose, done, goesOnElsewhere, nothingSecretIsKept, open, part, signIn, waitForLeader, waitForState, whyNot } from './browser.mjs';

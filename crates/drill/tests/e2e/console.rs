@@ -4,7 +4,7 @@
 
 use super::support::{CALM_TTL_S, Running, World, eventually, options, options_with_default_lease, program, run};
 use drill::cluster::{ClusterOptions, RedisParts};
-use drill::member::ports;
+use drill::member::{Part, ports};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -62,12 +62,12 @@ fn the_page_goes_on_at_another_member_when_its_own_dies() {
         let argument = json!({
             "url": console_of(&world, &leader), "name": leader, "password": world.password(), "shots": shots("member-dies"),
         });
-        dies_under_the_page(&mut world, &leader, script("moves.mjs", &argument)).await;
+        goes_under_the_page(&mut world, &leader, script("moves.mjs", &argument), Way::Killed).await;
     });
 }
 
 #[test]
-fn a_witness_serves_the_page_over_tls_and_its_death_is_survived() {
+fn a_witness_serves_the_page_over_tls_and_its_silence_is_noticed() {
     run(async {
         let options = ClusterOptions { console: true, secured: true, witness: true, ..options("console-tls", 43) };
         // A browser has a name and a password, and no certificate.
@@ -80,28 +80,35 @@ fn a_witness_serves_the_page_over_tls_and_its_death_is_survived() {
             "url": console_of(&world, &witness), "name": witness, "password": world.password(), "certificates": shown,
             "shots": shots("witness"),
         });
-        dies_under_the_page(&mut world, &witness, script("witness.mjs", &argument)).await;
+        goes_under_the_page(&mut world, &witness, script("witness.mjs", &argument), Way::Silent).await;
         no_password_in_the_logs(&world);
     });
 }
 
-/// Kills the member when the browser is ready for it, and waits until the browser is content.
-async fn dies_under_the_page(world: &mut World, member: &str, browser: Command) {
+#[derive(Clone, Copy)]
+enum Way {
+    Killed,
+    /// As if its cable was cut: connections stay, and nothing comes.
+    Silent,
+}
+
+/// Takes the member away when the browser is ready for it, and waits until the browser is content.
+async fn goes_under_the_page(world: &mut World, member: &str, browser: Command, way: Way) {
     let browser = Running::start_with_errors(browser);
     let said = RefCell::new(Vec::new());
-    for (wanted, then_kill) in [("ready", true), ("done", false)] {
+    for (wanted, then) in [("ready", Some(way)), ("done", None)] {
         eventually("the browser goes on", async || {
-            said.borrow_mut().extend(browser.new_lines());
-            assert!(
-                !browser.has_ended() || said.borrow().iter().any(|line| line == wanted),
-                "{}",
-                said.borrow().join("\n")
-            );
-            said.borrow().iter().any(|line| line == wanted).then_some(())
+            let (lines, over) = browser.look();
+            said.borrow_mut().extend(lines);
+            let is_there = said.borrow().iter().any(|line| line == wanted);
+            assert!(is_there || !over, "{}", said.borrow().join("\n"));
+            is_there.then_some(())
         })
         .await;
-        if then_kill {
-            world.member_mut(member).unwrap().kill().unwrap();
+        match then {
+            Some(Way::Killed) => drop(world.member_mut(member).unwrap().kill().unwrap()),
+            Some(Way::Silent) => world.named(member).freeze(Part::Everything).unwrap(),
+            None => {}
         }
     }
     println!("{}", said.borrow().join("\n"));

@@ -17,8 +17,8 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -174,7 +174,7 @@ impl Done {
 
 /// The lines that a program prints while it runs. It ends with this.
 pub struct Running {
-    child: Mutex<Child>,
+    child: Child,
     lines: Mutex<Receiver<String>>,
 }
 
@@ -189,7 +189,7 @@ impl Running {
     pub fn start_with_errors(mut command: Command) -> Self {
         command.stderr(Stdio::piped());
         let (mut running, sender) = Self::listen(command);
-        let errors = running.child.get_mut().unwrap().stderr.take().unwrap();
+        let errors = running.child.stderr.take().unwrap();
         std::thread::spawn(move || pass_on(errors, &sender));
         running
     }
@@ -201,16 +201,24 @@ impl Running {
         let (sender, receiver) = channel();
         let of_out = sender.clone();
         std::thread::spawn(move || pass_on(out, &of_out));
-        (Self { child: Mutex::new(child), lines: Mutex::new(receiver) }, sender)
-    }
-
-    pub fn has_ended(&self) -> bool {
-        self.child.lock().unwrap().try_wait().unwrap().is_some()
+        (Self { child, lines: Mutex::new(receiver) }, sender)
     }
 
     /// What it has printed since the last look.
     pub fn new_lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().try_iter().collect()
+        self.look().0
+    }
+
+    /// The same, and whether that is all that will ever come.
+    pub fn look(&self) -> (Vec<String>, bool) {
+        let lines = self.lines.lock().unwrap();
+        let mut found = Vec::new();
+        loop {
+            match lines.try_recv() {
+                Ok(line) => found.push(line),
+                Err(why) => return (found, why == TryRecvError::Disconnected),
+            }
+        }
     }
 
     /// Waits until it has printed this.
@@ -221,9 +229,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = child.kill();
-        let _ = child.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -10,8 +10,8 @@ use ha::cluster::{Cluster, Member};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A member that lives says at least every 10 s that it does.
-const SILENCE_MAX: Duration = Duration::from_secs(12);
+/// A member that lives says at least every 3 s that it does.
+const SILENCE_MAX: Duration = Duration::from_secs(7);
 /// Between two rounds in which nobody answered.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// What happened is looked up in milliseconds.
@@ -102,7 +102,9 @@ impl Events {
         while let Some(end) = self.bytes.windows(2).position(|pair| pair == b"\n\n") {
             let event: Vec<u8> = self.bytes.drain(..end + 2).collect();
             let event = String::from_utf8_lossy(&event).into_owned();
-            newest = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned).or(newest);
+            let is_overview = event.lines().any(|line| line == "event: overview");
+            let data = event.lines().find_map(|line| line.strip_prefix("data: ")).filter(|_| is_overview);
+            newest = data.map(str::to_owned).or(newest);
         }
         Ok(newest)
     }
@@ -117,7 +119,8 @@ mod tests {
         let mut events = Events::default();
         assert_eq!(events.push(b"retry: 300\n\nevent: overview\nda").unwrap(), None);
         assert_eq!(events.push(b"ta: {\"a\":1}\n").unwrap(), None);
-        assert_eq!(events.push(b"\ndata: {\"a\":2}\n\n: still here\n\ndata: {").unwrap().as_deref(), Some("{\"a\":2}"));
+        let more = b"\nevent: overview\ndata: {\"a\":2}\n\nevent: alive\ndata: {}\n\nevent: overview\ndata: {";
+        assert_eq!(events.push(more).unwrap().as_deref(), Some("{\"a\":2}"));
         assert_eq!(events.push(b"}\n\n").unwrap().as_deref(), Some("{}"));
         assert!(events.push(&vec![b'x'; EVENT_BYTES_MAX + 1]).is_err());
     }
