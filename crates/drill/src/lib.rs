@@ -22,6 +22,8 @@ pub mod etcd;
 #[cfg(target_os = "linux")]
 pub mod health;
 #[cfg(target_os = "linux")]
+pub mod idle;
+#[cfg(target_os = "linux")]
 pub mod member;
 #[cfg(target_os = "linux")]
 mod member_config;

@@ -5,6 +5,7 @@ mod bench;
 #[cfg(target_os = "linux")]
 mod bench_address;
 #[cfg(target_os = "linux")]
+mod bench_idle;
 mod bench_pools;
 #[cfg(target_os = "linux")]
 mod bench_proxy;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::incumbents::{Incumbents, Profile};
-use crate::{bench, bench_address, bench_pools, bench_proxy, bench_redis, bench_scale, demo};
+use crate::{bench, bench_address, bench_idle, bench_pools, bench_proxy, bench_redis, bench_scale, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drill::cluster::{ClusterOptions, RedisParts, StoreKind};
@@ -133,6 +133,16 @@ enum Bench {
         /// Runs of each fault.
         #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
         n: u32,
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Memory and processor time of members when nothing happens.
+    Idle {
+        #[command(flatten)]
+        place: Place,
+        /// How long is measured.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
     },
@@ -338,6 +348,9 @@ async fn run(command: Command) -> Result<ExitCode> {
                     }
                     Bench::Address { place, n, output } => {
                         bench_address::run(place.cluster_options()?, n, output).await
+                    }
+                    Bench::Idle { place, seconds, output } => {
+                        bench_idle::run(place.cluster_options()?, Duration::from_secs(seconds), output).await
                     }
                     Bench::Proxy { n, seconds, idle, output } => {
                         let plan = bench_proxy::Plan {
