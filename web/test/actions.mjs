@@ -48,7 +48,7 @@ say('each view, in light, in dark, and on a phone');
 await screens('');
 await page.setViewportSize({ width: 320, height: 960 });
 await screens('-320');
-await page.setViewportSize({ width: 1180, height: 960 });
+await page.setViewportSize({ width: 1180, height: 900 });
 
 say('switchover');
 await lead('switchover', others()[0], { shot });
@@ -136,6 +136,7 @@ await everybodyStreams();
 say('what happened is told, and there are strings to connect with');
 await visit(page, 'happened');
 await part(page, 'notes').filter({ hasText: `${leader} accepts writes` }).waitFor();
+await page.setViewportSize({ width: 1180, height: 740 });
 await shot('happened-after');
 await visit(page, 'connect');
 await part(page, 'strings').filter({ hasText: 'host=' }).waitFor();

@@ -15,7 +15,7 @@ function keyOf(certificate) {
 }
 
 /** `certificates`: files of the members', where they serve in TLS. */
-export async function open(url, { shots, width = 1180, height = 960, colorScheme = 'light', certificates = [] }) {
+export async function open(url, { shots, width = 1180, height = 900, colorScheme = 'light', certificates = [] }) {
   mkdirSync(shots, { recursive: true });
   const believed = certificates.length > 0 ? [`--ignore-certificate-errors-spki-list=${certificates.map(keyOf)}`] : [];
   const browser = await chromium.launch({
