@@ -121,6 +121,8 @@ pub enum VerifyClient {
     None,
     /// For the requests that change something.
     Optional,
+    /// The same, and who shows none gives the password of `restapi.authentication`.
+    OrPassword,
     Required,
 }
 
