@@ -4,7 +4,9 @@ mod agent;
 mod certificates;
 mod cli;
 mod failover_ip;
+mod firewall;
 mod guard;
+mod join;
 mod manual;
 mod sentinel_program;
 mod service;
@@ -57,6 +59,14 @@ enum Command {
     /// Run this member's agent as a service of the operating system
     #[command(subcommand)]
     Service(service::ServiceCommand),
+    /// Make this server a member of a cluster, with a token from its first server
+    Join(join::JoinArguments),
+    /// Make a one-time token that lets a server join as a member of the plan
+    Token(join::TokenArguments),
+    /// Pack everything that a member needs into one file, to carry it there by hand
+    Bundle(join::BundleArguments),
+    /// Print the rules that let those in who have to reach this member, for the system's firewall; or apply them
+    Firewall(firewall::FirewallArguments),
     /// Print what makes a shell complete quorate's commands
     Completions {
         /// The shell
@@ -89,6 +99,10 @@ fn main() {
         Command::Sentinel { config, check: false, options } => sentinel_program::run(&config, &options),
         Command::Vip { arguments } => vip_program::run_with_file(arguments),
         Command::Service(command) => service::run(command),
+        Command::Join(arguments) => join::run_join(&arguments),
+        Command::Token(arguments) => join::run_token(&arguments),
+        Command::Bundle(arguments) => join::run_bundle(&arguments),
+        Command::Firewall(arguments) => firewall::run(&arguments),
         Command::Completions { shell } => manual::completions(shell, command_line()),
         Command::Man { directory } => manual::pages(&directory, command_line()),
         Command::Client(command) => client(arguments.global, command),
@@ -97,7 +111,8 @@ fn main() {
 }
 
 /// Commands that ask no cluster.
-const WITHOUT_CLUSTER: [&str; 6] = ["agent", "sentinel", "vip", "service", "completions", "man"];
+const WITHOUT_CLUSTER: [&str; 10] =
+    ["agent", "sentinel", "vip", "service", "join", "token", "bundle", "firewall", "completions", "man"];
 
 /// What the command line's commands have in common says nothing to those that run something.
 fn command_line() -> clap::Command {
@@ -171,6 +186,10 @@ mod tests {
                 | Command::Worker { .. }
                 | Command::Vip { .. }
                 | Command::Service(_)
+                | Command::Join(_)
+                | Command::Token(_)
+                | Command::Bundle(_)
+                | Command::Firewall(_)
                 | Command::Completions { .. }
                 | Command::Man { .. }
                 | Command::Client(_) => unreachable!(),

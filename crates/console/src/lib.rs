@@ -16,6 +16,7 @@ mod command;
 mod config_change;
 mod drill;
 mod health;
+mod joining;
 mod json_text;
 mod live;
 mod members;
@@ -42,6 +43,7 @@ pub use api::{Api, ConnectionString, ConnectionStrings, ExplanationSource, Extra
 pub use cluster_json::cluster_as_json;
 pub use command::{AgentCommand, CommandRequest, Outcome, RestartRequest};
 pub use drill::{Drill, Measured};
+pub use joining::{JoinAnswer, Joining};
 pub use json_text::json_text;
 pub use live::{LISTENERS_MAX, Listeners};
 pub use members::{PeerAnswer, PeerRequest, Peers};

@@ -8,11 +8,11 @@ mod fingerprint;
 mod request;
 
 pub use fingerprint::{Fingerprint, fingerprint};
-pub use request::{Request, certificate_of_key, member_named, renew_at};
+pub use request::{Life, Request, certificate_of_key, life_of, member_named};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

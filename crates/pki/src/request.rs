@@ -41,14 +41,23 @@ pub fn certificate_of_key(certificate_pem: &str, key_pem: &Secret) -> bool {
     pem.parse_x509().is_ok_and(|certificate| certificate.public_key().raw == key.subject_public_key_info())
 }
 
-/// When to ask for the next certificate: two thirds of the life are over, one third is left for trouble.
-pub fn renew_at(certificate_pem: &str) -> Option<SystemTime> {
+/// What is left of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// When to ask for the next one: two thirds of the life are over, one third is left for trouble.
+    pub renew_at: SystemTime,
+    pub ends: SystemTime,
+}
+
+/// Of the first certificate of a PEM text that an authority of ours has signed.
+pub fn life_of(certificate_pem: &str) -> Option<Life> {
     let (_, pem): (_, Pem) = parse_x509_pem(certificate_pem.as_bytes()).ok()?;
     let certificate = pem.parse_x509().ok()?;
     let at = |seconds: i64| Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?));
     let made = at(certificate.validity().not_before.timestamp())? + CLOCKS_DIFFER;
-    let life = at(certificate.validity().not_after.timestamp())?.duration_since(made).unwrap_or_default();
-    Some(made + life * 2 / 3)
+    let ends = at(certificate.validity().not_after.timestamp())?;
+    let whole = ends.duration_since(made).unwrap_or_default();
+    Some(Life { renew_at: made + whole * 2 / 3, ends })
 }
 
 /// The name of the member that a certificate (DER) is made out to.
@@ -83,11 +92,11 @@ mod tests {
         assert!(!parsed.parse_x509().unwrap().is_ca());
         assert!(certificate_of_key(&pem, &request.key_pem));
         assert!(!certificate_of_key(&pem, &Request::make("pg2").unwrap().key_pem));
-        assert_eq!(renew_at(&pem), Some(now() + MEMBER_LIFE * 2 / 3));
+        assert_eq!(life_of(&pem), Some(Life { renew_at: now() + MEMBER_LIFE * 2 / 3, ends: now() + MEMBER_LIFE }));
         let again = Request::with_key("pg2", &request.key_pem).unwrap();
         let pem = authority.sign(&again.request_pem, "pg2", &["10.0.0.2"], now(), Duration::from_secs(30)).unwrap();
         assert!(certificate_of_key(&pem, &request.key_pem));
-        assert_eq!(renew_at(&pem), Some(now() + Duration::from_secs(20)));
+        assert_eq!(life_of(&pem).unwrap().renew_at, now() + Duration::from_secs(20));
     }
 
     #[test]
@@ -104,7 +113,7 @@ mod tests {
         }
         assert!(authority.sign(&good, "pg2", &["10.0.0.2"], now(), MEMBER_LIFE).is_ok());
         for text in ["", "x", &good] {
-            assert_eq!((renew_at(text), member_named(text.as_bytes())), (None, None));
+            assert_eq!((life_of(text), member_named(text.as_bytes())), (None, None));
         }
     }
 }

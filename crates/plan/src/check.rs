@@ -16,6 +16,20 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
+    fn certificates(&mut self) {
+        if let Some(written) = &self.plan.certificate_life
+            && crate::duration(written).is_none_or(|life| life.is_zero())
+        {
+            let message = format!("'{written}' is no length of time");
+            self.error(
+                "plan-certificate-life",
+                "certificate_life",
+                message,
+                "write a number with d, h or m, such as 90d",
+            );
+        }
+    }
+
     fn error(
         &mut self,
         code: &'static str,
@@ -59,6 +73,7 @@ impl Plan {
         report.places();
         report.ports();
         report.vips();
+        report.certificates();
         report.findings
     }
 }

@@ -14,7 +14,7 @@ mod render;
 mod secrets;
 
 pub use finding::{Finding, Severity, has_errors};
-pub use model::{Member, Plan, Port, Ports, PostgresPlan, RedisPlan, Role, Vip, VipLeadsTo};
+pub use model::{Member, Plan, Port, Ports, PostgresPlan, RedisPlan, Role, Vip, VipLeadsTo, duration};
 pub use ports::{OpenPort, Source};
 pub use promise::{Promise, Terms};
 pub use render::{CLUSTER_FILE, MEMBER_FILE, PlannedFile, SECRETS_FILE, TlsFiles};

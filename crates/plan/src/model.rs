@@ -5,10 +5,29 @@ use crate::promise::Promise;
 use crate::{Finding, Severity};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use types::{MemberName, Scope};
 
 /// Where things are by default; nothing of a distribution's package is below it.
 const DIRECTORY: &str = if cfg!(windows) { "C:/ProgramData/Quorate" } else { "/var/lib/quorate" };
+
+/// Whoever renews by hand after all does it once a year, and a month later is not too late.
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(397 * 24 * 60 * 60);
+
+/// `30m`, `12h`, `90d`, `45s`.
+pub fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit_at = text.find(|letter: char| !letter.is_ascii_digit())?;
+    let (number, unit) = text.split_at(unit_at);
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return None,
+    };
+    number.parse::<u32>().ok().map(|number| Duration::from_secs(u64::from(number) * seconds))
+}
 
 /// A whole cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +53,9 @@ pub struct Plan {
     pub vips: Vec<Vip>,
     #[serde(default, skip_serializing_if = "Ports::are_usual")]
     pub ports: Ports,
+    /// How long a member's certificate is good: `90d`. Members renew theirs after two thirds of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_life: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -246,6 +268,7 @@ impl Plan {
             store_dir: default_store_dir(),
             vips: Vec::new(),
             ports: Ports::default(),
+            certificate_life: None,
         }
     }
 
@@ -270,6 +293,12 @@ impl Plan {
 
     pub fn member(&self, name: &MemberName) -> Option<&Member> {
         self.members.iter().find(|member| member.name == *name)
+    }
+
+    /// The default where nothing, or nothing usable, is written.
+    pub fn certificate_life(&self) -> Duration {
+        let written = self.certificate_life.as_deref().and_then(duration);
+        written.filter(|life| !life.is_zero()).unwrap_or(CERTIFICATE_LIFE)
     }
 
     pub fn voters(&self) -> impl Iterator<Item = &Member> {
@@ -334,6 +363,24 @@ mod tests {
         assert_eq!((&plan.postgresql, &plan.ports), (&PostgresPlan::default(), &Ports::default()));
         assert_eq!(plan.store_dir, default_store_dir());
         assert!(plan.members[0].may_lead() && plan.members[0].votes() && !plan.members[0].is_witness());
+    }
+
+    #[test]
+    fn a_certificates_life_is_a_number_with_a_unit() {
+        for (text, seconds) in [
+            ("90d", Some(7_776_000)),
+            ("1h", Some(3600)),
+            ("0s", Some(0)),
+            ("90", None),
+            ("d", None),
+            ("-1d", None),
+            ("1w", None),
+        ] {
+            assert_eq!(duration(text), seconds.map(Duration::from_secs), "{text}");
+        }
+        let plan = Plan::read("scope: a\ncertificate_life: 30d").unwrap();
+        assert_eq!(plan.certificate_life(), Duration::from_secs(30 * 86_400));
+        assert_eq!(Plan::new("a").certificate_life(), CERTIFICATE_LIFE);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod watch;
 pub use arguments::{CliCommand, DsnVia, GlobalArguments};
 pub use command::connection_strings;
 pub use failure::Failure;
+pub use output::emit;
 pub use places::find as find_configuration;
 
 /// Done, and it is so.

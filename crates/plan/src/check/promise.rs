@@ -19,7 +19,7 @@ impl Report<'_> {
                 "with two databases, writes wait whenever one of them is away, for a restart, too",
                 "add a third database, or choose 'stay writable'",
             ),
-            (Promise::NeverLoseACommit, _) | (Promise::StayWritable | Promise::Fastest, _) => {}
+            (Promise::NeverLoseACommit | Promise::StayWritable | Promise::Fastest, _) => {}
         }
     }
 }

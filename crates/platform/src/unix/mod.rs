@@ -30,3 +30,8 @@ pub fn set_process_name(name: &str) {
     // Only a name: nothing depends on it.
     let _ = std::fs::write("/proc/self/comm", name);
 }
+
+/// This process becomes another program, so that nothing of its own command line stays behind. Returns only when that fails.
+pub fn become_program(mut command: std::process::Command) -> std::io::Result<i32> {
+    Err(std::os::unix::process::CommandExt::exec(&mut command))
+}

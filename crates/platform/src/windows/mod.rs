@@ -24,3 +24,8 @@ pub fn memory_resident_bytes() -> Option<u64> {
 
 /// Windows shows the program's own name.
 pub fn set_process_name(_name: &str) {}
+
+/// Windows cannot become another program: this one waits, and ends as the other does.
+pub fn become_program(mut command: std::process::Command) -> std::io::Result<i32> {
+    Ok(command.status()?.code().unwrap_or(1))
+}

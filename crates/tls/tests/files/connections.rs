@@ -4,7 +4,7 @@ use crate::directory::Directory;
 use std::io;
 use std::time::Duration;
 use tls::ClientCertificates::{NotAsked, Optional, Required};
-use tls::{ClientFiles, ClientTls, ServerTls, presents_certificate};
+use tls::{ClientFiles, ClientTls, ServerTls, certificate_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::HandshakeKind;
@@ -24,7 +24,7 @@ async fn connect(server: &ServerTls, client: &ClientTls) -> io::Result<(bool, Ha
         stream.flush().await?;
         // Until the client is done: what it needs to come back quickly is sent meanwhile.
         let _ = stream.read_u8().await;
-        Ok(presents_certificate(&stream))
+        Ok(certificate_of(&stream).is_some())
     };
     let connecting = async {
         let mut stream = client.connect("127.0.0.1", TcpStream::connect(address).await?, PATIENCE).await?;

@@ -34,6 +34,7 @@ pub async fn start(
     world: &World,
     postgresql: PostgresqlConfig,
     messages: mpsc::Receiver<FromGuard>,
+    renewed: watch::Receiver<()>,
     cycles: &mut JoinSet<End>,
 ) -> anyhow::Result<PostgresRole> {
     let World { member, dcs, guard, keeper, vips, .. } = world;
@@ -68,6 +69,7 @@ pub async fn start(
         reload.clone(),
         world.look_again.clone(),
     ));
+    tokio::spawn(read_new_certificates(instance.clone(), renewed));
     let pools = Pools::start(world);
     let cycle = Cycle {
         identity: identity(member),
@@ -120,6 +122,15 @@ fn services(member: &MemberConfig) -> Services {
         console: member.console_url(),
         proxy: member.proxy.as_ref().map(|proxy| config::Address::new(host, proxy.primary_port).to_string()),
         sentinel: member.sentinel.as_ref().map(|sentinel| sentinel.announce.to_string()),
+    }
+}
+
+/// PostgreSQL reads its certificate at the start and when told to.
+async fn read_new_certificates(instance: Arc<Instance>, mut renewed: watch::Receiver<()>) {
+    while renewed.changed().await.is_ok() {
+        if let Err(error) = instance.sql.reload().await {
+            tracing::warn!("PostgreSQL did not read the new certificate yet: {error}");
+        }
     }
 }
 
