@@ -15,6 +15,7 @@ mod faults;
 mod haproxy;
 mod hostile_clients;
 mod idle;
+mod joining;
 mod operations;
 mod operators;
 mod pgbouncer;

@@ -138,3 +138,38 @@ async fn a_handshake_that_does_not_go_on_ends_with_its_time() {
         assert_eq!(accepted.unwrap_err().kind(), expected);
     }
 }
+
+/// Known by no more than the digest of its authority's certificate.
+#[tokio::test]
+async fn a_server_is_believed_by_the_digest_of_its_authority_alone() {
+    let directory = Directory::new();
+    let (ours, foreign) = (directory.authority("ours"), directory.authority("foreign"));
+    for (name, authority, shown, address) in [
+        ("whole", &ours, Some(&ours), "127.0.0.1"),
+        ("alone", &ours, None, "127.0.0.1"),
+        ("elsewhere", &ours, Some(&ours), "127.0.0.2"),
+        // Anybody can show our authority's certificate behind one that it has not signed.
+        ("impostor", &foreign, Some(&ours), "127.0.0.1"),
+        ("stranger", &foreign, Some(&foreign), "127.0.0.1"),
+    ] {
+        let mut issued = authority.issue(name, &[address], std::time::SystemTime::now(), pki::MEMBER_LIFE).unwrap();
+        issued.certificate_pem.push_str(shown.map_or("", |shown| shown.certificate_pem()));
+        directory.keep(name, &issued);
+    }
+    for (server, believed) in
+        [("whole", true), ("alone", false), ("elsewhere", false), ("impostor", false), ("stranger", false)]
+    {
+        let tls = ServerTls::open(directory.server(server, "ours", Optional), &[]).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = async { tls.accept(listener.accept().await.unwrap().0, PATIENCE).await };
+        let connecting = async {
+            let config = tls::pinned_client(ours.fingerprint().0, &[]).unwrap();
+            let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+            let stream = TcpStream::connect(address).await.unwrap();
+            connector.connect("127.0.0.1".try_into().unwrap(), stream).await
+        };
+        let (_served, connected) = tokio::join!(serving, connecting);
+        assert_eq!(connected.is_ok(), believed, "{server}: {connected:?}");
+    }
+}
