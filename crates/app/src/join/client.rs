@@ -112,8 +112,9 @@ fn ask(address: &Address, token: &Token, text: &Secret, request: &str, home: &Ho
         if status != 200 {
             return Err(answered(address, status, &answer.text().await.unwrap_or_default()));
         }
-        answer.json().await.map_err(|error| {
-            Failure::new("join-answer", format!("{address} answered something else than what joins: {error}"))
+        // What cannot be read is not quoted: there are passwords in it.
+        answer.json().await.map_err(|_| {
+            Failure::new("join-answer", format!("{address} answered something else than what a server gets that joins"))
                 .hint("install the same version of Quorate on both servers; the token is used up, so make another")
         })
     })

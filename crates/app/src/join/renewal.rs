@@ -24,6 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(3600);
 const AGAIN_MIN: Duration = Duration::from_secs(1);
 const AGAIN_PART: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(10);
+const PEM_END: &str = "-----END CERTIFICATE-----";
 
 /// What a member's renewal works with.
 pub struct Renewal {
@@ -93,8 +94,10 @@ impl Renewal {
     }
 
     fn accept(&self, certificate: &str, key: &Secret) -> Result<(), Failure> {
-        let authority = home::read(&self.home.tls().authority)?.unwrap_or_default();
-        if pki::certificate_of_key(certificate, key) && certificate.contains(authority.trim()) {
+        // There are two while an authority is replaced by another.
+        let authorities = home::read(&self.home.tls().authority)?.unwrap_or_default();
+        let mut authorities = authorities.split_inclusive(PEM_END).map(str::trim).filter(|it| it.ends_with(PEM_END));
+        if pki::certificate_of_key(certificate, key) && authorities.any(|authority| certificate.contains(authority)) {
             return Ok(());
         }
         Err(Failure::new("join-answer", "what was signed is not for this member's key, or of another authority")

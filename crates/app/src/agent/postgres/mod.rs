@@ -129,7 +129,8 @@ fn services(member: &MemberConfig) -> Services {
 async fn read_new_certificates(instance: Arc<Instance>, mut renewed: watch::Receiver<()>) {
     while renewed.changed().await.is_ok() {
         if let Err(error) = instance.sql.reload().await {
-            tracing::warn!("PostgreSQL did not read the new certificate yet: {error}");
+            // One that does not run reads it when it starts.
+            tracing::info!("PostgreSQL did not read the new certificate now: {error}");
         }
     }
 }

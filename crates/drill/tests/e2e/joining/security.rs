@@ -134,7 +134,6 @@ async fn sentinel_refuses(server: &Server) {
         "SENTINEL MONITOR other 127.0.0.1 1 1",
         "SENTINEL CONFIG SET resolve-hostnames no",
         "ACL SETUSER eve on nopass +@all",
-        "CONFIG SET requirepass x",
         "SHUTDOWN",
         "PUBLISH __sentinel__:hello x",
     ];
