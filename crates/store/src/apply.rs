@@ -25,7 +25,7 @@ impl Store {
         let Some(Entry::Command { id, at, command }) = Entry::decode(&entry.data) else {
             return self.effects.push(Effect::Notice(Notice::BadEntry { index: entry.index }));
         };
-        if !(self.is_leader() && entry.term == self.raft.raft.term) {
+        if entry.index <= self.recovered {
             self.clock.observe(at, self.now);
         }
         if let Command::LeaseExpire { ids } = &command {

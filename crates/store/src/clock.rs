@@ -1,12 +1,14 @@
 //! The store's replicated clock, by which leases run.
 //!
 //! Only the leader stamps entries. Everybody else estimates: the time of the newest entry plus the local time since it
-//! was applied. An entry takes time to arrive, so an estimate is never ahead of the leader's clock; a new leader goes on
+//! arrived. An entry takes time to arrive, so an estimate is never ahead of the leader's clock; a new leader goes on
 //! from its own. So a change of leader neither ends a lease early nor starts it afresh. The clock stands still while the
 //! whole cluster is down.
 //!
-//! An estimate from before the newest entry counts for nothing, also when it is ahead: a member that was up while the
-//! others were not has counted time in which the store's clock stood still, and as a leader would end every lease.
+//! From when it arrived, not from when it is applied: a leader that hears nobody leaves renewals behind that only its
+//! successor commits, a second later, and that second has passed. Until one arrives, what was on disk when this
+//! member started tells the time as it is applied, and an estimate from before it counts for nothing, also when it is ahead: a member that was
+//! up while the others were not has counted time in which the store's clock stood still, and as a leader would end every lease.
 
 use types::Millis;
 
@@ -26,8 +28,8 @@ impl StoreClock {
         self.store + local.since(self.local)
     }
 
-    /// An entry that another member stamped with this time was applied. (A leader's own entries say nothing new to it,
-    /// and would turn its clock back by the time they took.)
+    /// An entry that another member stamped with this time arrived, or one from before the start was applied. (A leader's
+    /// own entries say nothing new to it, and would turn its clock back by the time they took.)
     pub fn observe(&mut self, entry: Millis, local: Millis) {
         *self = Self { store: entry, local };
     }

@@ -7,6 +7,7 @@
 
 use crate::{
     Effect, PeerMessage, Persist, Snapshot, Store, Token,
+    entry::Entry,
     log::{from_raft_entry, from_raft_hard_state, from_raft_snapshot},
 };
 use kv::Kv;
@@ -74,6 +75,7 @@ impl Store {
         if has_snapshot {
             self.install(ready.snapshot());
         }
+        self.observe_received(ready.entries());
         self.raft.mut_store().append(ready.entries());
         if let Some(hard_state) = ready.hs() {
             self.raft.mut_store().set_hard_state(hard_state.clone());
@@ -94,6 +96,17 @@ impl Store {
         }
         self.release_reads();
         self.complete(0);
+    }
+
+    /// What another leader appended tells the time, whether it is committed or not.
+    fn observe_received(&mut self, entries: &[eraftpb::Entry]) {
+        if self.is_leader() {
+            return;
+        }
+        if let Some(Entry::Command { at, .. }) = entries.iter().rev().find_map(|entry| Entry::decode(&entry.data)) {
+            self.clock.observe(at, self.now);
+            self.recovered = 0;
+        }
     }
 
     /// Everything up to `token` is on disk.
@@ -144,6 +157,7 @@ impl Store {
         // It was read when it arrived, or raft would not have it.
         self.kv = state.expect("a snapshot that was read once is readable");
         self.clock.observe(self.kv.now(), self.now);
+        self.recovered = 0;
         self.applied = (metadata.index, metadata.term);
         self.applied_bytes = 0;
         self.raft.mut_store().install(snapshot.clone());

@@ -29,6 +29,8 @@ pub struct Store {
     pub(crate) raft: RawNode<Log>,
     pub(crate) kv: Kv,
     pub(crate) clock: StoreClock,
+    /// Entries up to here were on disk when this member started, and tell the time as they are applied, until one arrives.
+    pub(crate) recovered: u64,
     /// Local time of the latest event.
     pub(crate) now: Millis,
     election: Election,
@@ -78,6 +80,7 @@ impl Store {
         let applied = persisted.snapshot.as_ref().map_or((0, 0), |snapshot| (snapshot.index, snapshot.term));
         let alone = voters.len() == 1;
         let log = Log::open(&persisted, voters)?;
+        let recovered = log.last();
         drop(persisted);
         let raft_config = Config {
             id: config.id,
@@ -101,6 +104,7 @@ impl Store {
         let mut store = Self {
             election: Election::new(config.seed, config.election_ticks),
             clock: StoreClock::starting_at(kv.now(), now),
+            recovered,
             rejoin: Rejoin::starting_empty(empty && !alone),
             proposals: Proposals::default(),
             forwarded: Forwarded::default(),

@@ -102,6 +102,26 @@ fn a_member_that_is_heard_and_hears_nobody_keeps_no_lease_alive() {
     }
 }
 
+/// Its successor commits it long after, and must not take that for the time at which it was asked for.
+#[test]
+fn a_renewal_that_a_leader_left_behind_counts_from_when_it_was_asked_for() {
+    const TTL: Millis = Millis(1_500);
+    for seed in 0..20 {
+        let mut network = Network::new(seed, 3);
+        let at = network.elect();
+        let id = grant(&mut network, at, TTL);
+        let others: Vec<_> = network.nodes.keys().copied().filter(|id| *id != at).collect();
+        network.cut.extend(others.iter().map(|other| (*other, at)));
+        let asked = network.now;
+        network.propose(at, Command::LeaseKeepAlive { id });
+        network.until("another leader", |network| network.leader().is_some_and(|leader| leader != at));
+        assert!(others.iter().all(|id| network.get(*id, "leased").is_some()), "seed {seed}: it has not ended");
+        network.until("the end of the lease", |network| others.iter().all(|id| network.get(*id, "leased").is_none()));
+        let lived = network.now.since(asked);
+        assert!((TTL..TTL + Millis(150)).contains(&lived), "seed {seed}: {lived} after it was asked for");
+    }
+}
+
 #[test]
 fn a_leader_that_is_heard_and_hears_nobody_renews_nothing() {
     for seed in 0..20 {
