@@ -357,6 +357,8 @@ pub struct SentinelConfig {
     /// Masters that something else runs.
     pub masters: BTreeMap<String, SentinelMaster>,
     pub authentication: Option<User>,
+    /// Clients speak TLS with it, and the sentinel with the servers.
+    pub tls: Option<RedisTls>,
     pub config_file: PathBuf,
 }
 

@@ -72,7 +72,7 @@ impl Plan {
         section("postgresql", own.has_database().then(|| self.postgresql(own, secrets, &tls)));
         section("bootstrap", own.has_database().then(|| self.bootstrap()));
         section("redis", own.has_cache().then(|| self.redis(own, secrets, &tls)));
-        section("sentinel", self.runs_sentinel(own).then(|| self.sentinel(own, secrets)));
+        section("sentinel", self.runs_sentinel(own).then(|| self.sentinel(own, secrets, &tls)));
         section("proxy", (!own.is_witness()).then(|| self.proxy(own)));
         section("vip", self.vip(own));
         section("console", Some(json!({ "listen": at(&own.address, self.ports.console.0) })));
@@ -199,7 +199,7 @@ impl Plan {
     }
 
     /// It takes the password of Redis: whoever may ask where the master is can move it, too.
-    fn sentinel(&self, own: &Member, secrets: &Secrets) -> Value {
+    fn sentinel(&self, own: &Member, secrets: &Secrets, tls: &TlsFiles) -> Value {
         let mut section = json!({
             "listen": at(&own.address, self.ports.sentinel.0),
             "quorum": self.voters().count() / 2 + 1,
@@ -207,6 +207,10 @@ impl Plan {
         });
         if !own.has_cache() {
             section["config_file"] = json!(format!("{}/sentinel.conf", self.store_dir.trim_end_matches('/')));
+            // Who has Redis takes both from there.
+            section["tls"] = json!({ "cert_file": tls.certificate, "key_file": tls.key, "ca_file": tls.authority });
+            let password = json!({ "password": secrets.redis.expose() });
+            section["masters"] = json!({ self.scope.as_str(): { "mode": "supervised", "authentication": password } });
         }
         section
     }

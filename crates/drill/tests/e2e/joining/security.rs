@@ -33,7 +33,7 @@ pub async fn strangers_change_nothing(servers: &Servers) {
         console_refuses(server).await;
         store_refuses(server, &stranger).await;
         peers_are_not_heard(server, &stranger).await;
-        sentinel_refuses(server).await;
+        redis_protocol_refuses(server, servers.plan.member(&server.name.as_str().into()).unwrap().has_cache()).await;
     }
     assert_eq!(config(servers.first()).await, before);
     let leader = servers.whole().await;
@@ -125,7 +125,8 @@ async fn peers_are_not_heard(server: &Server, stranger: &(PathBuf, PathBuf)) {
     }
 }
 
-async fn sentinel_refuses(server: &Server) {
+/// Sentinel, and Redis where there is one.
+async fn redis_protocol_refuses(server: &Server, has_redis: bool) {
     let commands = [
         "SENTINEL FAILOVER shop",
         "SENTINEL SET shop quorum 1",
@@ -137,7 +138,8 @@ async fn sentinel_refuses(server: &Server) {
         "SHUTDOWN",
         "PUBLISH __sentinel__:hello x",
     ];
-    for (port, commands) in [(26379, commands.as_slice()), (6379, &["SET a 1", "REPLICAOF NO ONE"])] {
+    let redis: &[&str] = if has_redis { &["SET a 1", "REPLICAOF NO ONE"] } else { &[] };
+    for (port, commands) in [(26379, commands.as_slice()), (6379, redis)] {
         for command in commands {
             let answer = say(server, port, command).await;
             assert!(answer.starts_with("-NOAUTH"), "{command} on {port} of {}: {answer}", server.name);

@@ -38,8 +38,8 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Three with these roles, of which the first has its files, as `quorate setup` leaves them.
-    pub fn planned(range: u8, roles: &[Role], certificate_life: Option<&str>) -> Self {
+    /// One for each set of roles, of which the first has its files, as `quorate setup` leaves them.
+    pub fn planned(range: u8, roles: &[&[Role]], certificate_life: Option<&str>) -> Self {
         let directory = tempfile::Builder::new().prefix("quorate-e2e-join-").tempdir().unwrap();
         open(directory.path());
         let mut plan = Plan::new(SCOPE);
@@ -48,8 +48,10 @@ impl Servers {
         plan.postgresql.data_dir = place("postgresql");
         plan.redis.data_dir = place("redis");
         plan.certificate_life = certificate_life.map(str::to_owned);
-        let all: Vec<Server> = (1..=3).map(|n| Server::new(directory.path(), n, address(range, 10 + n))).collect();
-        plan.members = all.iter().map(|it| Member::new(&it.name, &it.address.to_string(), roles)).collect();
+        let all: Vec<Server> =
+            (1..=roles.len() as u8).map(|n| Server::new(directory.path(), n, address(range, 10 + n))).collect();
+        let member = |(it, roles): (&Server, &&[Role])| Member::new(&it.name, &it.address.to_string(), roles);
+        plan.members = all.iter().zip(roles).map(member).collect();
         let made = Self { directory, plan, secrets: Secrets::make().unwrap(), all };
         made.set_up_first();
         made
@@ -111,7 +113,8 @@ impl Servers {
             let list = self.first().client(&["list", "-f", "json"]);
             let rows: Vec<Value> = serde_json::from_str(&list.out).ok()?;
             let count = |state: &str| rows.iter().filter(|row| row["State"] == state).count();
-            (count("running") == 1 && count("streaming") == self.all.len() - 1).then(|| rows.into())
+            let replicas = self.plan.databases().count() - 1;
+            (count("running") == 1 && count("streaming") == replicas).then(|| rows.into())
         })
         .await
     }
