@@ -12,6 +12,7 @@ mod bootstrap;
 mod connection_strings;
 mod console;
 mod faults;
+mod firewall;
 mod haproxy;
 mod hostile_clients;
 mod idle;
