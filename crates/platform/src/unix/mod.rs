@@ -18,6 +18,16 @@ pub fn boot_clock() -> Millis {
     Millis(u64::try_from(now.tv_sec).unwrap_or(0) * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000)
 }
 
+/// The kernel knows whether a program disciplines its clock.
+pub fn clock_is_kept() -> Option<bool> {
+    // SAFETY: `timex` is plain data for which all zeros are valid; with `modes` of zero the call only reads.
+    let state = unsafe {
+        let mut timex: libc::timex = std::mem::zeroed();
+        libc::adjtimex(&raw mut timex)
+    };
+    (state >= 0).then_some(state != libc::TIME_ERROR)
+}
+
 /// This process's resident memory.
 pub fn memory_resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;

@@ -17,6 +17,11 @@ pub fn boot_clock() -> Millis {
     Millis(unsafe { windows_sys::Win32::System::SystemInformation::GetTickCount64() })
 }
 
+/// Not asked on Windows yet.
+pub fn clock_is_kept() -> Option<bool> {
+    None
+}
+
 /// Not read on Windows yet.
 pub fn memory_resident_bytes() -> Option<u64> {
     None
