@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod children;
 pub mod files;
+pub mod memory;
 pub mod process_end;
 pub mod processes_in;
 pub mod service;
@@ -19,11 +20,6 @@ pub fn boot_clock() -> Millis {
 
 /// Not asked on Windows yet.
 pub fn clock_is_kept() -> Option<bool> {
-    None
-}
-
-/// Not read on Windows yet.
-pub fn memory_resident_bytes() -> Option<u64> {
     None
 }
 
