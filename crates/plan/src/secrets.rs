@@ -80,7 +80,7 @@ impl Secrets {
     /// `secrets.yaml`.
     pub fn to_yaml(&self) -> Secret {
         let mut text = String::from(
-            "# The passwords that were made for this cluster. Only root reads this file; the members' own files hold what they need.\n",
+            "# The passwords that were made for this cluster. Only its owner reads this file.\n",
         );
         let writing = Writing {
             superuser: self.superuser.expose(),

@@ -30,6 +30,8 @@ class Wizard {
   step = $state<StepId>('servers');
   lost = $state('');
   written = $state(false);
+  /** The member runs with files that were changed since. */
+  restart = $state(false);
   /** The last answer is about what stands there now. */
   checked = $state(false);
   private timer: ReturnType<typeof setTimeout> | undefined;

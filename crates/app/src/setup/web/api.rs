@@ -150,7 +150,7 @@ impl Wizard {
         let _alone = self.writing.lock().await;
         let findings = write::write(self.home(), &plan, &MemberName::new(member.clone())).await?;
         *lock(&self.draft) = Draft { plan, member };
-        Ok(json!({ "findings": findings }))
+        Ok(json!({ "findings": findings, "runs": check::runs(self.home()) }))
     }
 
     async fn start(&self) -> Answer {
