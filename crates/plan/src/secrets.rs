@@ -79,9 +79,8 @@ impl Secrets {
 
     /// `secrets.yaml`.
     pub fn to_yaml(&self) -> Secret {
-        let mut text = String::from(
-            "# The passwords that were made for this cluster. Only its owner reads this file.\n",
-        );
+        let mut text =
+            String::from("# The passwords that were made for this cluster. Only its owner reads this file.\n");
         let writing = Writing {
             superuser: self.superuser.expose(),
             replication: self.replication.expose(),

@@ -1,7 +1,7 @@
 //! `quorate setup` as a new user meets it: the wizard in a real browser with every mistake, and a whole cluster of three
 //! servers made from nothing.
 
-use super::support::{Done, Running, program, run};
+use super::support::{Done, Running, print_tail, program, run};
 use drill::net::{Network, program_in};
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -105,9 +105,8 @@ struct Host {
 const SERVER: &str = "server";
 /// Where Debian's PostgreSQL puts its socket; two servers must not share it.
 const SOCKETS: &str = "/run/postgresql";
-/// Becomes the program once the disk is there. The arguments: disk, place, sockets, program...
-const WITH_ITS_DISK: &str =
-    r#"mount --bind "$1" "$2" && { [ ! -d "$3" ] || mount -t tmpfs -o mode=1777 tmpfs "$3"; } && shift 3 && exec "$@""#;
+/// Becomes the program once the disk is there. The arguments: disk, place, sockets, log, program...
+const WITH_ITS_DISK: &str = r#"mount --bind "$1" "$2" && { [ ! -d "$3" ] || mount -t tmpfs -o mode=1777 tmpfs "$3"; } && log=$4 && shift 4 && exec "$@" 2>>"$log""#;
 
 impl Host {
     /// The program as the first process of the server: when it is killed, everything on the server is gone.
@@ -125,9 +124,22 @@ impl Host {
             WITH_ITS_DISK,
             "sh",
         ]);
-        command.arg(&self.disk).arg(directory.join(SERVER)).arg(SOCKETS).arg(program("quorate")).args(arguments);
+        command.arg(&self.disk).arg(directory.join(SERVER)).arg(SOCKETS).arg(self.log_file());
+        command.arg(program("quorate")).args(arguments);
         platform::end_with_parent(&mut command);
         command
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.disk.join("quorate.log")
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            print_tail(&self.log_file());
+        }
     }
 }
 
