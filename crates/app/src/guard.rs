@@ -72,6 +72,7 @@ impl GuardProcess {
         let watchdog = self.manager.watchdog().map(|timeout| Watchdog::new(boot_clock(), millis(timeout)));
         let mut guard = Guard::new(boot_clock()).watched(watchdog);
         self.tell_manager("READY=1\n");
+        platform::let_start_up_code_go();
         let mut queue = VecDeque::from([GuardEvent::Tick]);
         loop {
             while let Some(event) = queue.pop_front() {

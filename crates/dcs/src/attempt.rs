@@ -5,7 +5,7 @@
 
 use crate::endpoints::Endpoints;
 use etcd_api::etcdserverpb::{
-    AuthenticateRequest, auth_client::AuthClient, cluster_client::ClusterClient, kv_client::KvClient,
+    AuthenticateRequest, StatusRequest, auth_client::AuthClient, cluster_client::ClusterClient, kv_client::KvClient,
     lease_client::LeaseClient, maintenance_client::MaintenanceClient, watch_client::WatchClient,
 };
 use std::{
@@ -55,9 +55,19 @@ impl Failure {
 pub(crate) struct Link {
     channel: Channel,
     token: Option<MetadataValue<Ascii>>,
+    /// This endpoint has answered something within [`crate::config::HEARD_FOR`].
+    pub(crate) was_heard_lately: bool,
 }
 
 impl Link {
+    /// Any answer will do; a member can give it without a leader.
+    pub(crate) async fn make_heard(&self) -> Result<(), Status> {
+        match self.maintenance().status(self.local_request(StatusRequest::default())).await {
+            Err(status) if status.source().is_some() => Err(status),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     pub(crate) fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         request.metadata_mut().insert(HAS_LEADER.0, MetadataValue::from_static(HAS_LEADER.1));
@@ -160,7 +170,7 @@ impl Account {
 pub(crate) async fn link(endpoints: &Endpoints, account: &Account, index: usize) -> Result<Link, Failure> {
     let channel = endpoints.channel(index).await.map_err(Failure::NotSent)?;
     let token = account.token(&channel).await?;
-    Ok(Link { channel, token })
+    Ok(Link { channel, token, was_heard_lately: endpoints.was_heard_lately(index) })
 }
 
 /// Sends one request to one endpoint. A stale token is renewed and the request, which was refused for it, sent again.
@@ -179,7 +189,10 @@ where
         let link = link(endpoints, account, index).await?;
         let signed_in = link.token.is_some();
         let status = match call(link).await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                endpoints.heard(index);
+                return Ok(answer);
+            }
             Err(status) => status,
         };
         if status.source().is_some() {

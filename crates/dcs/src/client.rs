@@ -186,8 +186,8 @@ mod tests {
         let write = StoreWrite::DeleteFailover { expected: Revision(1) };
         sendable(dcs.load());
         sendable(dcs.write(&write));
-        sendable(dcs.lease_grant(Millis(1), None));
-        sendable(dcs.lease_keep_alive(LeaseId(1)));
+        sendable(dcs.lease_grant(Millis(1)));
+        sendable(dcs.lease_keep_alive(LeaseId(1), None));
         sendable(dcs.lease_revoke(LeaseId(1)));
         sendable(dcs.members());
         sendable(dcs.status("a:1"));

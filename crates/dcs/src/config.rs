@@ -16,6 +16,8 @@ pub(crate) const HEDGE_AFTER: Duration = Duration::from_millis(150);
 /// Pauses between attempts when every endpoint failed at once.
 pub(crate) const RETRY_PAUSE_MIN: Duration = Duration::from_millis(20);
 pub(crate) const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// An endpoint that answered this long ago is taken to be within hearing: a renewal of the shortest leases, and a pause, ago.
+pub(crate) const HEARD_FOR: Duration = Duration::from_millis(400);
 /// An endpoint that failed comes last for this long, unless it is found well earlier.
 pub(crate) const AVOID_FOR: Duration = Duration::from_secs(10);
 /// While the watch is not on the first endpoint, the ones before it are tried this often.

@@ -4,7 +4,7 @@
 //! endpoint, moves away when it fails, and comes back when it is found well again or its time is over.
 
 use crate::config::{
-    AVOID_FOR, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, PING_EVERY, PING_TIMEOUT, STREAM_WINDOW_BYTES,
+    AVOID_FOR, CONNECT_TIMEOUT, CONNECTION_WINDOW_BYTES, HEARD_FOR, PING_EVERY, PING_TIMEOUT, STREAM_WINDOW_BYTES,
     WAITING_REQUESTS_MAX,
 };
 use hyper_util::rt::TokioIo;
@@ -36,6 +36,7 @@ struct State {
     channel: Option<Channel>,
     /// Comes last until then.
     avoid_until: Option<Instant>,
+    heard_at: Option<Instant>,
 }
 
 impl Endpoints {
@@ -89,6 +90,18 @@ impl Endpoints {
         if let Some(endpoint) = self.list.get(index) {
             endpoint.state().avoid_until = None;
         }
+    }
+
+    /// It answered something.
+    pub(crate) fn heard(&self, index: usize) {
+        if let Some(endpoint) = self.list.get(index) {
+            endpoint.state().heard_at = Some(Instant::now());
+        }
+    }
+
+    pub(crate) fn was_heard_lately(&self, index: usize) -> bool {
+        let heard_at = self.list.get(index).and_then(|endpoint| endpoint.state().heard_at);
+        heard_at.is_some_and(|at| at.elapsed() < HEARD_FOR)
     }
 
     /// The next request makes a new connection. Requests under way on the old one are not disturbed.

@@ -20,7 +20,15 @@ impl Dcs {
         F: Fn(Link) -> Fut,
         Fut: Future<Output = Result<T, Status>>,
     {
-        let deadline = Instant::now() + self.inner.config.request_timeout;
+        self.repeatable_within(self.inner.config.request_timeout, call).await
+    }
+
+    pub(crate) async fn repeatable_within<T, F, Fut>(&self, limit: Duration, call: F) -> Result<T, DcsError>
+    where
+        F: Fn(Link) -> Fut,
+        Fut: Future<Output = Result<T, Status>>,
+    {
+        let deadline = Instant::now() + limit;
         let mut pause = RETRY_PAUSE_MIN;
         loop {
             let why = match self.round(&call, deadline).await {
@@ -81,8 +89,7 @@ impl Dcs {
                         // Silent, so perhaps dead: do not trust this connection again.
                         inner.endpoints.disconnect(slow);
                     }
-                    let limit = inner.config.request_timeout;
-                    return Err(Failure::Unknown(format!("no answer within {limit:?}")));
+                    return Err(Failure::Unknown("no answer in time".to_owned()));
                 },
                 // Nothing runs and nobody is left to ask.
                 else => return Err(failure),

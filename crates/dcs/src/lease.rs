@@ -1,11 +1,11 @@
 //! Leases: asked for, kept, given back.
 //!
-//! All three may be repeated without harm: a grant names its lease itself, so a second one finds the first.
+//! All three may be repeated without harm. The invariant: the store names each lease. A grant that named it itself could arrive
+//! once more when the lease has ended, and its holder would go on renewing one that has lost its keys.
 
 use crate::{attempt::Link, client::Dcs, convert, error::DcsError};
-use etcd_api::etcdserverpb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseRevokeRequest, RangeRequest,
-};
+use etcd_api::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, RangeRequest};
+use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 use types::{LeaseId, Millis};
 
@@ -19,23 +19,13 @@ pub struct Lease {
 }
 
 impl Dcs {
-    /// A new lease; without an `id` one is picked. If a lease of this `id` exists it is renewed and keeps its own time
-    /// to live, which the answer then shows.
-    pub async fn lease_grant(&self, ttl: Millis, id: Option<LeaseId>) -> Result<Lease, DcsError> {
-        let id = id.unwrap_or_else(|| LeaseId(fastrand::i64(1..)));
-        let message = LeaseGrantRequest { ttl: convert::whole_seconds(ttl), id: id.0, ttl_ms: ttl.0 as i64 };
+    /// A new lease. What becomes of the other copies of a request that was asked of several endpoints runs out unused.
+    pub async fn lease_grant(&self, ttl: Millis) -> Result<Lease, DcsError> {
+        let message = LeaseGrantRequest { ttl: convert::whole_seconds(ttl), id: 0, ttl_ms: ttl.0 as i64 };
         let answer = self
-            .repeatable(|link| {
+            .repeatable(|link| async move {
                 let request = link.request(message);
-                async move {
-                    match link.lease().lease_grant(request).await {
-                        Err(status) if status.message().contains("lease already exists") => {
-                            let (ttl, ttl_ms) = keep_alive(&link, id).await?.ok_or(status)?;
-                            Ok(LeaseGrantResponse { id: id.0, ttl, ttl_ms, ..LeaseGrantResponse::default() })
-                        }
-                        granted => granted.map(tonic::Response::into_inner),
-                    }
-                }
+                link.lease().lease_grant(request).await.map(tonic::Response::into_inner)
             })
             .await?;
         if !answer.error.is_empty() {
@@ -53,8 +43,21 @@ impl Dcs {
     ///
     /// A short stream per call, not one kept open: both take one round trip, but a stream that is kept is served in
     /// order, so one renewal that waits for a leader would hold up those behind it.
-    pub async fn lease_keep_alive(&self, id: LeaseId) -> Result<Option<Millis>, DcsError> {
-        let answer = self.repeatable(|link| async move { keep_alive(&link, id).await }).await;
+    ///
+    /// `within`: after this the caller goes by the lease being over, so nothing that was asked here may renew it later. The
+    /// request says so to the store, and goes only to endpoints that were heard lately: where nothing is heard, renewals
+    /// that nobody learns of would keep the others waiting.
+    pub async fn lease_keep_alive(&self, id: LeaseId, within: Option<Duration>) -> Result<Option<Millis>, DcsError> {
+        let limit = self.inner.config.request_timeout;
+        let limit = within.map_or(limit, |within| within.min(limit));
+        let deadline = Instant::now() + limit;
+        let ask = |link: Link| async move {
+            if within.is_some() && !link.was_heard_lately {
+                link.make_heard().await?;
+            }
+            keep_alive(&link, id, deadline.saturating_duration_since(Instant::now())).await
+        };
+        let answer = self.repeatable_within(limit, ask).await;
         let ttl = match answer {
             Ok(Some((ttl, ttl_ms))) => convert::ttl(ttl, ttl_ms),
             Ok(None) | Err(DcsError::LeaseNotFound) => None,
@@ -78,8 +81,9 @@ impl Dcs {
 }
 
 /// The answer's TTL in seconds and in milliseconds; `None`: there is no such lease.
-async fn keep_alive(link: &Link, id: LeaseId) -> Result<Option<(i64, i64)>, Status> {
-    let request = link.request(tokio_stream::once(LeaseKeepAliveRequest { id: id.0 }));
+async fn keep_alive(link: &Link, id: LeaseId, within: Duration) -> Result<Option<(i64, i64)>, Status> {
+    let mut request = link.request(tokio_stream::once(LeaseKeepAliveRequest { id: id.0 }));
+    request.set_timeout(within);
     let mut answers = link.lease().lease_keep_alive(request).await?.into_inner();
     let Some(answer) = answers.message().await? else {
         return Err(Status::unavailable("the store closed the stream without an answer"));

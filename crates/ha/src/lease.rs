@@ -40,6 +40,10 @@ impl Lease {
     pub fn fence(&self) -> Millis {
         self.valid_until() - margin(self.ttl)
     }
+
+    pub fn is_fenced(&self, now: Millis) -> bool {
+        now >= self.fence()
+    }
 }
 
 /// The distance between fence and end of lease.
@@ -61,12 +65,9 @@ pub enum Withhold {
     DecisionsStalled {
         since: Millis,
     },
-    /// The fence of the lease that this member led under has fallen.
+    /// The fence of the lease that this member led under has fallen: the member takes a new lease when this one is over.
     Fenced,
 }
-
-/// A lease whose renewals the store took without the member learning of it is over by then, counted from its end.
-const FENCED_PAUSE: Millis = Millis(1000);
 
 /// May a renewal be sent now? `led_under`: the lease, if this member leads under it or did; `guard_answered_at`: the guard's
 /// last answer; `decided_at`: the last completed decision.
@@ -77,8 +78,8 @@ pub fn may_renew(
     decided_at: Millis,
 ) -> Result<(), Withhold> {
     // Its servers are ended. A renewal that arrives would only keep the others from taking over; and one that is answered
-    // would not bring them back.
-    if led_under.is_some_and(|lease| now >= lease.fence() && now < lease.valid_until() + FENCED_PAUSE) {
+    // would not bring them back. Whoever hears nobody does not learn either that it is over, so it is never renewed again.
+    if led_under.is_some_and(|lease| lease.is_fenced(now)) {
         return Err(Withhold::Fenced);
     }
     if now.since(guard_answered_at) > GUARD_SILENCE_MAX {
@@ -120,14 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_whose_fence_fell_over_a_leader_is_left_to_its_end() {
+    fn a_lease_whose_fence_fell_over_a_leader_is_never_renewed_again() {
         let lease = Lease { id: LeaseId(1), ttl: Millis(1500), renewed_at: Millis(10_000) };
         let at = |now, led: Option<&Lease>| may_renew(Millis(now), led, Millis(now), Millis(now));
         assert_eq!(at(11_199, Some(&lease)), Ok(()));
-        for now in [11_200, 11_500, 12_499] {
+        for now in [11_200, 11_500, 60_000] {
             assert_eq!(at(now, Some(&lease)), Err(Withhold::Fenced));
             assert_eq!(at(now, None), Ok(()), "nothing was fenced");
         }
-        assert_eq!(at(12_500, Some(&lease)), Ok(()), "to learn that it is over");
     }
 }

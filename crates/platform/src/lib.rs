@@ -32,12 +32,13 @@ pub use files::{Readers, is_executable, is_writable, keep_new_files_private, set
 pub use os::become_program;
 #[cfg(unix)]
 pub use os::children::end_with_parent;
+pub use os::memory::{let_start_up_code_go, memory_resident_bytes};
 pub use os::process_end::{cpu_times, ended_by_signal};
 pub use os::processes_in::{kill_processes_in, processes_in};
+pub use os::set_process_name;
 pub use os::user::{
     RunAs, SystemUser, current_user_is_root, find_user, give_as, give_to, give_to_unfollowed, may_read, owner_of,
 };
-pub use os::{memory_resident_bytes, set_process_name};
 pub use service::{
     ServiceManager, allow_open_files, host_name, notify_service_manager, on_every_termination, on_termination,
     open_files_limit, watchdog_timeout,

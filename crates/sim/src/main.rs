@@ -90,7 +90,7 @@ fn main() -> ExitCode {
             outcome.simulated_seconds,
             outcome.events,
             outcome.acknowledged,
-            outcome.leaderships,
+            outcome.leaderships.len(),
             outcome.violation.as_deref().unwrap_or("no violation")
         );
         return if outcome.violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
@@ -103,7 +103,7 @@ fn main() -> ExitCode {
         events += outcome.events;
         seconds += outcome.simulated_seconds;
         acknowledged += outcome.acknowledged;
-        leaderships += outcome.leaderships;
+        leaderships += outcome.leaderships.len();
         if let Some(redis) = outcome.redis {
             of_redis.acknowledged += redis.acknowledged;
             of_redis.leaderships += redis.leaderships;

@@ -48,7 +48,8 @@ pub struct Oracle {
     pub acknowledged: u64,
     pub proxied_acknowledged_at: Time,
     pub last_acknowledged_at: Time,
-    pub leaderships: u64,
+    /// When each began.
+    pub leaderships: Vec<Time>,
     pub healthy_since: Option<Time>,
     pub healed_at: Option<Time>,
     reasonless: BTreeMap<usize, Time>,
@@ -182,7 +183,7 @@ impl World {
                 None => note!(self, "NO LEADER"),
             }
             if let Some(leader) = leader {
-                self.oracle.leaderships += 1;
+                self.oracle.leaderships.push(self.now);
                 if let Some(host) = self.host_named(&leader.name) {
                     self.leadership_passes(host, &before);
                 }

@@ -1,6 +1,6 @@
 //! Seed after seed.
 
-use crate::clock::SECOND;
+use crate::clock::{SECOND, Time};
 use crate::mutant::Mutant;
 use crate::setup::Setup;
 use crate::world::World;
@@ -14,7 +14,8 @@ pub struct Outcome {
     pub simulated_seconds: u64,
     pub events: u64,
     pub acknowledged: u64,
-    pub leaderships: u64,
+    /// When each began.
+    pub leaderships: Vec<Time>,
     pub redis: Option<RedisOutcome>,
     pub trace: Vec<String>,
 }
@@ -39,7 +40,7 @@ pub fn run(setup: Setup) -> Outcome {
         simulated_seconds: world.now / SECOND,
         events: world.events,
         acknowledged: world.oracle.acknowledged,
-        leaderships: world.oracle.leaderships,
+        leaderships: world.oracle.leaderships.clone(),
         redis: redis.then_some(RedisOutcome {
             acknowledged: world.oracle.redis.writes,
             leaderships: world.oracle.redis.leaderships,

@@ -1,5 +1,6 @@
 //! What the simulator found once, written down: each scenario broke a promise before it was mended.
 
+use sim::clock::{MS, Time};
 use sim::faults::{Fault, Planned};
 use sim::mutant::Mutant;
 use sim::network::Plane;
@@ -38,6 +39,21 @@ fn isolate(plane: Option<Plane>) -> Fault {
 fn a_member_of_the_store_that_was_up_first_ends_no_lease_when_it_comes_to_lead() {
     // Members start up to half a second apart, and each counted the store's time from its own start.
     check(ASYNCHRONOUS, &[Planned::at_leader(10_000, Fault::PowerOffLeaders, 4_000)]);
+}
+
+/// The leader of both PostgreSQL and the store: what it asks for in its last moments must not keep the others waiting.
+#[test]
+fn a_leader_that_is_heard_and_hears_nobody_is_replaced_as_soon_as_any_other() {
+    const CUT_AT_MS: u64 = 9_000;
+    const WITHIN: Time = 1_900 * MS;
+    let cut = Fault::Isolate { plane: None, inward: true, outward: false };
+    let script = [Planned::at_leader(CUT_AT_MS, cut, 6_000)];
+    check(ASYNCHRONOUS, &script);
+    for seed in 0..WORLDS {
+        let outcome = run(scenario(seed, ASYNCHRONOUS, &script));
+        let next = outcome.leaderships.into_iter().find(|began| *began > CUT_AT_MS * MS).expect("somebody takes over");
+        assert!(next <= CUT_AT_MS * MS + WITHIN, "world {seed}: after {} ms", next / MS - CUT_AT_MS);
+    }
 }
 
 #[test]

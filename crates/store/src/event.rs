@@ -3,7 +3,7 @@
 use crate::{MemberId, PeerMessage, StoreError};
 use kv::{Command, Response};
 use serde::{Deserialize, Serialize};
-use types::Revision;
+use types::{Millis, Revision};
 
 /// Names a request of a local caller until its reply. Chosen by the driver, never used twice in one run.
 pub type RequestId = u64;
@@ -17,8 +17,9 @@ pub enum Event {
     Tick,
     /// Another member said something.
     Received { from: MemberId, message: PeerMessage },
-    /// A local caller wants to change something. Answered by exactly one [`Effect::Reply`].
-    Propose { id: RequestId, command: Command },
+    /// A local caller wants to change something. Answered by exactly one [`Effect::Reply`]. `within`: what is not on its way
+    /// by then is given up; never longer than the request timeout, which holds without it.
+    Propose { id: RequestId, command: Command, within: Option<Millis> },
     /// A local caller wants to read what was there when it asked or later. Answered by one [`Effect::ReadReady`] or
     /// [`Effect::ReadFailed`].
     Read { id: RequestId },

@@ -145,7 +145,7 @@ impl Store {
                 }
                 self.receive(from, message);
             }
-            Event::Propose { id, command } => self.propose(id, command),
+            Event::Propose { id, command, within } => self.propose(id, command, within),
             Event::Read { id } => {
                 if !self.reads.add(id, self.now + self.config.request_timeout) {
                     self.effects.push(Effect::ReadFailed { id, error: StoreError::Overloaded });
@@ -325,12 +325,13 @@ impl Store {
         }
     }
 
-    fn propose(&mut self, id: crate::RequestId, command: Command) {
+    fn propose(&mut self, id: crate::RequestId, command: Command, within: Option<Millis>) {
+        let timeout = within.map_or(self.config.request_timeout, |within| within.min(self.config.request_timeout));
         let refusal = if self.storage_full {
             StoreError::NoSpace
         } else if let Err(error) = kv::validate(&command) {
             StoreError::Kv(error)
-        } else if self.proposals.add(id, command, self.now + self.config.request_timeout) {
+        } else if self.proposals.add(id, command, self.now + timeout) {
             return;
         } else {
             StoreError::Overloaded

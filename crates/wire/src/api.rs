@@ -11,11 +11,12 @@ use etcd_api::etcdserverpb as pb;
 use kv::{Command, Kv};
 use prost::Message;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
-use types::Revision;
+use types::{Millis, Revision};
 
 /// Beside its message, what a call costs us.
 const CALL_BYTES: usize = 4096;
@@ -114,8 +115,18 @@ impl Api {
 
     /// Through the log. The header's revision is that of the answer.
     pub async fn propose(&self, command: Command) -> Result<(pb::ResponseHeader, kv::Response), Status> {
+        self.propose_within(command, None).await
+    }
+
+    /// `within`: for how long the client waits for a leader.
+    pub async fn propose_within(
+        &self,
+        command: Command,
+        within: Option<Duration>,
+    ) -> Result<(pb::ResponseHeader, kv::Response), Status> {
         kv::validate(&command).map_err(|error| status::of_kv(&error))?;
-        let (header, response) = self.store().propose(command).await.map_err(|error| status::of_store(&error))?;
+        let proposing = self.store().propose_within(command, within.map(|within| Millis(within.as_millis() as u64)));
+        let (header, response) = proposing.await.map_err(|error| status::of_store(&error))?;
         Ok((wire_header(&header), response))
     }
 
@@ -154,7 +165,50 @@ pub fn requires_leader(metadata: &MetadataMap) -> bool {
     metadata.get("hasleader").is_some_and(|value| value == "true")
 }
 
+/// For how long the client waits for the end of the call (gRPC's `grpc-timeout`: up to eight digits and a unit).
+pub fn call_timeout(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount.saturating_mul(3600))),
+        "M" => Some(Duration::from_secs(amount.saturating_mul(60))),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
 /// A state machine that answers another question than was asked: a broken invariant, but no reason to fall over.
 pub fn unexpected_response() -> Status {
     Status::internal("etcdserver: unexpected response")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_calls_timeout_is_read_in_each_unit() {
+        for (text, expected) in [
+            ("2H", Some(Duration::from_secs(7200))),
+            ("3M", Some(Duration::from_secs(180))),
+            ("1S", Some(Duration::from_secs(1))),
+            ("250m", Some(Duration::from_millis(250))),
+            ("99999999u", Some(Duration::from_micros(99_999_999))),
+            ("5n", Some(Duration::from_nanos(5))),
+            ("18446744073709551615H", Some(Duration::from_secs(u64::MAX))),
+            ("", None),
+            ("m", None),
+            ("-1m", None),
+            ("1x", None),
+        ] {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", text.parse().unwrap());
+            assert_eq!(call_timeout(&metadata), expected, "{text}");
+        }
+        assert_eq!(call_timeout(&MetadataMap::new()), None);
+    }
 }

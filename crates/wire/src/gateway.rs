@@ -156,7 +156,7 @@ async fn watch(State(api): State<Api>, headers: HeaderMap, request: Request) -> 
 }
 
 async fn keep_alive(State(api): State<Api>, request: Request) -> Response {
-    streaming("Lease", "LeaseKeepAlive", request, |requests| Ok(grpc::keep_alive(api, requests))).await
+    streaming("Lease", "LeaseKeepAlive", request, |requests| Ok(grpc::keep_alive(api, requests, None))).await
 }
 
 /// One line of JSON for each answer. The whole of the requests is read first: these clients send one and listen.

@@ -202,6 +202,10 @@ impl Keeper {
                     self.guard.send(&ToGuard::Arm { server, until: lease.fence() });
                 }
                 Arming::Disarm if armed.is_some() => {
+                    let is_last = |other: &ServerKind| *other == server || self.guard.state_of(*other).armed.is_none();
+                    if !lease.is_fenced(boot_clock()) && ServerKind::ALL.iter().all(is_last) {
+                        self.led_under = None;
+                    }
                     self.guard.send(&ToGuard::Disarm { server });
                 }
                 Arming::Arm | Arming::Disarm | Arming::Leave => {}
@@ -215,7 +219,7 @@ impl Keeper {
         // can live there is nothing to take up.
         while boot_clock().since(begun) <= memo.ttl {
             let sent = boot_clock();
-            match self.dcs.lease_keep_alive(memo.lease).await {
+            match self.dcs.lease_keep_alive(memo.lease, None).await {
                 Ok(Some(ttl)) => {
                     tracing::info!(lease = %memo.lease, "the lease of the previous worker is taken up");
                     let ttl = ttl.min(memo.ttl);
@@ -232,7 +236,7 @@ impl Keeper {
     async fn grant(&mut self) {
         let ttl = *self.state.ttl.borrow();
         let sent = boot_clock();
-        match self.dcs.lease_grant(ttl, None).await {
+        match self.dcs.lease_grant(ttl).await {
             Ok(granted) => {
                 let lease = Lease { id: granted.id, ttl: granted.ttl, renewed_at: sent };
                 if let Ok(text) = serde_json::to_string(&Memo { lease: lease.id, ttl: lease.ttl }) {
@@ -253,33 +257,34 @@ impl Keeper {
         let led_under = Some(&lease).filter(|lease| self.led_under == Some(lease.id));
         let allowed = may_renew(now, led_under, self.guard.answered_at(), self.state.decided_at());
         if let Err(why) = allowed {
+            if why == Withhold::Fenced && !lease.is_valid(now) {
+                tracing::warn!(lease = %lease.id, "the lease under which this member led is left to its end; asking for a new one");
+                self.withheld = None;
+                return self.lose();
+            }
             if self.withheld.replace(why).is_none() {
                 tracing::warn!("{}", ha::reason::Reason::RenewalWithheld(why));
             }
             return;
         }
         self.withheld = None;
-        let until_fence = lease.fence().since(now);
-        let answer = if led_under.is_some() && until_fence > Millis(0) {
-            // Beyond the fence it is not asked elsewhere.
-            match tokio::time::timeout(until_fence.into(), self.dcs.lease_keep_alive(lease.id)).await {
-                Ok(answer) => answer,
-                Err(_) => return tracing::debug!("the lease was not renewed before its fence"),
-            }
-        } else {
-            self.dcs.lease_keep_alive(lease.id).await
-        };
-        match answer {
+        // Beyond the fence of a leadership nothing may renew it.
+        let within = led_under.map(|lease| lease.fence().since(now).into());
+        match self.dcs.lease_keep_alive(lease.id, within).await {
             Ok(Some(_)) => {
                 self.state.lease.send_replace(Some(Lease { renewed_at: now, ..lease }));
             }
             Ok(None) => {
                 tracing::warn!(lease = %lease.id, "the lease is gone; asking for a new one");
-                self.vips.lease(None);
-                self.state.lease.send_replace(None);
+                self.lose();
             }
             Err(error) => tracing::debug!(%error, "the lease was not renewed"),
         }
+    }
+
+    fn lose(&mut self) {
+        self.vips.lease(None);
+        self.state.lease.send_replace(None);
     }
 }
 

@@ -40,13 +40,13 @@ behaviours! {
     a_write_is_carried_out_once_and_refused_when_the_store_has_moved_on,
     a_lease_that_is_not_kept_takes_its_keys_along_and_the_watch_shows_it,
     a_lease_lives_while_it_is_kept_and_is_missing_after_it_ended,
-    granting_a_lease_again_finds_the_first,
     a_write_on_a_lease_that_is_gone_says_so,
     a_leader_that_lost_the_key_cannot_write_any_more,
     everything_continues_on_another_endpoint_and_comes_back,
     a_write_goes_elsewhere_when_it_was_certainly_not_sent,
     a_write_without_an_answer_is_not_repeated,
     a_lease_is_kept_through_a_frozen_endpoint,
+    a_bounded_renewal_is_not_entrusted_to_an_endpoint_that_is_not_heard,
     a_watch_leaves_a_frozen_endpoint,
     a_watch_leaves_a_member_without_a_quorum,
     changes_that_were_compacted_away_are_loaded,
@@ -60,12 +60,13 @@ behaviours! {
 async fn our_own_store_counts_leases_in_milliseconds() {
     let own = Own::start(1).await;
     let dcs = client(&own.endpoints());
-    let lease = dcs.lease_grant(Millis(1300), None).await.unwrap();
+    let lease = dcs.lease_grant(Millis(1300)).await.unwrap();
     assert_eq!(lease.ttl, Millis(1300));
-    assert_eq!(dcs.lease_keep_alive(lease.id).await, Ok(Some(Millis(1300))));
+    assert_ne!(dcs.lease_grant(Millis(1300)).await.unwrap().id, lease.id);
+    assert_eq!(dcs.lease_keep_alive(lease.id, None).await, Ok(Some(Millis(1300))));
     let etcd = Etcd::start(1).await;
     let dcs = client(&etcd.endpoints());
-    let lease = dcs.lease_grant(Millis(1300), None).await.unwrap();
+    let lease = dcs.lease_grant(Millis(1300)).await.unwrap();
     assert_eq!(lease.ttl, Millis(2000));
 }
 
@@ -82,7 +83,7 @@ async fn a_write_is_carried_out_once_and_refused_when_the_store_has_moved_on<S: 
     let empty = dcs.load().await.unwrap();
     assert!(empty.leader.is_none() && empty.members.is_empty() && empty.initialize.is_none());
 
-    let lease = dcs.lease_grant(Millis::from_secs(60), None).await.unwrap();
+    let lease = dcs.lease_grant(Millis::from_secs(60)).await.unwrap();
     let claim = StoreWrite::ClaimInitialize { lease: lease.id };
     let at = revision(dcs.write(&claim).await.unwrap());
     assert!(at > empty.revision);
@@ -102,7 +103,7 @@ async fn a_lease_that_is_not_kept_takes_its_keys_along_and_the_watch_shows_it<S:
     let store = S::start(1).await;
     let dcs = client(&store.endpoints());
     let _following = dcs.start();
-    let lease = dcs.lease_grant(Millis::from_secs(1), None).await.unwrap();
+    let lease = dcs.lease_grant(Millis::from_secs(1)).await.unwrap();
     let cluster = dcs.load().await.unwrap();
     let began = Instant::now();
     let at = revision(dcs.write(&take_leader("a", lease.id, &cluster)).await.unwrap());
@@ -116,7 +117,7 @@ async fn a_lease_that_is_not_kept_takes_its_keys_along_and_the_watch_shows_it<S:
         eventually(&dcs, "nobody leads", |view| view.cluster.leader.is_none() && view.cluster.revision > at).await;
     assert!(view.cluster.members.is_empty());
     assert!(began.elapsed() >= Duration::from_millis(lease.ttl.0 / 2), "not before its time");
-    assert_eq!(dcs.lease_keep_alive(lease.id).await, Ok(None));
+    assert_eq!(dcs.lease_keep_alive(lease.id, None).await, Ok(None));
     assert_eq!(view.generation, 1, "followed, not loaded again");
 }
 
@@ -125,29 +126,19 @@ async fn a_lease_lives_while_it_is_kept_and_is_missing_after_it_ended<S: Store>(
     // Also through a member that is not the leader.
     for endpoint in store.endpoints() {
         let dcs = client(&[endpoint]);
-        let Lease { id, ttl } = dcs.lease_grant(Millis::from_secs(1), None).await.unwrap();
+        let Lease { id, ttl } = dcs.lease_grant(Millis::from_secs(1)).await.unwrap();
         assert!(ttl >= Millis::from_secs(1));
         let before = dcs.last_contact();
         let granted = Instant::now();
         while granted.elapsed() < Duration::from(ttl) * 2 {
-            assert_eq!(dcs.lease_keep_alive(id).await, Ok(Some(ttl)));
+            assert_eq!(dcs.lease_keep_alive(id, None).await, Ok(Some(ttl)));
             tokio::time::sleep(Duration::from(ttl) / 4).await;
         }
         assert!(dcs.last_contact() > before);
         dcs.lease_revoke(id).await.unwrap();
-        assert_eq!(dcs.lease_keep_alive(id).await, Ok(None));
+        assert_eq!(dcs.lease_keep_alive(id, None).await, Ok(None));
         assert_eq!(dcs.lease_revoke(id).await, Err(DcsError::LeaseNotFound));
     }
-}
-
-async fn granting_a_lease_again_finds_the_first<S: Store>() {
-    let store = S::start(1).await;
-    let dcs = client(&store.endpoints());
-    let id = Some(LeaseId(77));
-    let first = dcs.lease_grant(Millis::from_secs(20), id).await.unwrap();
-    assert_eq!(first, Lease { id: LeaseId(77), ttl: Millis::from_secs(20) });
-    let second = dcs.lease_grant(Millis::from_secs(40), id).await.unwrap();
-    assert_eq!(second, first, "an existing lease keeps its time to live");
 }
 
 async fn a_write_on_a_lease_that_is_gone_says_so<S: Store>() {
@@ -161,11 +152,11 @@ async fn a_write_on_a_lease_that_is_gone_says_so<S: Store>() {
 async fn a_leader_that_lost_the_key_cannot_write_any_more<S: Store>() {
     let store = S::start(1).await;
     let dcs = client(&store.endpoints());
-    let lease = dcs.lease_grant(Millis::from_secs(60), None).await.unwrap().id;
+    let lease = dcs.lease_grant(Millis::from_secs(60)).await.unwrap().id;
     let epoch = revision(dcs.write(&take_leader("a", lease, &dcs.load().await.unwrap())).await.unwrap());
     revision(dcs.write(&put_status("a", epoch, 5)).await.unwrap());
     dcs.lease_revoke(lease).await.unwrap();
-    let again = dcs.lease_grant(Millis::from_secs(60), None).await.unwrap().id;
+    let again = dcs.lease_grant(Millis::from_secs(60)).await.unwrap().id;
     revision(dcs.write(&take_leader("a", again, &dcs.load().await.unwrap())).await.unwrap());
     assert_eq!(dcs.write(&put_status("a", epoch, 6)).await, Ok(Written::Refused), "the same name, another epoch");
     assert_eq!(dcs.load().await.unwrap().status.unwrap().value.optime, Lsn(5));
@@ -240,12 +231,38 @@ async fn a_lease_is_kept_through_a_frozen_endpoint<S: Store>() {
     let mut endpoints = store.endpoints();
     link.address().clone_into(&mut endpoints[0]);
     let dcs = client(&endpoints);
-    let lease = dcs.lease_grant(Millis::from_secs(30), None).await.unwrap();
+    let lease = dcs.lease_grant(Millis::from_secs(30)).await.unwrap();
     assert_eq!(dcs.endpoint(), Some(link.address()));
     link.set(Wire::Silent);
-    assert_eq!(dcs.lease_keep_alive(lease.id).await, Ok(Some(lease.ttl)));
+    assert_eq!(dcs.lease_keep_alive(lease.id, None).await, Ok(Some(lease.ttl)));
     assert_ne!(dcs.endpoint(), Some(link.address()), "avoided from now on");
-    assert_eq!(dcs.lease_keep_alive(lease.id).await, Ok(Some(lease.ttl)));
+    assert_eq!(dcs.lease_keep_alive(lease.id, None).await, Ok(Some(lease.ttl)));
+}
+
+async fn a_bounded_renewal_is_not_entrusted_to_an_endpoint_that_is_not_heard<S: Store>() {
+    const TTL: Millis = Millis(4000);
+    /// Within the hearing that earlier answers gave, and not.
+    const LATER: Duration = Duration::from_millis(500);
+    let store = S::start(1).await;
+    let link = Link::to(&store.endpoints()[0]).await;
+    let (dcs, other) = (client(&[link.address().to_owned()]), client(&store.endpoints()));
+    let lease = dcs.lease_grant(TTL).await.unwrap();
+    assert_eq!(dcs.lease_keep_alive(lease.id, Some(PROMPT)).await, Ok(Some(lease.ttl)));
+    let heard = Instant::now();
+    other.write(&put_member("a", lease.id, 1, None)).await.unwrap();
+    link.set(Wire::OneWay);
+    tokio::time::sleep(LATER).await;
+    // Each arrives, and none is answered.
+    while heard.elapsed() < Duration::from(TTL) {
+        let answer = dcs.lease_keep_alive(lease.id, Some(Duration::from_millis(300))).await;
+        assert!(matches!(answer, Err(DcsError::Unreachable { .. })), "{answer:?}");
+    }
+    let is_gone = || async { other.load().await.unwrap().members.is_empty().then_some(()) };
+    until("the end of the lease", is_gone).await;
+    assert!(heard.elapsed() < Duration::from(TTL) + Duration::from_millis(1500), "{:?}", heard.elapsed());
+    link.set(Wire::Whole);
+    let renewed = || async { (dcs.lease_keep_alive(lease.id, Some(PROMPT)).await == Ok(None)).then_some(()) };
+    until("heard again", renewed).await;
 }
 
 async fn a_watch_leaves_a_frozen_endpoint<S: Store>() {
@@ -323,12 +340,12 @@ async fn a_cut_wire_loses_no_change<S: Store>() {
 async fn nothing_answers_without_a_quorum_and_the_error_says_so<S: Store>() {
     let mut store = S::start(3).await;
     let dcs = client(&store.endpoints());
-    let lease = dcs.lease_grant(Millis::from_secs(60), None).await.unwrap();
+    let lease = dcs.lease_grant(Millis::from_secs(60)).await.unwrap();
     store.kill(0).await;
     store.kill(1).await;
     for _ in 0..3 {
         let began = Instant::now();
-        let error = dcs.lease_keep_alive(lease.id).await.unwrap_err();
+        let error = dcs.lease_keep_alive(lease.id, None).await.unwrap_err();
         assert!(matches!(error, DcsError::Unreachable { .. }), "{error}");
         assert!(error.hint().is_some());
         let error = dcs.load().await.unwrap_err();

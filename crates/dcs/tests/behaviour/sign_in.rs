@@ -28,7 +28,7 @@ async fn a_user_signs_in_and_does_so_again_when_the_store_forgot() {
 
     let dcs = user(&etcd, "secret");
     let _following = dcs.start();
-    let lease = dcs.lease_grant(Millis::from_secs(60), None).await.unwrap();
+    let lease = dcs.lease_grant(Millis::from_secs(60)).await.unwrap();
     assert!(dcs.write(&put_config(30, None)).await.is_ok());
     eventually(&dcs, "the change", |view| view.connected && view.cluster.config.is_some()).await;
 
@@ -37,7 +37,7 @@ async fn a_user_signs_in_and_does_so_again_when_the_store_forgot() {
     eventually(&dcs, "the loss", |view| !view.connected).await;
     etcd.restart(0).await;
     until("the same client again", || async { dcs.load().await.ok() }).await;
-    assert_eq!(dcs.lease_keep_alive(lease.id).await, Ok(Some(lease.ttl)));
+    assert_eq!(dcs.lease_keep_alive(lease.id, None).await, Ok(Some(lease.ttl)));
     let config = dcs.load().await.unwrap().config.unwrap();
     assert!(dcs.write(&put_config(31, Some(config.revision))).await.is_ok());
     let ttl = Millis::from_secs(31);

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod children;
 pub mod files;
+pub mod memory;
 pub mod process_end;
 pub mod processes_in;
 pub mod service;
@@ -16,13 +17,6 @@ use types::Millis;
 pub fn boot_clock() -> Millis {
     let now = clock_gettime(ClockId::Boottime);
     Millis(u64::try_from(now.tv_sec).unwrap_or(0) * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000)
-}
-
-/// This process's resident memory.
-pub fn memory_resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// The name that `ps` and `top` show. Without it, a program that was started through a link has the link's.

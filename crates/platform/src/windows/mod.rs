@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod children;
 pub mod files;
+pub mod memory;
 pub mod process_end;
 pub mod processes_in;
 pub mod service;
@@ -15,11 +16,6 @@ use types::Millis;
 pub fn boot_clock() -> Millis {
     // SAFETY: takes nothing and cannot fail. It counts time asleep.
     Millis(unsafe { windows_sys::Win32::System::SystemInformation::GetTickCount64() })
-}
-
-/// Not read on Windows yet.
-pub fn memory_resident_bytes() -> Option<u64> {
-    None
 }
 
 /// Windows shows the program's own name.

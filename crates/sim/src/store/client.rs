@@ -12,6 +12,7 @@ use types::{LeaseId, Millis};
 
 const REQUEST_TIMEOUT: Time = SECOND;
 const HEDGE_AFTER: Time = 150 * MS;
+const HEARD_FOR: Time = 400 * MS;
 const RETRY_PAUSE: Time = 60 * MS;
 
 /// What an answer is for.
@@ -19,8 +20,6 @@ const RETRY_PAUSE: Time = 60 * MS;
 pub enum Purpose {
     Load,
     Grant {
-        id: LeaseId,
-        ttl: Millis,
         sent: Millis,
         sent_at: Time,
     },
@@ -41,6 +40,8 @@ pub struct Call {
     pub purpose: Purpose,
     request: Request,
     deadline: Time,
+    /// Nothing may come of it after its deadline, and only stores within hearing are asked.
+    bounded: bool,
     /// Stores still to be asked in this round.
     waiting: Vec<usize>,
     asked: u32,
@@ -59,7 +60,13 @@ impl Call {
 
 impl World {
     pub(crate) fn call(&mut self, host: usize, purpose: Purpose, request: Request) {
-        let deadline = self.now + REQUEST_TIMEOUT;
+        self.call_within(host, purpose, request, None);
+    }
+
+    pub(crate) fn call_within(&mut self, host: usize, purpose: Purpose, request: Request, within: Option<Time>) {
+        let limit = within.map_or(REQUEST_TIMEOUT, |within| within.min(REQUEST_TIMEOUT));
+        let deadline = self.now + limit;
+        let bounded = within.is_some();
         let stores = self.hosts.len();
         self.last_call += 1;
         let id = self.last_call;
@@ -69,8 +76,9 @@ impl World {
         let first = worker.preferred_store;
         let mut waiting: Vec<usize> = (0..stores).map(|at| (first + at) % stores).collect();
         waiting.reverse();
-        worker.calls.insert(id, Call { purpose, request, deadline, waiting, asked: 0, doubt: false });
-        self.plan(REQUEST_TIMEOUT, Happening::Worker { host, run, event: WorkerEvent::CallDeadline { call: id } });
+        let call = Call { purpose, request, deadline, bounded, waiting, asked: 0, doubt: false };
+        worker.calls.insert(id, call);
+        self.plan(limit, Happening::Worker { host, run, event: WorkerEvent::CallDeadline { call: id } });
         self.ask_next(host, id);
     }
 
@@ -82,11 +90,31 @@ impl World {
         call.asked += 1;
         call.doubt = true;
         let hedge = call.is_repeatable();
-        let request = call.request.clone();
-        self.send_to_store(host, endpoint, Inbound::Request { call: id, request });
+        let in_hearing = worker.heard_at.get(&endpoint).is_some_and(|at| self.now - at < HEARD_FOR);
+        if call.bounded && !in_hearing {
+            self.send_to_store(host, endpoint, Inbound::Probe { call: id });
+        } else {
+            self.send_request(host, endpoint, id);
+        }
         if hedge {
             self.plan(HEDGE_AFTER, Happening::Worker { host, run, event: WorkerEvent::CallHedge { call: id } });
         }
+    }
+
+    fn send_request(&mut self, host: usize, endpoint: usize, id: u64) {
+        let Some(worker) = &self.hosts[host].worker else { return };
+        let Some(call) = worker.calls.get(&id) else { return };
+        let within = call.bounded.then(|| Millis(call.deadline.saturating_sub(self.now) / MS));
+        let request = call.request.clone();
+        self.send_to_store(host, endpoint, Inbound::Request { call: id, request, within });
+    }
+
+    /// This store has answered a probe.
+    pub(crate) fn store_heard(&mut self, host: usize, id: u64, endpoint: usize) {
+        let now = self.now;
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        worker.heard_at.insert(endpoint, now);
+        self.send_request(host, endpoint, id);
     }
 
     pub(crate) fn call_hedge(&mut self, host: usize, id: u64) {
@@ -107,6 +135,7 @@ impl World {
         let stores = self.hosts.len();
         let Some(worker) = &mut self.hosts[host].worker else { return };
         let run = worker.run;
+        worker.heard_at.insert(endpoint, now);
         let Some(call) = worker.calls.get_mut(&id) else { return };
         if matches!(answer, Answer::NotTaken) || (matches!(answer, Answer::Unknown) && call.is_repeatable()) {
             call.asked -= 1;
@@ -147,7 +176,7 @@ impl World {
     fn call_done(&mut self, host: usize, purpose: Purpose, answer: Answer) {
         match purpose {
             Purpose::Load => self.loaded(host, answer),
-            Purpose::Grant { id, ttl, sent, sent_at } => self.granted(host, id, ttl, sent, sent_at, &answer),
+            Purpose::Grant { sent, sent_at } => self.granted(host, sent, sent_at, &answer),
             Purpose::Renew { id, ttl, sent, sent_at } => self.renewed(host, id, ttl, sent, sent_at, &answer),
             Purpose::Write => self.written(host, &answer),
             Purpose::RedisWrite => self.redis_written(host, &answer),

@@ -8,15 +8,29 @@ pub mod watch;
 
 use kv::{Command, KeyValue};
 use store::PeerMessage;
-use types::Revision;
+use types::{Millis, Revision};
 
 /// What comes to a member's store over the network.
 #[derive(Clone, Debug)]
 pub enum Inbound {
     Peer(PeerMessage),
-    Request { call: u64, request: Request },
-    Watch { session: u64, after: Revision },
-    Ping { session: u64 },
+    /// `within`: it is given up when it has to wait for longer.
+    Request {
+        call: u64,
+        request: Request,
+        within: Option<Millis>,
+    },
+    /// Is this store within hearing?
+    Probe {
+        call: u64,
+    },
+    Watch {
+        session: u64,
+        after: Revision,
+    },
+    Ping {
+        session: u64,
+    },
 }
 
 #[derive(Clone, Debug)]

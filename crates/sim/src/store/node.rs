@@ -12,6 +12,7 @@ use disk::{DiskError, DiskLog, Identity};
 use kv::RangeRequest;
 use std::collections::{BTreeMap, VecDeque};
 use store::{Effect, Event, Member, MemberId, Persist, RequestId, Store, StoreConfig, StoreError};
+use types::Millis;
 
 /// A full disk is tried again this often.
 const FULL_RETRY: Time = 200 * MS;
@@ -182,7 +183,12 @@ impl World {
         }
         match body {
             Inbound::Peer(message) => self.store_event(host, Event::Received { from: member_id(from), message }),
-            Inbound::Request { call, request } => self.request_arrives(host, from, from_run, call, request),
+            Inbound::Request { call, request, within } => {
+                self.request_arrives(host, from, from_run, call, (request, within));
+            }
+            Inbound::Probe { call } => {
+                self.send_to_agent(host, from, from_run, WorkerEvent::Heard { call, endpoint: host });
+            }
             Inbound::Watch { session, after } => self.watch_arrives(host, from, from_run, session, after),
             Inbound::Ping { session } => self.ping_arrives(host, from, from_run, session),
         }
@@ -192,7 +198,7 @@ impl World {
     fn refused(&mut self, from: usize, from_run: u64, host: usize, body: &Inbound) {
         let event = match body {
             Inbound::Peer(_) => WorkerEvent::PeerProcessGone { peer: host },
-            Inbound::Request { call, .. } => {
+            Inbound::Request { call, .. } | Inbound::Probe { call } => {
                 WorkerEvent::Answer { call: *call, endpoint: host, answer: Answer::NotTaken }
             }
             Inbound::Watch { session, .. } | Inbound::Ping { session } => {
@@ -203,7 +209,14 @@ impl World {
         self.plan(after, Happening::Worker { host: from, run: from_run, event });
     }
 
-    fn request_arrives(&mut self, host: usize, from: usize, from_run: u64, call: u64, request: Request) {
+    fn request_arrives(
+        &mut self,
+        host: usize,
+        from: usize,
+        from_run: u64,
+        call: u64,
+        (request, within): (Request, Option<Millis>),
+    ) {
         let Some(node) = self.node(host) else { return };
         if node.store.status().leader.is_none() {
             return self.answer_call(host, from, from_run, call, Answer::NotTaken);
@@ -214,7 +227,7 @@ impl World {
         self.store_event(
             host,
             match request {
-                Request::Change(command) => Event::Propose { id, command },
+                Request::Change(command) => Event::Propose { id, command, within },
                 Request::Load => Event::Read { id },
             },
         );

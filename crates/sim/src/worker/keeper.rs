@@ -8,9 +8,9 @@ use crate::store::{Answer, Request};
 use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::guard::{ServerKind, ToGuard};
-use ha::lease::{Lease, may_renew, renew_interval};
+use ha::lease::{Lease, Withhold, may_renew, renew_interval};
 use ha::postgres::Arming;
-use kv::{Command, KvError, Response};
+use kv::{Command, Response};
 use types::{LeaseId, Millis};
 
 const GRANT_RETRY_PAUSE: Time = 100 * MS;
@@ -31,10 +31,14 @@ impl World {
     }
 
     fn ask_lease(&mut self, host: usize, purpose: Purpose, command: Command) {
+        self.ask_lease_within(host, purpose, command, None);
+    }
+
+    fn ask_lease_within(&mut self, host: usize, purpose: Purpose, command: Command, within: Option<Time>) {
         if let Some(worker) = &mut self.hosts[host].worker {
             worker.asking = true;
         }
-        self.call(host, purpose, Request::Change(command));
+        self.call_within(host, purpose, Request::Change(command), within);
     }
 
     pub(crate) fn heartbeat(&mut self, host: usize) {
@@ -55,51 +59,40 @@ impl World {
             return;
         }
         let Some(lease) = worker.lease else {
-            let id = LeaseId((self.random.draw() >> 1) as i64 | 1);
-            let Some(worker) = &self.hosts[host].worker else { return };
             let ttl = worker.ttl;
-            return self.ask_lease(
-                host,
-                Purpose::Grant { id, ttl, sent, sent_at },
-                Command::LeaseGrant { id: Some(id), ttl },
-            );
+            return self.ask_lease(host, Purpose::Grant { sent, sent_at }, Command::LeaseGrant { id: None, ttl });
         };
         let decided_at = worker.redis.decided_at.map_or(worker.decided_at, |at| at.min(worker.decided_at));
         let led_under = Some(&lease).filter(|lease| worker.led_under == Some(lease.id));
         match may_renew(sent, led_under, worker.guard_answered_at, decided_at) {
+            Err(Withhold::Fenced) if !blindly && !lease.is_valid(sent) => {
+                say!(self, host, "keeper: lease {} is left to its end", lease.id);
+                self.lose_lease(host);
+            }
             Err(why) if !blindly => {
                 say!(self, host, "keeper: the lease is not renewed: {why:?}");
                 self.worker_soon(host, renew_interval(lease.ttl).0 * MS, WorkerEvent::Keep);
             }
             Ok(()) | Err(_) => {
                 let purpose = Purpose::Renew { id: lease.id, ttl: lease.ttl, sent, sent_at };
-                self.ask_lease(host, purpose, Command::LeaseKeepAlive { id: lease.id });
+                let within = led_under.filter(|_| !blindly).map(|lease| lease.fence().since(sent).0 * MS);
+                self.ask_lease_within(host, purpose, Command::LeaseKeepAlive { id: lease.id }, within);
             }
         }
     }
 
-    pub(crate) fn granted(
-        &mut self,
-        host: usize,
-        id: LeaseId,
-        ttl: Millis,
-        sent: Millis,
-        sent_at: Time,
-        answer: &Answer,
-    ) {
+    pub(crate) fn granted(&mut self, host: usize, sent: Millis, sent_at: Time, answer: &Answer) {
         let Some(worker) = &mut self.hosts[host].worker else { return };
         worker.asking = false;
         let granted = match answer {
-            Answer::Changed { response: Response::LeaseGrant { ttl, .. }, .. } => Some(*ttl),
-            // An earlier copy of the same request; it runs from after the sending either way.
-            Answer::Refused(KvError::LeaseExists) => Some(ttl),
+            Answer::Changed { response: Response::LeaseGrant { id, ttl }, .. } => Some((*id, *ttl)),
             Answer::Changed { .. }
             | Answer::Refused(_)
             | Answer::Loaded { .. }
             | Answer::NotTaken
             | Answer::Unknown => None,
         };
-        let Some(ttl) = granted else {
+        let Some((id, ttl)) = granted else {
             return self.worker_soon(host, GRANT_RETRY_PAUSE, WorkerEvent::Keep);
         };
         worker.lease = Some(Lease { id, ttl, renewed_at: sent });
@@ -136,18 +129,23 @@ impl World {
                 }
             }
             Answer::Refused(_) => {
-                worker.lease = None;
                 say!(self, host, "keeper: lease {id} is gone");
-                self.vip_lease(host);
-                self.decide_soon(host);
-                self.redis_decide_soon(host);
-                self.keep(host);
+                self.lose_lease(host);
             }
             Answer::Changed { .. } | Answer::Loaded { .. } | Answer::NotTaken | Answer::Unknown => {
                 say!(self, host, "keeper: the lease was not renewed");
                 self.worker_soon(host, renew_interval(ttl).0 * MS, WorkerEvent::Keep);
             }
         }
+    }
+
+    fn lose_lease(&mut self, host: usize) {
+        let Some(worker) = &mut self.hosts[host].worker else { return };
+        worker.lease = None;
+        self.vip_lease(host);
+        self.decide_soon(host);
+        self.redis_decide_soon(host);
+        self.keep(host);
     }
 
     fn after_renewal(&mut self, host: usize) {
@@ -160,6 +158,7 @@ impl World {
     /// Tells the guard what the last decision wants; after every renewal, and when that changes.
     pub(crate) fn arm(&mut self, host: usize) {
         self.vip_lease(host);
+        let now = self.hosts[host].clock.read(self.now);
         let Some(worker) = &self.hosts[host].worker else { return };
         let Some(lease) = worker.lease else { return };
         let servers = [
@@ -176,7 +175,16 @@ impl World {
                     }
                     self.tell_guard(host, ToGuard::Arm { server, until: lease.fence() });
                 }
-                Arming::Disarm if armed.is_some() => self.tell_guard(host, ToGuard::Disarm { server }),
+                Arming::Disarm if armed.is_some() => {
+                    let is_last = servers.iter().all(|(other, _, armed)| *other == server || armed.is_none());
+                    if let Some(worker) = &mut self.hosts[host].worker
+                        && is_last
+                        && !lease.is_fenced(now)
+                    {
+                        worker.led_under = None;
+                    }
+                    self.tell_guard(host, ToGuard::Disarm { server });
+                }
                 Arming::Arm | Arming::Disarm | Arming::Leave => {}
             }
         }

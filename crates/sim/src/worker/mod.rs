@@ -44,6 +44,8 @@ pub struct Worker {
     // The client of the store.
     pub calls: BTreeMap<u64, Call>,
     pub preferred_store: usize,
+    /// When each store last answered.
+    pub heard_at: BTreeMap<usize, Time>,
     pub watch: Watch,
     pub cluster: Option<Cluster>,
     pub connected: bool,
@@ -100,29 +102,72 @@ pub struct Worker {
 pub enum WorkerEvent {
     StoreTick,
     StoreWritten,
-    PeerProcessGone { peer: usize },
-    Answer { call: u64, endpoint: usize, answer: Answer },
-    CallHedge { call: u64 },
-    CallRetry { call: u64 },
-    CallDeadline { call: u64 },
-    OpenWatch { session: u64 },
-    WatchCreated { session: u64, revision: Revision },
-    WatchEvents { session: u64, events: Vec<kv::Event> },
-    WatchCompacted { session: u64 },
-    WatchBroken { session: u64 },
+    PeerProcessGone {
+        peer: usize,
+    },
+    Answer {
+        call: u64,
+        endpoint: usize,
+        answer: Answer,
+    },
+    CallHedge {
+        call: u64,
+    },
+    /// A store answered a probe.
+    Heard {
+        call: u64,
+        endpoint: usize,
+    },
+    CallRetry {
+        call: u64,
+    },
+    CallDeadline {
+        call: u64,
+    },
+    OpenWatch {
+        session: u64,
+    },
+    WatchCreated {
+        session: u64,
+        revision: Revision,
+    },
+    WatchEvents {
+        session: u64,
+        events: Vec<kv::Event>,
+    },
+    WatchCompacted {
+        session: u64,
+    },
+    WatchBroken {
+        session: u64,
+    },
     WatchPing,
-    Pong { session: u64 },
+    Pong {
+        session: u64,
+    },
     Heartbeat,
     Keep,
     LookAtFence,
     FromGuard(FromGuard),
-    Decide { at: Time },
+    Decide {
+        at: Time,
+    },
     Settled,
-    Probe { at: Time },
-    Probed { running: Option<Box<Running>>, postgres: u64 },
-    WorkDone { work: Work },
+    Probe {
+        at: Time,
+    },
+    Probed {
+        running: Option<Box<Running>>,
+        postgres: u64,
+    },
+    WorkDone {
+        work: Work,
+    },
     DataLookedAt,
-    Job { number: u64, step: JobStep },
+    Job {
+        number: u64,
+        step: JobStep,
+    },
     Redis(RedisWorkerEvent),
 }
 
@@ -136,6 +181,7 @@ impl Worker {
             node: None,
             calls: BTreeMap::new(),
             preferred_store: 0,
+            heard_at: BTreeMap::new(),
             watch: Watch::default(),
             cluster: None,
             connected: false,
@@ -190,6 +236,7 @@ impl World {
             }
             WorkerEvent::Answer { call, endpoint, answer } => self.call_answered(host, call, endpoint, answer),
             WorkerEvent::CallHedge { call } => self.call_hedge(host, call),
+            WorkerEvent::Heard { call, endpoint } => self.store_heard(host, call, endpoint),
             WorkerEvent::CallRetry { call } => self.call_retry(host, call),
             WorkerEvent::CallDeadline { call } => self.call_deadline(host, call),
             WorkerEvent::OpenWatch { session } => {

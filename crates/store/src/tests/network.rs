@@ -216,9 +216,13 @@ impl Network {
     }
 
     pub fn propose(&mut self, at: MemberId, command: Command) -> RequestId {
+        self.propose_within(at, command, None)
+    }
+
+    pub fn propose_within(&mut self, at: MemberId, command: Command, within: Option<Millis>) -> RequestId {
         self.next_request += 1;
         let id = self.next_request;
-        self.event(at, Event::Propose { id, command });
+        self.event(at, Event::Propose { id, command, within });
         id
     }
 

@@ -106,6 +106,24 @@ fn without_a_leader_a_write_waits_and_then_says_that_nothing_happened() {
 }
 
 #[test]
+fn a_write_that_waits_for_a_leader_is_given_up_with_its_caller() {
+    const WITHIN: Millis = Millis(100);
+    let mut network = Network::new(5, 3);
+    network.elect();
+    let (at, other) = (network.followers()[0], network.followers()[1]);
+    network.kill(network.leader().unwrap());
+    // Long enough for what is sent to wait.
+    network.run(Millis(300));
+    let request = network.propose_within(at, put("late", "v"), Some(WITHIN));
+    let asked = network.now;
+    assert_eq!(network.answer(request), Err(StoreError::NoLeader));
+    assert!(network.now.since(asked) <= WITHIN + Millis(50), "{}", network.now.since(asked));
+    network.until("another leader", |network| network.leader().is_some());
+    network.put(other, "k", "v").unwrap();
+    assert_eq!((network.get(at, "late"), network.get(other, "late")), (None, None));
+}
+
+#[test]
 fn the_leadership_is_handed_over_from_any_member() {
     let mut network = Network::new(6, 3);
     let leader = network.elect();

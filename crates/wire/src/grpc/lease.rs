@@ -1,12 +1,13 @@
 //! Leases: granting, keeping alive, asking about, revoking.
 
 use super::Answers;
-use crate::api::{Api, requires_leader, unexpected_response};
+use crate::api::{Api, call_timeout, requires_leader, unexpected_response};
 use crate::metrics::Rpc;
 use crate::{convert, status};
 use etcd_api::etcdserverpb::{self as pb, lease_server};
 use futures_util::{Stream, StreamExt, stream};
 use kv::{Command, KvError};
+use std::time::{Duration, Instant};
 use tonic::{Code, Request, Response, Status, Streaming, async_trait};
 use types::LeaseId;
 
@@ -53,7 +54,8 @@ impl lease_server::Lease for Api {
         if requires_leader(request.metadata()) && !self.has_leader() {
             return Err(status::no_leader());
         }
-        Ok(Response::new(keep_alive(self.clone(), request.into_inner())))
+        let within = call_timeout(request.metadata());
+        Ok(Response::new(keep_alive(self.clone(), request.into_inner(), within)))
     }
 
     async fn lease_time_to_live(
@@ -95,17 +97,21 @@ impl lease_server::Lease for Api {
     }
 }
 
-/// One answer for each request, in order, until the client or an error ends it.
+/// One answer for each request, in order, until the client or an error ends it. `within`: how long the client listens; what
+/// it asked for must not happen after that, when it has drawn its conclusions.
 pub fn keep_alive(
     api: Api,
     requests: impl Stream<Item = Result<pb::LeaseKeepAliveRequest, Status>> + Send + 'static,
+    within: Option<Duration>,
 ) -> Answers<pb::LeaseKeepAliveResponse> {
     let stop = api.stop().clone();
-    let answers = stream::unfold(Some((api, Box::pin(requests))), |state| async {
+    let begun = Instant::now();
+    let answers = stream::unfold(Some((api, Box::pin(requests))), move |state| async move {
         let (api, mut requests) = state?;
         match requests.next().await? {
             Ok(request) => {
-                let answer = renew(&api, LeaseId(request.id)).await;
+                let answer =
+                    renew(&api, LeaseId(request.id), within.map(|within| within.saturating_sub(begun.elapsed()))).await;
                 let next = answer.is_ok().then_some((api, requests));
                 Some((answer, next))
             }
@@ -116,9 +122,9 @@ pub fn keep_alive(
     Box::pin(answers.take_until(stop.cancelled_owned()))
 }
 
-async fn renew(api: &Api, id: LeaseId) -> Result<pb::LeaseKeepAliveResponse, Status> {
+async fn renew(api: &Api, id: LeaseId, within: Option<Duration>) -> Result<pb::LeaseKeepAliveResponse, Status> {
     let started = api.metrics().started(Rpc::LeaseKeepAlive);
-    let result = api.propose(Command::LeaseKeepAlive { id }).await;
+    let result = api.propose_within(Command::LeaseKeepAlive { id }, within).await;
     let answer = match result {
         Ok((header, kv::Response::LeaseKeepAlive { id, ttl })) => Ok(pb::LeaseKeepAliveResponse {
             header: Some(header),

@@ -134,9 +134,9 @@ impl Driver {
         self.last_request += 1;
         let id = self.last_request;
         match request {
-            Request::Propose { command, answer } => {
+            Request::Propose { command, within, answer } => {
                 self.answers.insert(id, Answer::Write(answer));
-                self.event(Event::Propose { id, command });
+                self.event(Event::Propose { id, command, within });
             }
             Request::Read { answer } => {
                 self.answers.insert(id, Answer::Read(answer));

@@ -44,7 +44,7 @@ pub(super) struct Outlets {
 }
 
 pub(super) enum Request {
-    Propose { command: Command, answer: oneshot::Sender<Result<store::Reply, StoreError>> },
+    Propose { command: Command, within: Option<Millis>, answer: oneshot::Sender<Result<store::Reply, StoreError>> },
     Read { answer: oneshot::Sender<Result<(), StoreError>> },
     Transfer { to: MemberId },
     Stop,
@@ -98,7 +98,16 @@ pub(super) fn new(parts: Parts) -> (StoreHandle, Outlets) {
 impl StoreHandle {
     /// Changes something, on whichever member leads. The answer comes when this member has applied it.
     pub async fn propose(&self, command: Command) -> Result<(Header, Response), StoreError> {
-        let reply = self.ask(|answer| Request::Propose { command, answer }).await?;
+        self.propose_within(command, None).await
+    }
+
+    /// `within`: how long it may wait for a leader before it is given up; not at all is the store's own time.
+    pub async fn propose_within(
+        &self,
+        command: Command,
+        within: Option<Millis>,
+    ) -> Result<(Header, Response), StoreError> {
+        let reply = self.ask(|answer| Request::Propose { command, within, answer }).await?;
         Ok((Header { revision: reply.revision, ..self.header() }, reply.response))
     }
 
