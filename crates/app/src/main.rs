@@ -10,6 +10,7 @@ mod join;
 mod manual;
 mod sentinel_program;
 mod service;
+mod setup;
 mod startup;
 mod vip_program;
 mod vip_setup;
@@ -56,6 +57,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE")]
         arguments: Vec<String>,
     },
+    /// Set up a cluster on its first server: in the browser, at the terminal, or without questions
+    Setup(setup::SetupArguments),
     /// Run this member's agent as a service of the operating system
     #[command(subcommand)]
     Service(service::ServiceCommand),
@@ -98,6 +101,7 @@ fn main() {
         Command::Sentinel { config, check: true, options } => sentinel_program::check(&config, &options),
         Command::Sentinel { config, check: false, options } => sentinel_program::run(&config, &options),
         Command::Vip { arguments } => vip_program::run_with_file(arguments),
+        Command::Setup(arguments) => setup::run(&arguments),
         Command::Service(command) => service::run(command),
         Command::Join(arguments) => join::run_join(&arguments),
         Command::Token(arguments) => join::run_token(&arguments),
@@ -111,8 +115,8 @@ fn main() {
 }
 
 /// Commands that ask no cluster.
-const WITHOUT_CLUSTER: [&str; 10] =
-    ["agent", "sentinel", "vip", "service", "join", "token", "bundle", "firewall", "completions", "man"];
+const WITHOUT_CLUSTER: [&str; 11] =
+    ["agent", "sentinel", "vip", "setup", "service", "join", "token", "bundle", "firewall", "completions", "man"];
 
 /// What the command line's commands have in common says nothing to those that run something.
 fn command_line() -> clap::Command {
@@ -185,6 +189,7 @@ mod tests {
                 Command::Agent { .. }
                 | Command::Worker { .. }
                 | Command::Vip { .. }
+                | Command::Setup(_)
                 | Command::Service(_)
                 | Command::Join(_)
                 | Command::Token(_)

@@ -49,7 +49,7 @@ pub use live::{LISTENERS_MAX, Listeners};
 pub use members::{PeerAnswer, PeerRequest, Peers};
 pub use metrics::{MetricFamily, MetricKind, MetricsSource, Sample};
 pub use overview::{Overview, StoreNow, StoreSource};
-pub use page::Console;
+pub use page::{Console, protect, setup_page};
 pub use recorder::{Note, Recorder};
 pub use schedule::{Schedule, ScheduleError};
 pub use serve::serve;

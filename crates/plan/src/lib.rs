@@ -18,7 +18,7 @@ pub use model::{Member, Plan, Port, Ports, PostgresPlan, RedisPlan, Role, Vip, V
 pub use ports::{OpenPort, Source};
 pub use promise::{Promise, Terms};
 pub use render::{CLUSTER_FILE, MEMBER_FILE, PlannedFile, SECRETS_FILE, TlsFiles};
-pub use secrets::{Secrets, SecretsError};
+pub use secrets::{Secrets, SecretsError, password};
 
 /// Names that the rendered files give to PostgreSQL's users and to whoever signs in to the REST API and the console.
 pub mod users {

@@ -101,7 +101,7 @@ impl Secrets {
 }
 
 /// One password: letters and digits.
-fn password() -> Result<Secret, SecretsError> {
+pub fn password() -> Result<Secret, SecretsError> {
     let random = SystemRandom::new();
     let mut text = String::with_capacity(LENGTH);
     while text.len() < LENGTH {

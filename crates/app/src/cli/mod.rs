@@ -6,7 +6,7 @@
 
 mod api;
 mod arguments;
-mod ask;
+pub mod ask;
 mod command;
 mod context;
 mod doctor;

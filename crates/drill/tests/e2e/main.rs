@@ -30,6 +30,7 @@ mod redis_support;
 mod redis_trouble;
 mod rejoin;
 mod secured;
+mod setup;
 mod stock_tools;
 mod support;
 mod vip_program;

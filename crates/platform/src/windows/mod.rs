@@ -18,6 +18,11 @@ pub fn boot_clock() -> Millis {
     Millis(unsafe { windows_sys::Win32::System::SystemInformation::GetTickCount64() })
 }
 
+/// Not asked on Windows yet.
+pub fn clock_is_kept() -> Option<bool> {
+    None
+}
+
 /// Windows shows the program's own name.
 pub fn set_process_name(_name: &str) {}
 
