@@ -17,7 +17,8 @@ const ASK_PATIENCE: Duration = Duration::from_secs(20);
 #[test]
 fn certificates_that_end_soon_are_renewed_without_a_connection_that_fails() {
     run(async {
-        let mut servers = Servers::planned(63, &[&[Role::Database, Role::Store]; 3], Some(LIFE));
+        let roles: &[Role] = &[Role::Database, Role::Store];
+        let mut servers = Servers::planned(63, &[roles; 3], Some(LIFE));
         servers.all[0].start();
         servers.first().answers().await;
         for server in [1, 2] {
