@@ -14,8 +14,8 @@ function keyOf(certificate) {
   return createHash('sha256').update(key).digest('base64');
 }
 
-/** `certificates`: files of the members', where they serve in TLS. */
-export async function open(url, { shots, width = 1180, height = 960, colorScheme = 'light', certificates = [] }) {
+/** `certificates`: files of the members', where they serve in TLS. `whole`: pictures of all of a page. */
+export async function open(url, { shots, width = 1180, height = 960, colorScheme = 'light', certificates = [], whole = false }) {
   mkdirSync(shots, { recursive: true });
   const believed = certificates.length > 0 ? [`--ignore-certificate-errors-spki-list=${certificates.map(keyOf)}`] : [];
   const browser = await chromium.launch({
@@ -23,8 +23,7 @@ export async function open(url, { shots, width = 1180, height = 960, colorScheme
     // Root is refused a sandbox; the page is our own.
     args: ['--no-sandbox', '--disable-dev-shm-usage', ...believed],
   });
-  // A cluster that was just set up has an authority that no browser knows.
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme, ignoreHTTPSErrors: true });
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme });
   context.setDefaultTimeout(PATIENCE_MS);
   const page = await context.newPage();
   const problems = [];
@@ -34,11 +33,12 @@ export async function open(url, { shots, width = 1180, height = 960, colorScheme
     if (message.type() === 'error' && !/Failed to load resource|net::ERR/.test(message.text())) problems.push(message.text());
   });
   await page.goto(url);
-  return { browser, context, page, problems, shot: (name) => picture(page, join(shots, `${name}.png`)) };
+  return { browser, context, page, problems, shot: (name) => picture(page, join(shots, `${name}.png`), whole) };
 }
 
-/** What a person sees without scrolling; of a page behind a dialog less is enough. */
-async function picture(page, path) {
+/** What a person sees without scrolling, or the `whole` page; of a page behind a dialog less is enough. */
+async function picture(page, path, whole) {
+  if (whole) return void (await page.screenshot({ path, fullPage: true }));
   const { width, height } = page.viewportSize();
   const dialog = await page.locator('dialog[open]').count();
   await page.screenshot({ path, clip: { x: 0, y: 0, width, height: dialog ? Math.min(height, DIALOG_HEIGHT) : height } });

@@ -5,7 +5,7 @@ import { open, part } from './browser.mjs';
 import { bad, describe, press, step } from './wizard.mjs';
 
 const { url, shots, directory, addresses } = JSON.parse(process.argv[2]);
-const { browser, context, page, problems, shot } = await open(url, { shots });
+const { browser, context, page, problems, shot } = await open(url, { shots, whole: true });
 const say = (text) => console.log(text);
 
 say('the key goes out of the address and into a cookie that scripts cannot read');

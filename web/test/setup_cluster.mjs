@@ -1,13 +1,13 @@
 // A new user's way from nothing to a running cluster: the wizard on the first server, the lines for the others, the console
 // and a drill. The test runs the lines on the other servers.
-//   node setup_cluster.mjs '{"url": ..., "shots": DIRECTORY, "directory": ..., "addresses": [...], "vip": ..., "secrets": FILE}'
+//   node setup_cluster.mjs '{"url": ..., "shots": DIRECTORY, "directory": ..., "addresses": [...], "vip": ..., "home": DIRECTORY}'
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { insist, open, part, signIn, waitForState } from './browser.mjs';
 import { describe, field, press } from './wizard.mjs';
 
-const { url, shots, directory, addresses, vip, secrets } = JSON.parse(process.argv[2]);
-const { browser, page, problems, shot } = await open(url, { shots });
+const { url, shots, directory, addresses, vip, home } = JSON.parse(process.argv[2]);
+const { browser, page, problems, shot } = await open(url, { shots, whole: true });
 const say = (text) => console.log(text);
 
 say('the plan');
@@ -56,8 +56,8 @@ assert.deepEqual(problems, []);
 await browser.close();
 
 say('a drill from the console');
-const password = /^rest_api: (\S+)$/m.exec(readFileSync(secrets, 'utf8'))[1];
-const seen = await open(consoleUrl, { shots });
+const password = /^rest_api: (\S+)$/m.exec(readFileSync(`${home}/secrets.yaml`, 'utf8'))[1];
+const seen = await open(consoleUrl, { shots, certificates: [`${home}/tls/member.crt`] });
 await part(seen.page, 'sign-in').waitFor();
 await signIn(seen.page, password);
 await waitForState(seen.page, 'serving');

@@ -58,7 +58,6 @@ fn mode(file: &Path) -> u32 {
 }
 
 #[test]
-#[ignore = "needs Chromium; ./dev test -p drill --test e2e setup:: --run-ignored all"]
 fn every_mistake_is_said_at_its_field_and_nothing_is_written_before_the_end() {
     run(async {
         let directory = directory();
@@ -144,7 +143,6 @@ impl Drop for Host {
 }
 
 #[test]
-#[ignore = "needs Chromium; ./dev test -p drill --test e2e setup:: --run-ignored all"]
 fn a_new_user_has_a_whole_cluster_from_nothing_and_drills_it() {
     run(async {
         let begun = Instant::now();
@@ -171,7 +169,7 @@ fn a_new_user_has_a_whole_cluster_from_nothing_and_drills_it() {
         let addresses: Vec<String> = hosts.iter().map(|host| host.address.to_string()).collect();
         let argument = json!({
             "url": url, "shots": shots("setup-cluster"), "directory": server, "addresses": addresses,
-            "vip": format!("{vip}/24"), "secrets": hosts[0].disk.join("etc/secrets.yaml"),
+            "vip": format!("{vip}/24"), "home": hosts[0].disk.join("etc"),
         });
         let mut browser = program_in(&hosts[0].namespace, "node");
         browser.args(&script("setup_cluster.mjs", &argument)[1..]);
