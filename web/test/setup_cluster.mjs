@@ -3,7 +3,7 @@
 //   node setup_cluster.mjs '{"url": ..., "shots": DIRECTORY, "directory": ..., "addresses": [...], "vip": ..., "home": DIRECTORY}'
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { insist, open, part, signIn, waitForState } from './browser.mjs';
+import { act, open, part, signIn, waitForState } from './browser.mjs';
 import { describe, field, press } from './wizard.mjs';
 
 const { url, shots, directory, addresses, vip, home } = JSON.parse(process.argv[2]);
@@ -61,7 +61,7 @@ const seen = await open(consoleUrl, { shots, certificates: [`${home}/tls/member.
 await part(seen.page, 'sign-in').waitFor();
 await signIn(seen.page, password);
 await waitForState(seen.page, 'serving');
-const said = await insist(seen.page, 'drill', { shot: seen.shot });
+const said = await act(seen.page, 'drill', { shot: seen.shot });
 assert.ok(said.ok, said.text);
 console.log(`drill ${said.text}`);
 await waitForState(seen.page, 'serving');

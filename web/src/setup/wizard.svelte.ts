@@ -32,10 +32,10 @@ class Wizard {
   written = $state(false);
   /** The member runs with files that were changed since. */
   restart = $state(false);
-  /** The last answer is about what stands there now. */
-  checked = $state(false);
   private timer: ReturnType<typeof setTimeout> | undefined;
   private turn = 0;
+  /** Fields that somebody has just left. */
+  private leaving: string[] = [];
 
   async begin(): Promise<void> {
     try {
@@ -54,8 +54,8 @@ class Wizard {
 
   /** Something was typed or chosen. */
   changed(field?: string): void {
-    if (field) this.seen[field] = true;
-    this.checked = false;
+    // Shown when it is known what there is to be said now: what was said before would flash, and move what is clicked on.
+    if (field) this.leaving.push(field);
     this.server = this.server.filter((finding) => finding.field !== field);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.keep(), TYPING_PAUSE_MS);
@@ -68,7 +68,7 @@ class Wizard {
       const { findings } = await ask<{ findings: Finding[] }>('draft', this.draft());
       if (turn !== this.turn) return;
       this.findings = findings;
-      this.checked = true;
+      for (const field of this.leaving.splice(0)) this.seen[field] = true;
       this.lost = '';
     } catch (error) {
       this.say(error);

@@ -26,8 +26,13 @@ pub fn read(at: &Home) -> Result<Option<Draft>, Failure> {
     Ok(home::read(&file(at))?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
+/// What is written already is no draft.
 pub fn write(at: &Home, draft: &Draft) -> Result<(), Failure> {
     at.prepare()?;
+    if at.plan_file().exists() && at.plan().is_ok_and(|written| written == draft.plan) {
+        forget(at);
+        return Ok(());
+    }
     home::write(&file(at), &serde_json::to_string_pretty(draft).unwrap_or_default(), true)
 }
 

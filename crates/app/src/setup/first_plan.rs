@@ -16,17 +16,27 @@ pub enum Origin {
 }
 
 /// The draft first: it is newer than what is written.
-pub fn begin(home: &Home, machine: &Machine) -> Result<(Draft, Origin), Failure> {
+pub fn begin(home: &Home, machine: &Machine) -> Result<Draft, Failure> {
     if let Some(draft) = draft::read(home)? {
-        return Ok((draft, Origin::Draft));
+        return Ok(draft);
     }
     if home.plan_file().exists() {
         let plan = home.plan()?;
         let member = written_member(home).or_else(|| own_member(&plan)).unwrap_or_default();
-        return Ok((Draft { plan, member }, Origin::Written));
+        return Ok(Draft { plan, member });
     }
-    let draft = propose(machine);
-    Ok((draft, Origin::Proposed))
+    Ok(propose(machine))
+}
+
+/// Where it would come from now.
+pub fn origin(home: &Home) -> Origin {
+    if draft::read(home).is_ok_and(|draft| draft.is_some()) {
+        Origin::Draft
+    } else if home.plan_file().exists() {
+        Origin::Written
+    } else {
+        Origin::Proposed
+    }
 }
 
 /// The member that this server's file is for.

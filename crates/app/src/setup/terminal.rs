@@ -17,7 +17,7 @@ const OPTION: &str = "--from cluster.yaml where nobody can be asked";
 pub fn run(setting: &Setting, arguments: &SetupArguments) -> Result<i32, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let machine = runtime.block_on(machine::look());
-    let (mut draft, _) = first_plan::begin(&setting.home, &machine)?;
+    let mut draft = first_plan::begin(&setting.home, &machine)?;
     if let Some(member) = &arguments.member {
         draft.member.clone_from(member);
     }

@@ -4,7 +4,6 @@ use super::door::{Door, asks_for_this_machine, is_from_the_page};
 use crate::cli::Failure;
 use crate::setup::bridge::{self, Home};
 use crate::setup::draft::{self, Draft};
-use crate::setup::first_plan::Origin;
 use crate::setup::machine::Machine;
 use crate::setup::preview::{self, preview};
 use crate::setup::{Setting, check, first_plan, progress, write};
@@ -35,7 +34,6 @@ pub struct Wizard {
     setting: Setting,
     machine: Machine,
     door: Door,
-    origin: Origin,
     draft: Mutex<Draft>,
     /// By member: the identity of the token that was made for it last.
     invited: Mutex<BTreeMap<MemberName, String>>,
@@ -56,7 +54,7 @@ impl Wizard {
     pub fn new(
         setting: Setting,
         machine: Machine,
-        (draft, origin): (Draft, Origin),
+        draft: Draft,
         key: Secret,
         stop: CancellationToken,
     ) -> Result<Self, SecretsError> {
@@ -65,7 +63,6 @@ impl Wizard {
             setting,
             machine,
             door,
-            origin,
             draft: Mutex::new(draft),
             invited: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
@@ -106,7 +103,7 @@ impl Wizard {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "home": self.home().directory(),
-            "origin": self.origin,
+            "origin": first_plan::origin(self.home()),
             "written": self.home().member_file().exists(),
             "written_member": first_plan::written_member(self.home()),
             "passwords": preview::passwords(self.home()),

@@ -35,7 +35,7 @@ async fn serve(setting: Setting, arguments: &SetupArguments) -> Result<Option<Ch
             .hint("name another port with --port, or none, and a free one is taken")
     })?;
     let machine = machine::look().await;
-    let begun = first_plan::begin(&setting.home, &machine)?;
+    let draft = first_plan::begin(&setting.home, &machine)?;
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     platform::on_termination(move || stopping.cancel())?;
@@ -43,7 +43,7 @@ async fn serve(setting: Setting, arguments: &SetupArguments) -> Result<Option<Ch
     let key = plan::password().map_err(random)?;
     let address = listener.local_addr()?;
     let url = format!("http://{}/?key={}", host_and_port(address), key.expose());
-    let wizard = Wizard::new(setting, machine, begun, key, stop.clone()).map_err(random)?;
+    let wizard = Wizard::new(setting, machine, draft, key, stop.clone()).map_err(random)?;
     announce(&url, address)?;
     let agent = wizard.agent();
     console::serve(listener, None, wizard, stop.cancelled_owned()).await;
