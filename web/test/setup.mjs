@@ -92,7 +92,7 @@ for (const [field, text, said] of [
 ])
   await bad(page, field, text, said);
 const data = { 'postgresql.data_dir': 'postgresql', 'redis.data_dir': 'redis', store_dir: 'store' };
-for (const [field, name] of Object.entries(data)) await page.locator(`[data-field="${field}"]`).fill(`${directory}/${name}`);
+for (const [field, name] of Object.entries(data)) await page.locator(`[data-field="${field}"]`).fill(`${directory}/data/${name}`);
 await shot('software');
 await press(page, 'next');
 

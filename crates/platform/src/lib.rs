@@ -37,7 +37,8 @@ pub use os::process_end::{ask_to_end, cpu_times, ended_by_signal};
 pub use os::processes_in::{kill_processes_in, processes_in};
 pub use os::set_process_name;
 pub use os::user::{
-    RunAs, SystemUser, current_user_is_root, find_user, give_as, give_to, give_to_unfollowed, may_read, owner_of,
+    RunAs, SystemUser, current_user_is_root, find_user, give_as, give_to, give_to_unfollowed, may_make_in, may_read,
+    owner_of,
 };
 pub use service::{
     ServiceManager, allow_open_files, host_name, notify_service_manager, on_every_termination, on_termination,

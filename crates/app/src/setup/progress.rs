@@ -2,15 +2,20 @@
 
 use super::bridge::Home;
 use crate::certificates::{client_files, http_client};
+use futures_util::future::join_all;
 use plan::{Member, Plan};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 use tls::{ClientTls, HTTP1};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use types::MemberName;
 
 /// The page asks every second or so, and a member that lives answers at once.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A store that runs takes connections at once.
+const STORE_PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -51,8 +56,11 @@ pub async fn look(home: &Home, plan: &Plan) -> Progress {
         Some(member) => overview(&member).await,
         None => None,
     };
-    let members: Vec<Arriving> =
-        plan.members.iter().map(|member| arriving(plan, member, overview.as_ref().unwrap_or(&Value::Null))).collect();
+    // Before this server's member answers nothing is known of the others.
+    let seen = overview.clone().unwrap_or_default();
+    let stores = join_all(plan.members.iter().map(|member| store_answers(plan, member))).await;
+    let of = |(member, store): (&Member, bool)| arriving(plan, member, &seen, store && overview.is_some());
+    let members: Vec<Arriving> = plan.members.iter().zip(stores).map(of).collect();
     let complete = overview.is_some() && members.iter().all(|member| member.step == Step::Ready);
     Progress { answers: overview.is_some(), members, complete, console }
 }
@@ -64,14 +72,19 @@ async fn overview(member: &config::MemberConfig) -> Option<Value> {
     client.get(url).send().await.ok()?.error_for_status().ok()?.json().await.ok()
 }
 
-/// Reads one member off the overview; null: nobody was heard.
-fn arriving(plan: &Plan, member: &Member, overview: &Value) -> Arriving {
+/// A witness has no entry in the cluster's keys, so its store itself is asked whether it is there.
+async fn store_answers(plan: &Plan, member: &Member) -> bool {
+    let connecting = TcpStream::connect((member.address.as_str(), plan.ports.store_peers.0));
+    member.votes() && matches!(timeout(STORE_PATIENCE, connecting).await, Ok(Ok(_)))
+}
+
+/// Reads one member off the overview; null: nobody was heard. `store`: its store takes connections.
+fn arriving(plan: &Plan, member: &Member, overview: &Value, store: bool) -> Arriving {
     let name = member.name.as_str();
     let named = |list: &Value| list.as_array().and_then(|all| all.iter().find(|it| it["name"] == name).cloned());
     let mut parts: Vec<(Step, String)> = Vec::new();
     if member.votes() {
-        let there = named(&overview["store"]["voters"]).is_some_and(|voter| voter["absent"] == false);
-        parts.push(if there { (Step::Ready, "store".into()) } else { (Step::Waiting, "store: not seen yet".into()) });
+        parts.push(if store { (Step::Ready, "store".into()) } else { (Step::Waiting, "store: not seen yet".into()) });
     }
     if member.has_database() {
         parts.push(match named(&overview["members"]) {
@@ -140,18 +153,17 @@ mod tests {
                 {"name": "a", "state": "running", "streaming": false},
                 {"name": "b", "state": "creating replica", "streaming": false},
             ],
-            "store": {"voters": [{"name": "a", "absent": false}, {"name": "b", "absent": false}, {"name": "w", "absent": false}]},
             "redis": [{"name": "shop", "members": [{"name": "a", "role": "slave", "state": "loading"}]}],
         });
-        let of = |overview: &Value| {
+        let of = |overview: &Value, store: bool| {
             plan.members
                 .iter()
-                .map(|it| arriving(&plan, it, overview))
+                .map(|it| arriving(&plan, it, overview, store))
                 .map(|it| (it.step, it.detail))
                 .collect::<Vec<_>>()
         };
         assert_eq!(
-            of(&overview),
+            of(&overview, true),
             [
                 (Step::Arrived, "store · primary · Redis: loading".to_owned()),
                 (Step::Copying, "store · PostgreSQL: creating replica".to_owned()),
@@ -159,6 +171,6 @@ mod tests {
                 (Step::Waiting, String::new()),
             ]
         );
-        assert!(of(&Value::Null).iter().all(|it| it.0 == Step::Waiting));
+        assert!(of(&Value::Null, false).iter().all(|it| it.0 == Step::Waiting));
     }
 }

@@ -87,7 +87,7 @@ fn every_mistake_is_said_at_its_field_and_nothing_is_written_before_the_end() {
         let secret = secrets.lines().find_map(|line| line.strip_prefix("superuser: ")).unwrap();
         let plan = std::fs::read_to_string(home.join("cluster.yaml")).unwrap();
         assert!(!plan.contains(secret) && !plan.contains("attic"), "the last change was reviewed only");
-        assert!(!directory.path().join("postgresql").exists(), "nothing was started");
+        assert!(!directory.path().join("data").exists(), "nothing was started");
     });
 }
 

@@ -85,6 +85,20 @@ pub fn may_read(user: &RunAs, path: &Path) -> bool {
     }
 }
 
+/// Whether this user may make something in the directory, by its mode alone.
+pub fn may_make_in(user: &RunAs, directory: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(directory) else { return false };
+    let mode = metadata.mode();
+    let bits = if metadata.uid() == user.uid {
+        mode >> 6
+    } else if metadata.gid() == user.gid {
+        mode >> 3
+    } else {
+        mode
+    };
+    bits & 0o3 == 0o3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

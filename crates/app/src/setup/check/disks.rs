@@ -2,6 +2,7 @@
 
 use super::Server;
 use plan::Severity;
+use platform::{current_user_is_root, find_user, may_make_in};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 const FREE_BYTES_COMFORTABLE: u64 = 2 << 30;
 /// PostgreSQL's first data directory and its log alone are some 60 MB.
 const FREE_BYTES_MIN: u64 = 200 << 20;
+/// Whom PostgreSQL runs as when nobody is named.
+const POSTGRES_USER: &str = "postgres";
 const GIB: f64 = (1u64 << 30) as f64;
 /// Enough for a median, and over within a second on a slow disk.
 const SYNCS: usize = 15;
@@ -29,6 +32,9 @@ impl Server<'_> {
         }
         if self.own.votes() {
             directories.push(("store_dir", plan.store_dir.as_str()));
+        }
+        if self.own.has_database() {
+            self.parent("postgresql.data_dir", Path::new(&plan.postgresql.data_dir));
         }
         for (field, directory) in &directories {
             self.contents(field, Path::new(directory));
@@ -67,6 +73,22 @@ impl Server<'_> {
             ),
         };
         self.say(severity, "setup-directory", field, message, hint);
+    }
+
+    /// PostgreSQL's user makes its data directory, and makes it anew for a new clone; what is missing above it, root makes.
+    fn parent(&mut self, field: &str, directory: &Path) {
+        let Some(above) = directory.parent().filter(|above| above.is_dir()) else { return };
+        let Some(user) = find_user(POSTGRES_USER).filter(|_| current_user_is_root()) else { return };
+        if may_make_in(&user.run_as, above) {
+            return;
+        }
+        let message = format!("{POSTGRES_USER} may not make a directory in {}", above.display());
+        let hint = format!(
+            "use {}/data, or another one that is not there yet; or: chown {POSTGRES_USER} {}",
+            directory.display(),
+            above.display()
+        );
+        self.say(Severity::Error, "setup-directory", field, message, hint);
     }
 
     fn room(&mut self, field: &str, directory: &Path) {
