@@ -111,6 +111,8 @@ impl Servers {
     pub async fn whole(&self) -> Value {
         eventually("the cluster is whole", async || {
             let list = self.first().client(&["list", "-f", "json"]);
+            // Shown when the test fails.
+            println!("{}{}", list.out, list.err);
             let rows: Vec<Value> = serde_json::from_str(&list.out).ok()?;
             let count = |state: &str| rows.iter().filter(|row| row["State"] == state).count();
             let replicas = self.plan.databases().count() - 1;
@@ -207,7 +209,7 @@ impl Server {
     /// An HTTP client that believes this cluster, and shows the certificate of this server, or none.
     pub fn http(&self, certified: bool) -> reqwest::Client {
         let tls = self.tls();
-        let identity = certified.then(|| (tls.certificate, tls.key));
+        let identity = certified.then_some((tls.certificate, tls.key));
         self.http_as(identity)
     }
 
