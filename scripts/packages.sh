@@ -25,6 +25,7 @@ package_of() {
     nsenter) echo util-linux ;;
     vip-manager) echo vip-manager ;;
     ps) echo procps ;;
+    tmux) echo tmux ;;
     zip) echo zip ;;
     python-venv) echo python3 python3-venv python3-pip ;;
     windows-rustc) echo rustc-web rust-web-src ;;

@@ -1,7 +1,7 @@
 // What an operator does with the console, one after the other, on a running cluster. Started by the end-to-end tests:
 //   node actions.mjs '{"url": ..., "password": ..., "shots": DIRECTORY}'
 import assert from 'node:assert/strict';
-import { act, choose, insist, open, part, signIn, visit, waitForLeader, waitForState } from './browser.mjs';
+import { act, choose, done, nothingSecretIsKept, open, part, signIn, visit, waitForLeader, waitForState, whyNot } from './browser.mjs';
 
 const { url, password, shots } = JSON.parse(process.argv[2]);
 const { browser, context, page, problems, shot } = await open(url, { shots });
@@ -19,8 +19,7 @@ await part(page, 'topology').waitFor();
 await waitForState(page, 'serving');
 
 say('the password and the session are out of reach of scripts');
-const kept = await page.evaluate(() => JSON.stringify([document.cookie, { ...localStorage }, { ...sessionStorage }]));
-assert.equal(kept, '["",{},{}]');
+await nothingSecretIsKept(page);
 const [cookie] = await context.cookies();
 assert.ok(cookie.httpOnly && cookie.sameSite === 'Strict', JSON.stringify(cookie));
 
@@ -36,45 +35,54 @@ await page.locator(`[data-test="member"][data-name="${others()[0]}"]`).waitFor()
 await part(page, 'loss').filter({ hasText: 'last moment' }).waitFor();
 await choose(page, leader);
 assert.match(await part(page, 'without').textContent(), /takes over/);
-const impossible = page.locator('[data-action="reinitialize"]');
-assert.equal(await impossible.getAttribute('data-possible'), 'false');
-assert.match(await impossible.textContent(), /it leads/, 'the reason is shown');
+assert.match(await whyNot(page, 'reinitialize'), /it leads/);
+for (const name of others()) await page.locator(`[data-slot="${name}"]`).filter({ hasText: 'in use' }).waitFor();
+for (const name of members) {
+  const box = await page.locator(`[data-member="${name}"]`).textContent();
+  assert.match(box, /voter|leader · term/);
+  assert.match(box, /proxy, sentinel, console/);
+  assert.match(box, /Redis/);
+}
 
 say('each view, in light, in dark, and on a phone');
 await screens('');
-await page.setViewportSize({ width: 320, height: 700 });
+await page.setViewportSize({ width: 320, height: 960 });
 await screens('-320');
-await page.setViewportSize({ width: 1180, height: 900 });
+await page.setViewportSize({ width: 1180, height: 960 });
 
 say('switchover');
-let target = others()[0];
-await choose(page, target);
-let said = await insist(page, 'switchover', { shot });
-assert.ok(said.ok && said.text.includes(`switched over to "${target}"`), said.text);
-await waitForLeader(page, target);
-leader = target;
-await everybodyStreams();
+await lead('switchover', others()[0], { shot });
+
+say('a switchover for later: a time that is over, a time to come, and withdrawn');
+await choose(page, others()[0]);
+await page.locator('[data-action="switchover"] button').click();
+await part(page, 'later').check();
+await part(page, 'at').fill('2020-01-01T00:00');
+await part(page, 'time-problem').filter({ hasText: 'not a time to come' }).waitFor();
+assert.ok(await part(page, 'confirm').isDisabled());
+await part(page, 'close').click();
+assert.match(await done(page, 'switchover', { at: '2099-01-31T12:00', shot: (name) => shot(`${name}-later`) }), /scheduled/);
+await part(page, 'scheduled').filter({ hasText: `to ${others()[0]}` }).filter({ hasText: '31' }).waitFor();
+await done(page, 'cancel');
+await part(page, 'scheduled').waitFor({ state: 'detached' });
+assert.equal(await leaderNow(), leader);
 
 say('restart of a replica, of the leader, and reload, through the member that serves the page');
 for (const name of [others()[0], leader]) {
   await choose(page, name);
-  said = await act(page, 'restart');
-  assert.ok(said.ok, said.text);
+  await done(page, 'restart');
   await waitForLeader(page, leader);
   await everybodyStreams();
 }
 for (const name of members) {
   await choose(page, name);
-  said = await act(page, 'reload');
-  assert.ok(said.ok, said.text);
+  await done(page, 'reload');
 }
 
 say('pause and resume');
-said = await act(page, 'pause');
-assert.ok(said.ok, said.text);
+await done(page, 'pause');
 await waitForState(page, 'paused');
-said = await act(page, 'resume');
-assert.ok(said.ok, said.text);
+await done(page, 'resume');
 await waitForState(page, 'serving');
 
 say('the configuration, with a mistake, with what the member refuses, and with a change');
@@ -101,28 +109,28 @@ assert.equal(stored.maximum_lag_on_failover, 2097152);
 
 say('a drill');
 await visit(page, 'cluster');
-await everybodyStreams();
-target = others()[0];
-said = await insist(page, 'drill', { choice: target, shot });
-assert.ok(said.ok && /Nobody could commit for [\d.]+ m?s/.test(said.text), said.text);
-say(said.text);
-await waitForLeader(page, target);
-leader = target;
-await everybodyStreams();
+const measured = await lead('drill', others()[0], { choice: others()[0], shot });
+assert.match(measured, /Nobody could commit for [\d.]+ m?s/);
+say(measured);
 
 say('failover by hand');
-target = others()[0];
-await choose(page, target);
-said = await insist(page, 'failover');
-assert.ok(said.ok, said.text);
-await waitForLeader(page, target);
-leader = target;
-await everybodyStreams();
+await lead('failover', others()[0]);
 
-say('a new clone of a replica');
+say('the Redis master');
+const master = await page.locator('[data-member]').filter({ hasText: 'master' }).getAttribute('data-member');
+const nextMaster = members.find((name) => name !== master);
+await choose(page, nextMaster);
+await done(page, await page.locator('[data-action^="redis-"]').getAttribute('data-action'));
+await page.locator(`[data-member="${nextMaster}"]`).filter({ hasText: 'master' }).waitFor();
+
+say('a new clone of a replica, with how far it is');
 await choose(page, others()[0]);
-said = await act(page, 'reinitialize');
-assert.ok(said.ok, said.text);
+await done(page, 'reinitialize');
+await part(page, 'cloning').filter({ hasText: /\d+ % of the data is here/ }).waitFor();
+assert.match(await whyNot(page, 'reinitialize'), /it is being cloned/);
+assert.match(await whyNot(page, 'switchover'), /creating replica/);
+await shot('cloning');
+await part(page, 'cloning').waitFor({ state: 'detached' });
 await everybodyStreams();
 
 say('what happened is told, and there are strings to connect with');
@@ -134,7 +142,8 @@ await part(page, 'strings').filter({ hasText: 'host=' }).waitFor();
 await part(page, 'style').selectOption('jdbc');
 await part(page, 'strings').filter({ hasText: 'jdbc:postgresql://' }).waitFor();
 await visit(page, 'hour');
-await page.locator('figure').first().waitFor();
+for (const name of members) await page.locator('figure').filter({ hasText: 'Behind the leader' }).filter({ hasText: name }).waitFor();
+await page.locator('figure').filter({ hasText: 'Behind the leader' }).locator('path[d*="L"]').first().waitFor({ state: 'attached' });
 await shot('hour-after');
 
 say('signing out ends it');
@@ -145,6 +154,17 @@ assert.equal((await page.request.get(`${url}/api/cluster`)).status(), 401);
 assert.deepEqual(problems, []);
 await browser.close();
 say('done');
+
+/** Another member becomes the leader by this action, and everybody follows it. */
+async function lead(action, target, options) {
+  await choose(page, target);
+  const said = await done(page, action, options);
+  assert.ok(said.includes(`over to "${target}"`), said);
+  await waitForLeader(page, target);
+  leader = target;
+  await everybodyStreams();
+  return said;
+}
 
 async function everybodyStreams() {
   const settled = (names) => {

@@ -32,8 +32,8 @@ impl Api {
         }
         let certified = head.extensions.get::<Certified>().cloned();
         let reply = match head.method {
-            Method::GET => self.read(&head.uri, true),
-            Method::HEAD | Method::OPTIONS => self.read(&head.uri, false),
+            Method::GET => self.read(&head.uri, true).await,
+            Method::HEAD | Method::OPTIONS => self.read(&head.uri, false).await,
             _ => match self.change((peer, certified), &head.method, &head.uri, &head.headers, body).await {
                 Ok(reply) | Err(reply) => reply,
             },
@@ -43,7 +43,7 @@ impl Api {
     }
 
     /// `whole`: with the body.
-    fn read(&self, uri: &Uri, whole: bool) -> Reply {
+    async fn read(&self, uri: &Uri, whole: bool) -> Reply {
         let snapshot = self.snapshot();
         let now = Instant::now();
         let query = || Query(QueryOf::try_from_uri(uri).map(|QueryOf(pairs)| pairs).unwrap_or_default());
@@ -67,6 +67,8 @@ impl Api {
             Read::Overview => Reply::json(200, &self.overview()),
             Read::Stream => Reply::status_only(true),
             Read::Samples => Reply::json(200, &self.extras.recorder.samples()),
+            Read::Slots => Reply::json(200, &snapshot.local.slots),
+            Read::Member => members::read(self, uri.path()).await,
             Read::Notes => Reply::json(200, &self.extras.recorder.notes()),
             Read::ConnectionStrings => {
                 let source = self.extras.connection_strings.as_ref();
@@ -188,6 +190,8 @@ enum Read {
     Stream,
     Samples,
     Notes,
+    Slots,
+    Member,
     ConnectionStrings,
     OpenApi,
     Redis,
@@ -209,6 +213,8 @@ const READS: &[(&str, &str, Read)] = &[
     ("quorate", "stream", Read::Stream),
     ("quorate", "samples", Read::Samples),
     ("quorate", "notes", Read::Notes),
+    ("quorate", "slots", Read::Slots),
+    ("members", "", Read::Member),
     ("quorate", "connection-strings", Read::ConnectionStrings),
     ("openapi.json", "", Read::OpenApi),
     ("redis", "", Read::Redis),

@@ -55,7 +55,7 @@ pub use schedule::{Schedule, ScheduleError};
 pub use serve::serve;
 pub use service::Service;
 pub use settings::{BasicAuth, RestApiSettings, ServerTokens};
-pub use snapshot::{LocalStatus, ReplicationRow, Snapshot, Xlog};
+pub use snapshot::{LocalStatus, ReplicationRow, SlotNow, Snapshot, Xlog};
 pub use store::Store;
 
 /// The version of Patroni whose surface this is. Members write it as `version` into their key, because `patronictl`

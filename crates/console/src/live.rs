@@ -24,8 +24,10 @@ const SLOW_MAX: Duration = Duration::from_secs(5);
 const BUNCH: Duration = Duration::from_millis(40);
 /// What is not a change of a snapshot (the store's leader) is seen at this pace.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// A comment keeps middle boxes from closing what is silent, and shows us who is gone.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Without news a listener hears this often that there is none: a host that vanishes says no word, and its silence is all that
+/// tells. It also keeps middle boxes from closing the connection, and shows us who is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(3);
+const ALIVE: &[u8] = b"event: alive\ndata: {}\n\n";
 /// What browsers wait before they connect again, in milliseconds.
 const RETRY: &str = "retry: 300\n\n";
 
@@ -83,7 +85,7 @@ async fn tell(api: Api, events: mpsc::Sender<Bytes>, _place: OwnedSemaphorePermi
             last = overview;
             silent = Duration::ZERO;
         } else if silent >= KEEP_ALIVE {
-            if !send(&events, Bytes::from_static(b": still here\n\n")).await {
+            if !send(&events, Bytes::from_static(ALIVE)).await {
                 return;
             }
             silent = Duration::ZERO;

@@ -8,7 +8,7 @@ use crate::cluster_json::{ClusterView, Known, MemberView, ScheduledSwitchover};
 use crate::redis::{RedisAction, RedisView, obstacle as redis_obstacle};
 use crate::snapshot::Snapshot;
 use crate::switchover::{Action, obstacle};
-use ha::cluster::{Cluster, RedisGroup};
+use ha::cluster::{Cluster, Quorate, RedisGroup, RunState, Services};
 use ha::foresight::{Voters, loss, without};
 use ha::postgres::explain;
 use serde::Serialize;
@@ -44,6 +44,8 @@ pub struct Overview {
     writable: bool,
     synchronous: Synchronous,
     members: Vec<MemberNow>,
+    /// Members without PostgreSQL, and where their services are reached.
+    others: Vec<OtherNow>,
     scheduled_switchover: Option<ScheduledSwitchover>,
     virtual_addresses: BTreeMap<IpAddr, MemberName>,
     redis: Vec<RedisNow>,
@@ -77,6 +79,8 @@ struct MemberNow {
     /// Bytes behind the leader when both last told; `None`: the leader, or not known.
     lag: Option<u64>,
     streaming: bool,
+    /// While it is being cloned: how much it has, as estimated; `None`: it is not, or nobody knows.
+    cloned_percent: Option<u8>,
     /// Something that PostgreSQL takes only with a restart.
     pending_restart: bool,
     nofailover: bool,
@@ -86,6 +90,13 @@ struct MemberNow {
     /// What keeps it from leading.
     obstacles: Vec<String>,
     impossible: BTreeMap<&'static str, String>,
+}
+
+#[derive(Serialize)]
+struct OtherNow {
+    name: MemberName,
+    console: Option<String>,
+    sentinel: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -169,6 +180,7 @@ impl Overview {
                 standbys: cluster.sync.iter().flat_map(|sync| sync.value.standbys.iter().cloned()).collect(),
             },
             members: view.members.into_iter().map(|member| MemberNow::of(cluster, member, &obstacles)).collect(),
+            others: OtherNow::all(cluster),
             scheduled_switchover: view.scheduled_switchover,
             virtual_addresses: view.virtual_addresses,
             redis: cluster
@@ -219,7 +231,7 @@ impl MemberNow {
     fn of(cluster: &Cluster, view: MemberView, obstacles: &BTreeMap<MemberName, Vec<String>>) -> Self {
         let MemberView { name, role, state, host, port, timeline, pending_restart, positions, .. } = view;
         let data = cluster.members.get(&name).map(|member| member.data.clone()).unwrap_or_default();
-        let services = data.quorate.as_ref().map(|quorate| quorate.services.clone()).unwrap_or_default();
+        let Quorate { services, cloned_percent, .. } = data.quorate.clone().unwrap_or_default();
         let is_leader = cluster.is_leader(&name);
         let obstacles = obstacles.get(&name).cloned().unwrap_or_default();
         let mut impossible = BTreeMap::new();
@@ -238,6 +250,8 @@ impl MemberNow {
         if is_leader {
             let why = "it leads: a new clone would throw away the only primary; switch over first";
             impossible.insert("reinitialize", why.to_owned());
+        } else if data.state == RunState::CreatingReplica {
+            impossible.insert("reinitialize", "it is being cloned".to_owned());
         } else if cluster.leader.is_none() {
             impossible.insert("reinitialize", "there is no leader to clone from".to_owned());
         }
@@ -252,6 +266,7 @@ impl MemberNow {
                 Known::Value(bytes) => Some(bytes),
                 Known::Unknown(_) => None,
             }),
+            cloned_percent,
             nofailover: data.tags.nofailover(),
             pending_restart: pending_restart == Some(true),
             timeline: timeline.map(|timeline| timeline.0),
@@ -266,6 +281,17 @@ impl MemberNow {
             obstacles,
             impossible,
         }
+    }
+}
+
+impl OtherNow {
+    fn all(cluster: &Cluster) -> Vec<Self> {
+        let servers = cluster.redis.values().flat_map(|group| &group.members);
+        let alone = servers.filter(|(name, _)| !cluster.members.contains_key(*name));
+        let services = alone.map(|(name, server)| (name, server.data.services.clone()));
+        services
+            .map(|(name, Services { console, sentinel, .. })| Self { name: name.clone(), console, sentinel })
+            .collect()
     }
 }
 

@@ -71,6 +71,7 @@ pub struct LocalStatus {
     /// `streaming` or `in archive recovery`; replicas only.
     pub replication_state: Option<String>,
     pub replication: Vec<ReplicationRow>,
+    pub slots: Vec<SlotNow>,
     pub sync_standby: bool,
     pub quorum_standby: bool,
     pub pause: bool,
@@ -109,4 +110,21 @@ pub struct ReplicationRow {
     pub state: String,
     pub sync_state: String,
     pub sync_priority: i32,
+}
+
+/// One line of `pg_replication_slots`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SlotNow {
+    pub name: String,
+    /// `physical` or `logical`.
+    pub kind: String,
+    pub database: Option<String>,
+    /// Somebody reads from it now.
+    pub active: bool,
+    /// It ends with the session that made it.
+    pub temporary: bool,
+    /// The log that is kept because of it, in bytes; `None`: it keeps none.
+    pub kept_bytes: Option<u64>,
+    /// `reserved`, `extended`, `unreserved` or `lost`; `None`: it keeps none.
+    pub wal_status: Option<String>,
 }

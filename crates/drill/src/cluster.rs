@@ -63,6 +63,8 @@ pub struct ClusterOptions {
     pub store: StoreKind,
     pub synchronous: bool,
     pub redis: RedisParts,
+    /// The last member has a vote in the store that is built in, and no data.
+    pub witness: bool,
     /// The web console on every member; then the REST API asks for [`ADMIN`] and the cluster's password.
     pub console: bool,
     /// TLS everywhere, and certificates from everybody; with the store built in.
@@ -89,6 +91,7 @@ impl ClusterOptions {
             store: StoreKind::Embedded,
             synchronous: false,
             redis: RedisParts::None,
+            witness: false,
             console: false,
             secured: false,
             postgres_bin: None,
@@ -221,6 +224,10 @@ impl Cluster {
     pub fn members(&self) -> &[Member] {
         &self.members
     }
+    /// How many members have PostgreSQL.
+    fn data_members(&self) -> usize {
+        self.members.len() - usize::from(self.options.witness)
+    }
     pub fn members_mut(&mut self) -> &mut [Member] {
         &mut self.members
     }
@@ -255,7 +262,7 @@ impl Cluster {
         let deadline = Instant::now() + patience;
         loop {
             let missing = match self.view().await {
-                Ok(view) => match view.why_not_whole(self.members.len(), self.options.synchronous) {
+                Ok(view) => match view.why_not_whole(self.data_members(), self.options.synchronous) {
                     None => return Ok(view),
                     Some(reason) => reason,
                 },

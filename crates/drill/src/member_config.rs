@@ -58,13 +58,19 @@ pub(crate) fn member_config(
     }
     match options.store {
         StoreKind::Embedded => {
-            let all: Map<String, Value> = members.iter().map(|(name, at)| (name.clone(), json!(at))).collect();
+            let mut all: Map<String, Value> = members.iter().map(|(name, at)| (name.clone(), json!(at))).collect();
+            if let Some((name, at)) = members.last().filter(|_| options.witness) {
+                all.insert(name.clone(), json!({ "address": at, "witness": true }));
+            }
             config["store"] = json!({ "listen": address, "data_dir": directory.join("store"), "members": all });
         }
         StoreKind::Etcd => {
             let hosts: Vec<String> = members.iter().map(|(_, at)| format!("{at}:{}", ports::STORE_CLIENTS)).collect();
             config["etcd3"] = json!({ "hosts": hosts });
         }
+    }
+    if options.witness && index + 1 == members.len() {
+        merge(&mut config, &json!({ "bootstrap": null, "postgresql": null, "proxy": null }));
     }
     if options.redis != RedisParts::None {
         config["redis"] = json!({

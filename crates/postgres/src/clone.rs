@@ -41,6 +41,14 @@ pub struct CloneProgress {
     pub bytes_total: u64,
 }
 
+impl CloneProgress {
+    /// `None`: not known yet. The estimate may be exceeded; more than everything is not said.
+    pub fn percent(self) -> Option<u8> {
+        let done = self.bytes_done.min(self.bytes_total);
+        done.saturating_mul(100).checked_div(self.bytes_total).map(|percent| percent as u8)
+    }
+}
+
 /// What to copy.
 #[derive(Clone, Debug)]
 pub struct CloneFrom {
@@ -119,6 +127,15 @@ fn without_progress(printed: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_an_estimate_is_at_most_everything() {
+        for (bytes_done, bytes_total, expected) in
+            [(0, 0, None), (0, 7, Some(0)), (3, 7, Some(42)), (7, 7, Some(100)), (9, 7, Some(100)), (9, 0, None)]
+        {
+            assert_eq!(CloneProgress { bytes_done, bytes_total }.percent(), expected, "{bytes_done} of {bytes_total}");
+        }
+    }
 
     #[test]
     fn progress_lines_are_told_from_messages() {

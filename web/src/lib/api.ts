@@ -9,6 +9,7 @@ export type Member = Schemas['Member'];
 export type RedisGroup = Schemas['RedisGroup'];
 export type Sample = Schemas['Sample'];
 export type Note = Schemas['Note'];
+export type Slot = Schemas['Slot'];
 export type ConnectionString = Schemas['ConnectionString'];
 export type DrillReport = Schemas['DrillReport'];
 export type Config = { [key: string]: unknown };

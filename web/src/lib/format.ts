@@ -29,3 +29,24 @@ export function lsn(position: number): string {
   const half = 2 ** 32;
   return `${Math.floor(position / half).toString(16)}/${(position % half).toString(16)}`.toUpperCase();
 }
+
+const two = (number: number) => String(Math.trunc(number)).padStart(2, '0');
+
+/** As an input of the browser for a local time takes it. */
+export function localMinute(milliseconds: number): string {
+  const at = new Date(milliseconds);
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}T${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+
+/** ISO 8601 with the offset of this browser: what a person meant, whatever the zone of the members is. */
+export function withOffset(at: Date): string {
+  const east = -at.getTimezoneOffset();
+  const offset = `${east < 0 ? '-' : '+'}${two(Math.abs(east) / 60)}:${two(Math.abs(east) % 60)}`;
+  return `${localMinute(at.getTime())}:${two(at.getSeconds())}${offset}`;
+}
+
+/** A time of the members in the words of this browser. */
+export function moment(text: string): string {
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? text : `${day(at)} ${clock(at)}`;
+}

@@ -5,6 +5,8 @@ import { session, type Overview, type Session } from './api';
 const PATIENCE_MS = 3000;
 /** A connection is closed after a quarter of an hour and made anew at once; that is nothing to speak of. */
 const SPEAK_MS = 1000;
+/** A member that lives says so every 3 s. One whose host has vanished says nothing, not even that the connection is over. */
+const SILENCE_MS = 7000;
 const LOOK_EVERY_MS = 500;
 /** A console that lives answers within milliseconds. */
 const PROBE_MS = 1500;
@@ -26,6 +28,7 @@ class Live {
   /** The bytes of log that the leader writes each second; null: not known yet. */
   walPerSecond = $state<number | null>(null);
   #lostSince: number | null = null;
+  #heardAt = 0;
   #stream: EventSource | null = null;
   #positions: { at: number; leader: string; position: number }[] = [];
 
@@ -53,7 +56,8 @@ class Live {
   /** The consoles of the others, as the last overview named them. */
   get elsewhere(): Elsewhere[] {
     const here = this.overview?.member;
-    return (this.overview?.members ?? []).flatMap(({ name, console }) =>
+    const told = [...(this.overview?.members ?? []), ...(this.overview?.others ?? [])];
+    return told.flatMap(({ name, console }) =>
       console && name !== here ? [{ name, url: console }] : [],
     );
   }
@@ -69,16 +73,20 @@ class Live {
       this.overview = overview;
     });
     stream.addEventListener('open', () => this.#found());
+    stream.addEventListener('alive', () => this.#found());
     stream.addEventListener('error', () => (this.#lostSince ??= Date.now()));
   }
 
   #found(): void {
+    this.#heardAt = Date.now();
     this.#lostSince = null;
     this.lost = null;
     this.leavingFor = null;
   }
 
   async #look(): Promise<void> {
+    // From now on, not since it was last heard: a computer that slept hears nothing either, and needs a moment.
+    if (this.#stream && Date.now() - this.#heardAt > SILENCE_MS) this.#lostSince ??= Date.now();
     if (this.#lostSince === null || this.leavingFor) return;
     if (Date.now() - this.#lostSince > SPEAK_MS) this.lost = this.#lostSince;
     // The browser connects again by itself, unless it was refused: then the session is over, or there are too many.

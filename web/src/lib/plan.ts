@@ -43,6 +43,17 @@ export function names(overview: Overview): string[] {
   return [...found].sort();
 }
 
+/** Where the services of a member are reached, as it has told. A witness tells nothing, but it may be the one that serves this page. */
+export function services(overview: Overview, name: string): { console: string; proxy: string; sentinel: string } {
+  const member = overview.members.find((member) => member.name === name);
+  const other = overview.others.find((other) => other.name === name);
+  return {
+    console: member?.console ?? other?.console ?? (name === overview.member ? location.origin : ''),
+    proxy: member?.proxy ?? '',
+    sentinel: member?.sentinel ?? other?.sentinel ?? '',
+  };
+}
+
 export function plan(who: string[], rows: number, width: number): Plan {
   const height = TITLE + rows * ROW + 12;
   const columns = Math.max(1, who.length);

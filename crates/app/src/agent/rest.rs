@@ -4,6 +4,7 @@ use super::Fatal;
 use crate::certificates::{client_files, http_client};
 use config::{MemberConfig, VerifyClient};
 use console::{BasicAuth, RestApiSettings};
+use ha::cluster::Services;
 use std::sync::Arc;
 use std::time::Duration;
 use tls::{ClientFiles, ClientTls, HTTP1};
@@ -25,6 +26,17 @@ pub fn settings(member: &MemberConfig) -> RestApiSettings {
         Some(VerifyClient::None | VerifyClient::OrPassword) | None => false,
     };
     RestApiSettings { authentication, changes_need_certificate, ..RestApiSettings::default() }
+}
+
+/// Where this member's other services are reached. Without PostgreSQL there is no proxy that leads to a primary.
+pub fn services(member: &MemberConfig) -> Services {
+    let host = &member.restapi.connect_address.host;
+    let proxy = member.proxy.as_ref().filter(|_| member.postgresql.is_some());
+    Services {
+        console: member.console_url(),
+        proxy: proxy.map(|proxy| config::Address::new(host, proxy.primary_port).to_string()),
+        sentinel: member.sentinel.as_ref().map(|sentinel| sentinel.announce.to_string()),
+    }
 }
 
 /// A member of our name may be alive somewhere else: two of them would take turns at one entry. Asked once, by the first

@@ -26,6 +26,8 @@ use types::MemberName;
 const PEER_PATIENCE: Duration = Duration::from_secs(11 * 60);
 /// A member that lives takes a connection within milliseconds.
 const PEER_CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+/// What another member only looks up it answers within milliseconds; a page waits for it.
+const PEER_READ_PATIENCE: Duration = Duration::from_secs(5);
 const SECURED: &str = "https://";
 
 /// Nothing here is needed to keep a cluster alive, so what cannot be had is left out and said.
@@ -154,10 +156,18 @@ impl Peers for HttpPeers {
             if let Some(authorization) = request.authorization {
                 message = message.header(reqwest::header::AUTHORIZATION, authorization);
             }
-            let answer = message.send().await.map_err(|error| error.without_url().to_string())?;
-            let status = answer.status().as_u16();
-            Ok(PeerAnswer { status, text: answer.text().await.unwrap_or_default() })
+            answered(message).await
         }
         .boxed()
     }
+
+    fn get(&self, url: String) -> BoxFuture<'_, Result<PeerAnswer, String>> {
+        async move { answered(self.client_for(&url)?.get(&url).timeout(PEER_READ_PATIENCE)).await }.boxed()
+    }
+}
+
+async fn answered(message: reqwest::RequestBuilder) -> Result<PeerAnswer, String> {
+    let answer = message.send().await.map_err(|error| error.without_url().to_string())?;
+    let status = answer.status().as_u16();
+    Ok(PeerAnswer { status, text: answer.text().await.unwrap_or_default() })
 }

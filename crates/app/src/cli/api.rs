@@ -109,6 +109,12 @@ impl Api {
         self.send(member, Method::Get, path, None, timeout).await
     }
 
+    /// An answer that goes on: its head, and the body as it comes. Without a limit in time.
+    pub async fn open(&self, member: &Member, path: &str) -> Result<reqwest::Response, NoAnswer> {
+        let url = url(&member.data.api_url, path).map_err(NoAnswer::NotSent)?;
+        self.client_for(&url)?.get(url).send().await.map_err(|error| no_answer(&error))
+    }
+
     async fn send(
         &self,
         member: &Member,

@@ -33,6 +33,8 @@ pub enum CliCommand {
     List(ListArguments),
     /// Show who replicates from whom
     Topology(TopologyArguments),
+    /// Watch a cluster on the whole terminal: who leads, who is behind, what can be lost, what was decided
+    Watch(ScreenArguments),
     /// Show the changes of leader
     History(HistoryArguments),
     /// Hand the leadership over to a replica, as planned
@@ -150,6 +152,14 @@ pub struct TopologyArguments {
     pub group: GroupArgument,
     #[command(flatten)]
     pub watch: WatchArguments,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ScreenArguments {
+    /// The cluster; the configuration's when none is given
+    pub cluster: Option<String>,
+    #[command(flatten)]
+    pub group: GroupArgument,
 }
 
 #[derive(Args, Clone, Debug)]

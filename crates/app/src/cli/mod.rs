@@ -16,6 +16,7 @@ mod local_time;
 mod output;
 mod places;
 mod render;
+mod screen;
 mod support;
 mod watch;
 

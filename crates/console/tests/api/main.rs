@@ -12,6 +12,7 @@ mod openapi;
 mod page;
 mod redis;
 mod secured;
+mod slots;
 mod switchover;
 mod wire;
 mod world;

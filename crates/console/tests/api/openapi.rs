@@ -64,6 +64,8 @@ async fn an_overview_with_everything_in_it_has_the_described_shape() {
     world.store.put("redis/db1/leader", "pg1");
     let server = r#"{"address":"10.0.0.1:6379","state":"running","role":"master","claim":true,"writable":true,"version":"7.0.15","offset":10,"keys":3,"replid":"8","run_id":"r"}"#;
     world.store.put("redis/db1/members/pg1", server);
+    let alone = r#"{"address":"10.0.0.9:6379","state":"running","services":{"console":"http://10.0.0.9:8080","sentinel":"10.0.0.9:26379"}}"#;
+    world.store.put("redis/db1/members/r9", alone);
     world.extras_store(StoreNow {
         voters: Some(["pg1", "pg2", "pg3", "pg4"].map(Into::into).into()),
         witnesses: ["pg4".into()].into(),
@@ -75,6 +77,8 @@ async fn an_overview_with_everything_in_it_has_the_described_shape() {
     let description = description();
     check(&description, &description["components"]["schemas"]["Overview"], &overview, "overview");
     assert_eq!(overview["virtual_addresses"]["10.0.0.100"], "pg1");
+    assert_eq!(overview["others"].as_array().unwrap().len(), 1, "pg1 is a member with PostgreSQL");
+    assert_eq!(overview["others"][0]["sentinel"], "10.0.0.9:26379");
     assert_eq!(overview["store"]["spare"], 1);
     assert_eq!(overview["members"][0]["console"], "http://10.0.0.1:8080");
     assert_eq!(

@@ -2,15 +2,15 @@
 //!
 //! The steps are JavaScript (`web/test`), because they are written for a browser; the cluster and its faults are ours.
 
-use super::support::{Running, World, eventually, options, options_with_default_lease, program, run};
+use super::support::{CALM_TTL_S, Running, World, eventually, options, options_with_default_lease, program, run};
 use drill::cluster::{ClusterOptions, RedisParts};
-use drill::member::ports;
+use drill::member::{Part, ports};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Pictures of every view, for looking at, below cargo's target directory.
+/// Pictures of every view, for looking at and for the documentation, below cargo's target directory.
 fn shots(name: &str) -> PathBuf {
     program("quorate").parent().unwrap().parent().unwrap().join("screenshots").join(name)
 }
@@ -25,15 +25,17 @@ fn script(name: &str, argument: &Value) -> Command {
 }
 
 fn console_of(world: &World, member: &str) -> String {
-    format!("http://{}:{}", world.named(member).address, ports::CONSOLE)
+    let scheme = if world.certificates().is_some() { "https" } else { "http" };
+    format!("{scheme}://{}:{}", world.named(member).address, ports::CONSOLE)
 }
 
 #[test]
-#[ignore = "needs Chromium; ./dev test -p drill --test e2e console:: --run-ignored all"]
 fn an_operator_signs_in_and_does_everything_from_the_page() {
     run(async {
         let options = ClusterOptions { console: true, redis: RedisParts::ServerAndSentinel, ..options("console", 41) };
-        let mut world = World::whole(options).await;
+        // A clone that takes seconds, so that its progress can be seen.
+        let slowly = json!({ "bootstrap": { "dcs": { "ttl": CALM_TTL_S } }, "postgresql": { "basebackup": [{ "max-rate": "8M" }] } });
+        let mut world = World::whole(ClusterOptions { overrides: slowly, ..options }).await;
         world.wait_redis_whole(drill::scenario::BOOTSTRAP_TIME_MAX).await.unwrap();
         let (leader, replicas) = world.roles().await;
         // Not the leader's own page, so that most requests go to other members.
@@ -47,32 +49,74 @@ fn an_operator_signs_in_and_does_everything_from_the_page() {
         // The REST API itself asks for the same name and password.
         let (status, _) = world.post(&leader, "/reload", json!({})).await;
         assert_eq!(status, 401);
-        for member in world.members() {
-            let log = std::fs::read_to_string(member.log_file()).unwrap();
-            assert!(!log.contains(world.password()), "the password is in the log of {}", member.name);
-        }
+        no_password_in_the_logs(&world);
     });
 }
 
 #[test]
-#[ignore = "needs Chromium; ./dev test -p drill --test e2e console:: --run-ignored all"]
 fn the_page_goes_on_at_another_member_when_its_own_dies() {
     run(async {
         let options = ClusterOptions { console: true, ..options_with_default_lease("console-dies", 42) };
         let mut world = World::whole(options).await;
         let leader = world.leader().await;
-        let url = console_of(&world, &leader);
-        let argument =
-            json!({ "url": url, "name": leader, "password": world.password(), "shots": shots("member-dies") });
-        let browser = Running::start(script("moves.mjs", &argument));
-        browser.prints("ready").await;
-        world.member_mut(&leader).unwrap().kill().unwrap();
-        let said = RefCell::new(Vec::new());
-        eventually("the browser is done", async || {
-            said.borrow_mut().extend(browser.new_lines());
-            said.borrow().contains(&"done".to_owned()).then_some(())
+        let argument = json!({
+            "url": console_of(&world, &leader), "name": leader, "password": world.password(), "shots": shots("member-dies"),
+        });
+        goes_under_the_page(&mut world, &leader, script("moves.mjs", &argument), Way::Killed).await;
+    });
+}
+
+#[test]
+fn a_witness_serves_the_page_over_tls_and_its_silence_is_noticed() {
+    run(async {
+        let options = ClusterOptions { console: true, secured: true, witness: true, ..options("console-tls", 43) };
+        // A browser has a name and a password, and no certificate.
+        let open = json!({ "bootstrap": { "dcs": { "ttl": CALM_TTL_S } }, "restapi": { "verify_client": "none" } });
+        let mut world = World::whole(ClusterOptions { overrides: open, ..options }).await;
+        let witness = world.members().last().unwrap().name.clone();
+        let certificates = world.certificates().unwrap();
+        let shown: Vec<PathBuf> = world.members().iter().map(|member| certificates.identity(&member.name).0).collect();
+        let argument = json!({
+            "url": console_of(&world, &witness), "name": witness, "password": world.password(), "certificates": shown,
+            "shots": shots("witness"),
+        });
+        goes_under_the_page(&mut world, &witness, script("witness.mjs", &argument), Way::Silent).await;
+        no_password_in_the_logs(&world);
+    });
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Killed,
+    /// As if its cable was cut: connections stay, and nothing comes.
+    Silent,
+}
+
+/// Takes the member away when the browser is ready for it, and waits until the browser is content.
+async fn goes_under_the_page(world: &mut World, member: &str, browser: Command, way: Way) {
+    let browser = Running::start_with_errors(browser);
+    let said = RefCell::new(Vec::new());
+    for (wanted, then) in [("ready", Some(way)), ("done", None)] {
+        eventually("the browser goes on", async || {
+            let (lines, over) = browser.look();
+            said.borrow_mut().extend(lines);
+            let is_there = said.borrow().iter().any(|line| line == wanted);
+            assert!(is_there || !over, "{}", said.borrow().join("\n"));
+            is_there.then_some(())
         })
         .await;
-        println!("{}", said.borrow().join("\n"));
-    });
+        match then {
+            Some(Way::Killed) => drop(world.member_mut(member).unwrap().kill().unwrap()),
+            Some(Way::Silent) => world.named(member).freeze(Part::Everything).unwrap(),
+            None => {}
+        }
+    }
+    println!("{}", said.borrow().join("\n"));
+}
+
+fn no_password_in_the_logs(world: &World) {
+    for member in world.members() {
+        let log = std::fs::read_to_string(member.log_file()).unwrap();
+        assert!(!log.contains(world.password()), "the password is in the log of {}", member.name);
+    }
 }

@@ -35,3 +35,4 @@ mod stock_tools;
 mod support;
 mod vip_program;
 mod virtual_ip;
+mod watch;

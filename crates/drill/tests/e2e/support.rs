@@ -10,7 +10,7 @@ use drill::scenario::BOOTSTRAP_TIME_MAX;
 use drill::writer;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::chown;
@@ -18,7 +18,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,7 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const POLL_PAUSE: Duration = Duration::from_millis(50);
 /// Long enough that a stall of the machine is not a failover where no fault is meant to happen.
-const CALM_TTL_S: u64 = 8;
+pub const CALM_TTL_S: u64 = 8;
 /// What is printed of each log after a failure.
 const LOG_LINES: usize = 70;
 
@@ -180,17 +180,45 @@ pub struct Running {
 
 impl Running {
     pub fn start(mut command: Command) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        command.stderr(Stdio::null());
+        let (running, _) = Self::listen(command);
+        running
+    }
+
+    /// With what it says on standard error.
+    pub fn start_with_errors(mut command: Command) -> Self {
+        command.stderr(Stdio::piped());
+        let (mut running, sender) = Self::listen(command);
+        let errors = running.child.stderr.take().unwrap();
+        std::thread::spawn(move || pass_on(errors, &sender));
+        running
+    }
+
+    fn listen(mut command: Command) -> (Self, Sender<String>) {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let out = child.stdout.take().unwrap();
         let (sender, receiver) = channel();
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, lines: Mutex::new(receiver) }
+        let of_out = sender.clone();
+        std::thread::spawn(move || pass_on(out, &of_out));
+        (Self { child, lines: Mutex::new(receiver) }, sender)
     }
 
     /// What it has printed since the last look.
     pub fn new_lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().try_iter().collect()
+        self.look().0
+    }
+
+    /// The same, and whether that is all that will ever come.
+    pub fn look(&self) -> (Vec<String>, bool) {
+        let lines = self.lines.lock().unwrap();
+        let mut found = Vec::new();
+        loop {
+            match lines.try_recv() {
+                Ok(line) => found.push(line),
+                Err(why) => return (found, why == TryRecvError::Disconnected),
+            }
+        }
     }
 
     /// Waits until it has printed this.
@@ -204,6 +232,10 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn pass_on(stream: impl Read, to: &Sender<String>) {
+    let _ = BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| to.send(line));
 }
 
 impl World {

@@ -184,6 +184,9 @@ pub struct Quorate {
     /// The virtual addresses of the primary that this member has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
+    /// How much of another member's data this one has copied while it is being cloned, as estimated. Nothing is decided by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloned_percent: Option<u8>,
     #[serde(default, skip_serializing_if = "Services::is_empty")]
     pub services: Services,
 }
@@ -203,7 +206,7 @@ pub struct Services {
 }
 
 impl Services {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }

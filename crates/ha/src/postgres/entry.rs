@@ -35,9 +35,10 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> MemberData {
         data.xlog_location = Some(*checkpoint);
     }
     data.pause = draft.cluster.is_paused().then_some(true);
-    let services = data.quorate.take().unwrap_or_default().services;
+    let Quorate { services, cloned_percent, .. } = data.quorate.take().unwrap_or_default();
     data.quorate = Some(Quorate {
         services,
+        cloned_percent: cloned_percent.filter(|_| data.state == RunState::CreatingReplica),
         claim,
         leaderless_at: draft.cluster.leader.is_none().then_some(draft.cluster.revision),
         // A server that is about to stop refuses new clients; the proxies hold them instead.

@@ -1,10 +1,12 @@
 //! Another member holds the leader key.
 
 use super::decide::{Action, Draft, Job};
+use super::leading::slot_name;
 use super::timelines;
-use super::view::{DataDirectory, Request, Server};
+use super::view::{DataDirectory, Request, Running, Server};
 use crate::guard::StopMode;
 use crate::reason::Reason;
+use std::collections::BTreeSet;
 use types::{MemberName, Millis, Timeline};
 
 /// A replica that does not stream from a leader that serves is looked at after this time: usually its history went
@@ -38,7 +40,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
         return;
     }
     match &view.postgres.server {
-        Server::Running(_) => follow(draft, leader),
+        Server::Running(running) => follow(draft, leader, running),
         Server::Down => come_back(draft, leader),
         Server::Unresponsive { since, .. } => draft.because(Reason::Unresponsive { since: *since }),
         Server::Starting => starting(draft, leader),
@@ -46,13 +48,13 @@ pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
     }
 }
 
-fn follow(draft: &mut Draft<'_>, leader: &MemberName) {
+fn follow(draft: &mut Draft<'_>, leader: &MemberName, running: &Running) {
     draft.because(Reason::Following { leader: leader.clone() });
     if draft.view.postgres.following.as_ref() != Some(leader) {
         draft.memory.not_streaming_since = None;
         return draft.actions.push(Action::Follow { leader: leader.clone() });
     }
-    let Some(since) = draft.memory.not_streaming_since else { return };
+    let Some(since) = draft.memory.not_streaming_since else { return leave_no_slots(draft, running) };
     draft.because(Reason::NotStreaming { since });
     let wait = Millis(STREAM_WAIT.0.saturating_mul(1 << draft.memory.futile_starts.min(8))).min(STREAM_WAIT_MAX);
     draft.wake(since + wait);
@@ -62,6 +64,21 @@ fn follow(draft: &mut Draft<'_>, leader: &MemberName) {
         if draft.memory.rejoined.take().is_some() && draft.memory.futile_starts >= FUTILE_STARTS_MAX {
             draft.memory.needs_clone = true;
         }
+    }
+}
+
+/// The slots that this member made for the others while it led: the others read from the new leader, and each slot would keep
+/// log here until the disk is full. One that somebody reads from is left alone.
+fn leave_no_slots(draft: &mut Draft<'_>, running: &Running) {
+    if !draft.config.use_slots || running.idle_slots.is_empty() {
+        return;
+    }
+    let members = draft.cluster.members.keys().filter(|name| **name != draft.view.me);
+    let made: BTreeSet<String> =
+        members.map(|name| slot_name(name.as_str())).chain(draft.memory.member_slots.keys().cloned()).collect();
+    let drop: Vec<String> = running.idle_slots.iter().filter(|slot| made.contains(*slot)).cloned().collect();
+    if !drop.is_empty() {
+        draft.actions.push(Action::Slots { create: Vec::new(), drop });
     }
 }
 

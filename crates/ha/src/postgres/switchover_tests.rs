@@ -237,3 +237,34 @@ fn a_stop_whose_candidate_is_gone_waits_for_nobody() {
         "{starts:?}"
     );
 }
+
+#[test]
+fn who_led_before_leaves_no_slots_that_would_keep_log_for_nobody() {
+    let mut view = view(None);
+    let cluster = view.dcs.cluster.as_mut().unwrap();
+    cluster.failover = None;
+    cluster.leader.as_mut().unwrap().name = "b".into();
+    let mine = &mut cluster.members.get_mut(&"a".into()).unwrap().data;
+    (mine.role, mine.quorate) = (Role::Replica, None);
+    view.postgres.following = Some("b".into());
+    view.guard.armed = None;
+    let slots = |view: &View| {
+        let actions = decide(&Memory::default(), view).actions;
+        actions.into_iter().find_map(|action| match action {
+            Action::Slots { create, drop } => Some((create, drop)),
+            _ => None,
+        })
+    };
+    let running = |view: &mut View, idle: &[&str], streaming| {
+        let Server::Running(running) = &mut view.postgres.server else { unreachable!() };
+        (running.in_recovery, running.streaming) = (true, streaming);
+        running.slots = vec!["b".into(), "by_hand".into()];
+        running.idle_slots = idle.iter().map(|slot| (*slot).into()).collect();
+    };
+    running(&mut view, &["b", "by_hand"], true);
+    assert_eq!(slots(&view), Some((vec![], vec!["b".into()])), "what others made stays");
+    running(&mut view, &["by_hand"], true);
+    assert_eq!(slots(&view), None, "somebody reads from it");
+    running(&mut view, &["b"], false);
+    assert_eq!(slots(&view), None, "it may be about to lead again");
+}

@@ -130,6 +130,8 @@ pub struct Running {
     pub synchronous_standby_names: String,
     /// Physical replication slots by name.
     pub slots: Vec<String>,
+    /// Those of them that nobody reads from.
+    pub idle_slots: Vec<String>,
     pub pending_restart: bool,
     pub history: Vec<HistoryLine>,
 }

@@ -6,7 +6,7 @@ use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::cluster::HistoryLine;
 use ha::guard::{FromGuard, ServerKind, ServerState};
-use ha::postgres::{DataDirectory, NOT_IN_FORCE, Running, Server, Standby};
+use ha::postgres::{DataDirectory, NOT_IN_FORCE, Running, Server, Standby, slot_name};
 use types::{Lsn, MemberName, Timeline};
 
 const INTERVAL: Time = SECOND;
@@ -128,9 +128,14 @@ impl World {
             standbys: self.standbys(server),
             synchronous_standby_names: server.settings.shown.clone(),
             slots: cluster.slots.iter().cloned().collect(),
+            idle_slots: cluster.slots.iter().filter(|slot| !self.reads_from(server, slot)).cloned().collect(),
             pending_restart: false,
             history: if primary { history.collect() } else { Vec::new() },
         })
+    }
+
+    fn reads_from(&self, server: &Processes, slot: &str) -> bool {
+        server.senders.keys().any(|at| slot_name(self.hosts[*at].name.as_str()) == slot)
     }
 
     fn standbys(&self, server: &Processes) -> Vec<Standby> {

@@ -26,6 +26,7 @@ use ha::postgres::{
 };
 use ha::reason::Reason;
 use platform::boot_clock;
+use postgres::clone::CloneProgress;
 use proxy::Routes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,8 +36,9 @@ use types::{Millis, Revision};
 
 /// This many questions in a row without an answer make a running PostgreSQL an unresponsive one.
 const SILENCES_MAX: u32 = 2;
-/// How long a switchover waits for a look at PostgreSQL that shows a replica ready to take over.
-const LOOK_FIRST_MAX: Millis = Millis(1000);
+/// How long a switchover waits for a look at PostgreSQL that shows a replica ready to take over. Just after another change of
+/// leader the replicas are still on their way to the new one, which on a busy machine takes seconds.
+const LOOK_FIRST_MAX: Millis = Millis(5000);
 /// How long a new worker waits for a running PostgreSQL's first answer before it says that it does not know.
 const TAKE_UP_MAX: Millis = Millis(1000);
 /// Operators' requests that may wait.
@@ -55,6 +57,7 @@ pub struct Inputs {
     pub data: mpsc::Receiver<DataDirectory>,
     pub commands: mpsc::Receiver<CommandRequest>,
     pub pools: watch::Receiver<PoolsView>,
+    pub cloned: watch::Receiver<CloneProgress>,
 }
 
 /// Where the cycle's results go.
@@ -112,6 +115,7 @@ pub struct State {
     /// What the worker before this one has published of the running server stands until the server was asked.
     say_nothing_until: Option<Millis>,
     pools: PoolsView,
+    cloned_percent: Option<u8>,
 }
 
 impl State {
@@ -140,6 +144,7 @@ impl State {
             look_first_until: None,
             say_nothing_until: None,
             pools: PoolsView::default(),
+            cloned_percent: None,
         }
     }
 }
@@ -165,6 +170,8 @@ impl Cycle {
                 Some(request) = inputs.commands.recv() => self.command(request),
                 // Without poolers nobody sends, and nothing is waited for here.
                 Ok(()) = inputs.pools.changed() => {}
+                // Nobody sends but pg_basebackup.
+                Ok(()) = inputs.cloned.changed() => self.state.cloned_percent = inputs.cloned.borrow_and_update().percent(),
                 _ = lease.changed() => {
                     let id = lease.borrow_and_update().map(|lease| lease.id);
                     decide_now = std::mem::replace(&mut self.state.lease_id, id) != id;
@@ -263,7 +270,7 @@ impl Cycle {
             wall: wall.strftime("%Y-%m-%dT%H:%M:%S%.6f%:z").to_string(),
             me: self.member.name.clone(),
             tags: self.member.tags.clone(),
-            identity: self.identity.clone(),
+            identity: self.stated(),
             bootstrap_config: self.member.bootstrap.dcs.to_string(),
             dcs: DcsView { cluster, connected: store.connected, lease: *self.keeper.lease().borrow() },
             guard: GuardView {
@@ -287,6 +294,15 @@ impl Cycle {
             stopping: self.state.stopping,
             pools: self.state.pools.clone(),
         }
+    }
+
+    /// What this member says of itself whatever its PostgreSQL does, and how far a clone is.
+    fn stated(&self) -> MemberData {
+        let mut identity = self.identity.clone();
+        if let Some(quorate) = &mut identity.quorate {
+            quorate.cloned_percent = self.state.cloned_percent;
+        }
+        identity
     }
 
     fn set_going(&mut self, decision: &Decision, view: &View) {
@@ -491,6 +507,8 @@ impl Cycle {
             (self.state.started, self.state.adopted) = (true, true);
         }
         if let Job::Promote { beyond } = &job {
+            // It names nobody since it began, whatever came of it.
+            self.state.following = None;
             self.outputs.probe.notify_one();
             if result.is_ok()
                 && let Server::Running(running) = &mut self.state.server

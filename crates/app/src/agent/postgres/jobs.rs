@@ -7,7 +7,7 @@ use ha::guard::{ServerKind, StopMode, ToGuard};
 use ha::postgres::{Job, names_at_start};
 use platform::boot_clock;
 use postgres::bootstrap::{InitDb, initdb, post_bootstrap};
-use postgres::clone::CloneFrom;
+use postgres::clone::{CloneFrom, CloneProgress};
 use postgres::data_directory::Existing;
 use postgres::rewind::{RewindFrom, RewindOutcome};
 use postgres::slot::slot_name;
@@ -15,6 +15,7 @@ use postgres::sql::{Timeouts, create_roles, fetch_history};
 use postgres::timeline_numbers;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use types::{MemberName, Timeline};
 
 /// How often a promotion is looked at. PostgreSQL tells nobody when it is over.
@@ -27,6 +28,8 @@ const POST_BOOTSTRAP_LIMIT: Duration = Duration::from_secs(600);
 pub struct Jobs {
     pub instance: Arc<Instance>,
     pub guard: GuardLink,
+    /// How far the clone under way is; told once a second by pg_basebackup, and only while one runs.
+    pub cloned: watch::Sender<CloneProgress>,
 }
 
 impl Jobs {
@@ -132,7 +135,7 @@ impl Jobs {
     async fn promote(&self, cluster: &Cluster, beyond: Timeline) -> Result<(), String> {
         let sql = &self.instance.sql;
         let names = names_at_start(cluster, &cluster.config());
-        if self.instance.set_synchronous_standby_names(&names).await.map_err(text)? {
+        if self.instance.prepare_promotion(names).await.map_err(text)?.changed {
             sql.reload().await.map_err(text)?;
         }
         let own = cluster.members.get(&self.instance.member.name).and_then(|member| member.data.timeline);
@@ -197,7 +200,7 @@ impl Jobs {
             slot: use_slots.then(|| slot_name(instance.member.name.as_str())),
             options: tool_options(&instance.settings.basebackup),
         };
-        let (progress, _) = tokio::sync::watch::channel(postgres::clone::CloneProgress::default());
+        self.cloned.send_replace(CloneProgress::default());
         tracing::info!(from = %from, "cloning");
         postgres::clone::clone(
             &instance.binaries,
@@ -205,7 +208,7 @@ impl Jobs {
             &instance.settings.data_dir,
             existing,
             &what,
-            &progress,
+            &self.cloned,
         )
         .await
         .map_err(text)

@@ -13,10 +13,11 @@ use super::{EVENTS_MAX, End, Fatal, World, rest};
 use config::{MemberConfig, PostgresqlConfig};
 use console::{CommandRequest, PATRONI_VERSION, Snapshot};
 use cycle::{Cycle, Inputs, Outputs, State};
-use ha::cluster::{MemberData, Quorate, Services};
+use ha::cluster::{MemberData, Quorate};
 use ha::guard::FromGuard;
 use instance::Instance;
 pub use pools::Pools;
+use postgres::clone::CloneProgress;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, watch};
@@ -50,6 +51,7 @@ pub async fn start(
     let (batches, batches_in) = mpsc::channel(EVENTS_MAX);
     let (job_results, jobs_in) = mpsc::channel(EVENTS_MAX);
     let (data, data_in) = mpsc::channel(EVENTS_MAX);
+    let (cloned, cloned_in) = watch::channel(CloneProgress::default());
     let probe = Arc::new(Notify::new());
     let reload = Arc::new(Notify::new());
 
@@ -73,7 +75,7 @@ pub async fn start(
     let pools = Pools::start(world);
     let cycle = Cycle {
         identity: identity(member),
-        jobs: Arc::new(jobs::Jobs { instance: instance.clone(), guard: guard.clone() }),
+        jobs: Arc::new(jobs::Jobs { instance: instance.clone(), guard: guard.clone(), cloned }),
         instance,
         dcs: dcs.clone(),
         guard: guard.clone(),
@@ -94,6 +96,7 @@ pub async fn start(
         data: data_in,
         commands: commands_in,
         pools: pools.view.clone(),
+        cloned: cloned_in,
     };
     let keeper = keeper.clone();
     cycles.spawn(async move {
@@ -111,17 +114,8 @@ fn identity(member: &MemberConfig) -> MemberData {
         proxy_url: member.proxy_url(),
         // Patroni's tools read this as a version of Patroni.
         version: PATRONI_VERSION.to_owned(),
-        quorate: Some(Quorate { services: services(member), ..Quorate::default() }),
+        quorate: Some(Quorate { services: rest::services(member), ..Quorate::default() }),
         ..MemberData::default()
-    }
-}
-
-fn services(member: &MemberConfig) -> Services {
-    let host = &member.restapi.connect_address.host;
-    Services {
-        console: member.console_url(),
-        proxy: member.proxy.as_ref().map(|proxy| config::Address::new(host, proxy.primary_port).to_string()),
-        sentinel: member.sentinel.as_ref().map(|sentinel| sentinel.announce.to_string()),
     }
 }
 

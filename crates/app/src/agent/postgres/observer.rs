@@ -172,6 +172,7 @@ fn running(instance: &Instance, status: &SqlStatus) -> Running {
         flush: row.flush_lsn.unwrap_or_default(),
         replay: row.replay_lsn.unwrap_or_default(),
     });
+    let physical = || status.slots.iter().filter(|slot| slot.kind == "physical" && !slot.temporary);
     Running {
         observed_at: boot_clock(),
         in_recovery: status.in_recovery,
@@ -182,12 +183,8 @@ fn running(instance: &Instance, status: &SqlStatus) -> Running {
         streaming: status.is_streaming(),
         standbys: standbys.collect(),
         synchronous_standby_names: status.synchronous_standby_names.clone(),
-        slots: status
-            .slots
-            .iter()
-            .filter(|slot| slot.kind == "physical" && !slot.temporary)
-            .map(|slot| slot.name.clone())
-            .collect(),
+        slots: physical().map(|slot| slot.name.clone()).collect(),
+        idle_slots: physical().filter(|slot| !slot.active).map(|slot| slot.name.clone()).collect(),
         pending_restart: status.pending_restart.as_ref().is_some_and(|pending| !pending.is_empty()),
         history: if status.in_recovery { Vec::new() } else { instance.history(status.timeline) },
     }

@@ -1,6 +1,6 @@
 //! What the REST API is shown.
 
-use console::{LocalStatus, ReplicationRow, Xlog};
+use console::{LocalStatus, ReplicationRow, SlotNow, Xlog};
 use ha::cluster::{Cluster, MemberData, Role};
 use ha::lease::Lease;
 use ha::postgres::{Decision, explain};
@@ -78,6 +78,23 @@ pub fn local_status(
             state: row.state.clone().unwrap_or_default(),
             sync_state: row.sync_state.clone().unwrap_or_default(),
             sync_priority: row.sync_priority.unwrap_or_default(),
+        })
+        .collect();
+    let end = match &status.position {
+        WalPosition::Primary { flush, .. } => *flush,
+        WalPosition::Standby { receive, replay, .. } => (*receive).max(*replay).unwrap_or_default(),
+    };
+    local.slots = status
+        .slots
+        .iter()
+        .map(|row| SlotNow {
+            name: row.name.clone(),
+            kind: row.kind.clone(),
+            database: row.database.clone(),
+            active: row.active,
+            temporary: row.temporary,
+            kept_bytes: row.restart_lsn.map(|from| from.behind(end)),
+            wal_status: row.wal_status.clone(),
         })
         .collect();
     local.pending_restart_reason =

@@ -2,9 +2,10 @@
 //!
 //! Deliberately without decisions.
 
+use crate::agent::rest;
 use config::{MemberConfig, RedisConfig};
-use ha::cluster::RedisGroup;
 use ha::cluster::redis::RedisMemberData;
+use ha::cluster::{RedisGroup, Services};
 use ha::guard::StartCommand;
 use redis::{Address, Binary, Login, NOBODY, Server, Settings, StartAs, TlsFilePaths};
 use std::path::{Path, PathBuf};
@@ -50,7 +51,9 @@ impl Instance {
             redis::Product::Valkey | redis::Product::Memurai => format!("{product} {}", self.binary.version),
         };
         let may_lead = self.config.priority > 0 && !self.member.tags.nofailover();
+        let alone = self.member.postgresql.is_none();
         RedisMemberData {
+            services: if alone { rest::services(&self.member) } else { Services::default() },
             address: self.config.connect_address.to_string(),
             api_url: self.member.api_url(),
             version,

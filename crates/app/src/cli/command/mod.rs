@@ -19,7 +19,7 @@ pub use dsn::connection_strings;
 use super::arguments::{CliCommand, GlobalArguments};
 use super::context::Context;
 use super::failure::Failure;
-use super::{doctor, support};
+use super::{doctor, screen, support};
 
 pub async fn run(global: &GlobalArguments, command: CliCommand) -> Result<(), Failure> {
     // The version alone needs no cluster and no configuration.
@@ -40,6 +40,7 @@ pub async fn run(global: &GlobalArguments, command: CliCommand) -> Result<(), Fa
         CliCommand::Doctor(_) | CliCommand::Support(_) => Ok(()),
         CliCommand::List(arguments) => show::list(&context, arguments).await,
         CliCommand::Topology(arguments) => show::topology(&context, arguments).await,
+        CliCommand::Watch(arguments) => screen::watch(&context, arguments).await,
         CliCommand::History(arguments) => show::history(&context, arguments).await,
         CliCommand::Switchover(arguments) => leadership::switchover(&context, arguments).await,
         CliCommand::Failover(arguments) => leadership::failover(&context, arguments).await,

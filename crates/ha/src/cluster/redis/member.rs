@@ -1,5 +1,6 @@
 //! `redis/<group>/members/<name>`: what a member says of its Redis.
 
+use crate::cluster::Services;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use types::{MemberName, Revision};
@@ -107,6 +108,9 @@ pub struct RedisMemberData {
     /// The virtual addresses of the master that this member has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
+    /// Of a member without PostgreSQL; the others tell it in PostgreSQL's entry.
+    #[serde(skip_serializing_if = "Services::is_empty")]
+    pub services: Services,
 }
 
 impl Default for RedisMemberData {
@@ -131,6 +135,7 @@ impl Default for RedisMemberData {
             pause: false,
             trouble: None,
             addresses: Vec::new(),
+            services: Services::default(),
         }
     }
 }
