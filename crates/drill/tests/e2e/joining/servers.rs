@@ -108,17 +108,16 @@ impl Servers {
     }
 
     /// Waits until one member leads and the others follow.
-    pub async fn whole(&self) -> Value {
+    pub async fn whole(&self) {
+        let (client, replicas) = (self.first().http(false), self.plan.databases().count() - 1);
         eventually("the cluster is whole", async || {
-            let list = self.first().client(&["list", "-f", "json"]);
-            // Shown when the test fails.
-            println!("{}{}", list.out, list.err);
-            let rows: Vec<Value> = serde_json::from_str(&list.out).ok()?;
-            let count = |state: &str| rows.iter().filter(|row| row["State"] == state).count();
-            let replicas = self.plan.databases().count() - 1;
-            (count("running") == 1 && count("streaming") == replicas).then(|| rows.into())
+            let view: Value = client.get(self.first().url("/cluster")).send().await.ok()?.json().await.ok()?;
+            let members = view["members"].as_array()?;
+            let leads = |member: &&Value| member["role"] == "leader" && member["state"] == "running";
+            let count = |state: &str| members.iter().filter(|member| member["state"] == state).count();
+            (members.iter().filter(leads).count() == 1 && count("streaming") == replicas).then_some(())
         })
-        .await
+        .await;
     }
 }
 
@@ -166,11 +165,6 @@ impl Server {
     pub fn quorate(&self, command: &str, arguments: &[&str]) -> Done {
         let mut quorate = Command::new(program("quorate"));
         Done::of(quorate.arg(command).args(arguments).arg("--directory").arg(&self.home))
-    }
-
-    /// A command of the cluster's, with this server's configuration.
-    pub fn client(&self, arguments: &[&str]) -> Done {
-        Done::of(Command::new(program("quorate")).arg("-c").arg(self.config_file()).args(arguments))
     }
 
     /// What has to differ on one machine.
