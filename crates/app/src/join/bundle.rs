@@ -157,3 +157,38 @@ fn damaged(file: &Path, why: &str) -> Failure {
     Failure::usage("join-bundle", format!("{} is not a whole bundle: {why}", file.display()))
         .hint("copy it again, or make another: quorate bundle MEMBER FILE")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(directory: &Path, add: impl Fn(&mut tar::Builder<GzEncoder<std::fs::File>>)) -> std::path::PathBuf {
+        let file = directory.join("bundle.tar.gz");
+        let gzip = GzEncoder::new(std::fs::File::create(&file).unwrap(), Compression::default());
+        let mut archive = tar::Builder::new(gzip);
+        add(&mut archive);
+        archive.into_inner().unwrap().finish().unwrap();
+        file
+    }
+
+    #[test]
+    fn what_was_packed_is_read_again_and_nothing_else_is_a_bundle() {
+        let directory = tempfile::tempdir().unwrap();
+        let good = directory.path().join("good.tar.gz");
+        write(&good, &[(KEY, "a"), (AUTHORITY, "b")]).unwrap();
+        let parts = read(&good).unwrap();
+        assert_eq!((parts[KEY].expose(), parts[AUTHORITY].expose()), ("a", "b"));
+        assert_eq!(write(&good, &[]).unwrap_err().code, "join-file", "it is not written over");
+
+        let link = packed(directory.path(), |archive| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_size(0);
+            archive.append_link(&mut header, KEY, "/etc/shadow").unwrap();
+        });
+        assert_eq!(read(&link).map(drop).unwrap_err().code, "join-bundle");
+        std::fs::write(&link, "no archive").unwrap();
+        assert_eq!(read(&link).map(drop).unwrap_err().code, "join-bundle");
+        assert_eq!(read(&directory.path().join("none")).map(drop).unwrap_err().code, "join-file");
+    }
+}

@@ -110,3 +110,54 @@ pub fn address_to_join(address: &str, port: u16) -> String {
 
 /// Of the REST API, when no other is named.
 pub const PORT: u16 = 8008;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pki::{Authority, MEMBER_LIFE, Request};
+    use std::time::SystemTime;
+
+    #[test]
+    fn an_answer_that_is_not_what_was_asked_for_is_refused() {
+        let now = SystemTime::now();
+        let authority = Authority::create("shop", now).unwrap();
+        let request = Request::make("pg2").unwrap();
+        let certificate = authority.sign(&request.request_pem, "pg2", &["10.0.0.2"], now, MEMBER_LIFE).unwrap();
+        let answer = |paths: &[&str]| Enrolment {
+            member: "pg2".to_owned(),
+            cluster: "shop".to_owned(),
+            certificate: certificate.clone(),
+            authority: authority.certificate_pem().to_owned(),
+            files: paths
+                .iter()
+                .map(|path| EnrolmentFile { path: (*path).to_owned(), contents: String::new(), private: true })
+                .collect(),
+        };
+        let (key, known) = (&request.key_pem, authority.fingerprint());
+        assert!(answer(&[CLUSTER_FILE, MEMBER_FILE]).check(key, known).is_ok());
+        let refused = |answer: Enrolment, key: &Secret, known| answer.check(key, known).unwrap_err().code;
+        for path in ["../quorate.yml", "/etc/passwd", "tls/ca.key", "tls/../quorate.yml", ""] {
+            assert_eq!(refused(answer(&[MEMBER_FILE, path]), key, known), "join-answer", "{path}");
+        }
+        assert_eq!(refused(answer(&[CLUSTER_FILE]), key, known), "join-answer", "nothing to start with");
+        let other = Request::make("pg2").unwrap().key_pem;
+        assert_eq!(refused(answer(&[MEMBER_FILE]), &other, known), "join-answer");
+        let foreign = Authority::create("shop", now).unwrap().fingerprint();
+        assert_eq!(refused(answer(&[MEMBER_FILE]), key, foreign), "join-answer");
+    }
+
+    #[test]
+    fn the_printed_address_is_one_that_join_takes() {
+        for (address, port, expected) in [
+            ("10.0.0.1", 8008, "10.0.0.1"),
+            ("10.0.0.1", 8009, "10.0.0.1:8009"),
+            ("fd00::1", 8008, "fd00::1"),
+            ("fd00::1", 8009, "[fd00::1]:8009"),
+        ] {
+            let shown = address_to_join(address, port);
+            assert_eq!(shown, expected);
+            let read = config::Address::parse(&shown, Some(PORT)).unwrap();
+            assert_eq!((read.host.as_str(), read.port), (address, port));
+        }
+    }
+}

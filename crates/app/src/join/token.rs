@@ -53,7 +53,6 @@ struct Kept {
 /// A new token.
 #[derive(Clone, Debug)]
 pub struct Made {
-    pub member: MemberName,
     pub text: Secret,
     pub identity: String,
     pub expires: SystemTime,
@@ -128,7 +127,6 @@ pub fn make(home: &Home, member: &MemberName, life: Duration) -> Result<Made, Fa
     let check = digest(&SHA256, &bytes);
     bytes.extend(&check.as_ref()[..CHECK_BYTES]);
     Ok(Made {
-        member: member.clone(),
         text: Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))),
         identity: hex(&identity),
         expires: UNIX_EPOCH + Duration::from_secs(expires),
@@ -139,18 +137,18 @@ pub fn make(home: &Home, member: &MemberName, life: Duration) -> Result<Made, Fa
 pub struct Claimed {
     pub member: MemberName,
     open: PathBuf,
-    claimed: PathBuf,
+    while_used: PathBuf,
 }
 
 impl Claimed {
     pub fn used(self) {
         // What stays behind is no token any more.
-        let _ = std::fs::remove_file(&self.claimed);
+        let _ = std::fs::remove_file(&self.while_used);
     }
 
     /// Nothing came of it, and not for a fault of whoever used it.
     pub fn give_back(self) {
-        if let Err(error) = std::fs::rename(&self.claimed, &self.open) {
+        if let Err(error) = std::fs::rename(&self.while_used, &self.open) {
             tracing::warn!(%error, "a token is lost; make another");
         }
     }
@@ -173,7 +171,7 @@ pub fn claim(home: &Home, token: &Token, authority: Fingerprint) -> Result<Claim
         return Err(Refused::Expired);
     }
     std::fs::rename(&open, &claimed).map_err(|_| Refused::Unknown)?;
-    Ok(Claimed { member: MemberName::new(kept.member), open, claimed })
+    Ok(Claimed { member: MemberName::new(kept.member), open, while_used: claimed })
 }
 
 /// Those that are still good; what has expired is removed.
@@ -337,7 +335,7 @@ mod tests {
                 let all: Vec<_> = (0..8)
                     .map(|_| scope.spawn(|| claim(&home, &read(&made), fingerprint).map(Claimed::used).is_ok()))
                     .collect();
-                all.into_iter().filter(|_| true).map(|one| one.join().unwrap()).filter(|won| *won).count()
+                all.into_iter().map(|one| one.join().unwrap()).filter(|won| *won).count()
             });
             assert_eq!(won, 1);
         }

@@ -507,6 +507,8 @@ impl Cycle {
             (self.state.started, self.state.adopted) = (true, true);
         }
         if let Job::Promote { beyond } = &job {
+            // It names nobody since it began, whatever came of it.
+            self.state.following = None;
             self.outputs.probe.notify_one();
             if result.is_ok()
                 && let Server::Running(running) = &mut self.state.server

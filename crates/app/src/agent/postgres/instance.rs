@@ -187,6 +187,15 @@ impl Instance {
         self.write(&desired, false).await.map(|written| written.changed)
     }
 
+    /// Writes everything for the promotion of the running standby. It looks for nobody's log any more: one that has just begun to
+    /// sees the promotion only when `wal_retrieve_retry_interval` is over.
+    pub async fn prepare_promotion(&self, synchronous_standby_names: String) -> postgres::Result<Written> {
+        let mut desired = self.desired.lock().await;
+        desired.standby = Some(Upstream::default());
+        desired.synchronous_standby_names = synchronous_standby_names;
+        self.write(&desired, false).await
+    }
+
     /// Sets the role of the running server and writes everything.
     pub async fn set_role(&self, standby: Option<Upstream>) -> postgres::Result<Written> {
         let mut desired = self.desired.lock().await;

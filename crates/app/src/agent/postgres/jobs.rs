@@ -135,7 +135,7 @@ impl Jobs {
     async fn promote(&self, cluster: &Cluster, beyond: Timeline) -> Result<(), String> {
         let sql = &self.instance.sql;
         let names = names_at_start(cluster, &cluster.config());
-        if self.instance.set_synchronous_standby_names(&names).await.map_err(text)? {
+        if self.instance.prepare_promotion(names).await.map_err(text)?.changed {
             sql.reload().await.map_err(text)?;
         }
         let own = cluster.members.get(&self.instance.member.name).and_then(|member| member.data.timeline);

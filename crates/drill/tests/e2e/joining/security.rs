@@ -36,8 +36,7 @@ pub async fn strangers_change_nothing(servers: &Servers) {
         redis_protocol_refuses(server, servers.plan.member(&server.name.as_str().into()).unwrap().has_cache()).await;
     }
     assert_eq!(config(servers.first()).await, before);
-    let leader = servers.whole().await;
-    assert!(leader.is_array());
+    servers.whole().await;
 }
 
 async fn config(server: &Server) -> Value {

@@ -108,15 +108,16 @@ impl Servers {
     }
 
     /// Waits until one member leads and the others follow.
-    pub async fn whole(&self) -> Value {
+    pub async fn whole(&self) {
+        let (client, replicas) = (self.first().http(false), self.plan.databases().count() - 1);
         eventually("the cluster is whole", async || {
-            let list = self.first().client(&["list", "-f", "json"]);
-            let rows: Vec<Value> = serde_json::from_str(&list.out).ok()?;
-            let count = |state: &str| rows.iter().filter(|row| row["State"] == state).count();
-            let replicas = self.plan.databases().count() - 1;
-            (count("running") == 1 && count("streaming") == replicas).then(|| rows.into())
+            let view: Value = client.get(self.first().url("/cluster")).send().await.ok()?.json().await.ok()?;
+            let members = view["members"].as_array()?;
+            let leads = |member: &&Value| member["role"] == "leader" && member["state"] == "running";
+            let count = |state: &str| members.iter().filter(|member| member["state"] == state).count();
+            (members.iter().filter(leads).count() == 1 && count("streaming") == replicas).then_some(())
         })
-        .await
+        .await;
     }
 }
 
@@ -166,11 +167,6 @@ impl Server {
         Done::of(quorate.arg(command).args(arguments).arg("--directory").arg(&self.home))
     }
 
-    /// A command of the cluster's, with this server's configuration.
-    pub fn client(&self, arguments: &[&str]) -> Done {
-        Done::of(Command::new(program("quorate")).arg("-c").arg(self.config_file()).args(arguments))
-    }
-
     /// What has to differ on one machine.
     pub fn settle(&self) {
         let text = std::fs::read_to_string(self.config_file()).unwrap().replace(SERVER, &self.name);
@@ -207,7 +203,7 @@ impl Server {
     /// An HTTP client that believes this cluster, and shows the certificate of this server, or none.
     pub fn http(&self, certified: bool) -> reqwest::Client {
         let tls = self.tls();
-        let identity = certified.then(|| (tls.certificate, tls.key));
+        let identity = certified.then_some((tls.certificate, tls.key));
         self.http_as(identity)
     }
 
