@@ -20,7 +20,7 @@ check_page() {
 page_is_fresh() {
   local made=$1/index.html
   [ -e "$made" ] || return 1
-  [ -z "$(in_web find src public package-lock.json vite.config.ts svelte.config.js index.html "$ROOT/crates/console/openapi.json" -newer "$made" -print -quit)" ]
+  [ -z "$(in_web find src public package-lock.json vite.config.ts svelte.config.js index.html setup.html "$ROOT/crates/console/openapi.json" -newer "$made" -print -quit)" ]
 }
 
 # What package-lock.json names, once.

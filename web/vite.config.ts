@@ -10,5 +10,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     emptyOutDir: true,
+    // The console, and the wizard of `quorate setup`.
+    rollupOptions: { input: ['index.html', 'setup.html'] },
   },
 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 /** What should happen within a second or two may take this long on a machine that does much else. */
-export const PATIENCE_MS = 90_000;
+export const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 90_000);
 
 /** What Chromium calls a key that it believes although it does not know who signed for it. */
 function keyOf(certificate) {
@@ -14,8 +14,8 @@ function keyOf(certificate) {
   return createHash('sha256').update(key).digest('base64');
 }
 
-/** `certificates`: files of the members', where they serve in TLS. */
-export async function open(url, { shots, width = 1180, height = 900, colorScheme = 'light', certificates = [] }) {
+/** `certificates`: files of the members', where they serve in TLS. `whole`: pictures of all of a page. */
+export async function open(url, { shots, width = 1180, height = 900, colorScheme = 'light', certificates = [], whole = false }) {
   mkdirSync(shots, { recursive: true });
   const believed = certificates.length > 0 ? [`--ignore-certificate-errors-spki-list=${certificates.map(keyOf)}`] : [];
   const browser = await chromium.launch({
@@ -33,11 +33,12 @@ export async function open(url, { shots, width = 1180, height = 900, colorScheme
     if (message.type() === 'error' && !/Failed to load resource|net::ERR/.test(message.text())) problems.push(message.text());
   });
   await page.goto(url);
-  return { browser, context, page, problems, shot: (name) => picture(page, join(shots, `${name}.png`)) };
+  return { browser, context, page, problems, shot: (name) => picture(page, join(shots, `${name}.png`), whole) };
 }
 
-/** What a person sees without scrolling; of a page behind a dialog less is enough. */
-async function picture(page, path) {
+/** What a person sees without scrolling, or the `whole` page; of a page behind a dialog less is enough. */
+async function picture(page, path, whole) {
+  if (whole) return void (await page.screenshot({ path, fullPage: true }));
   const { width, height } = page.viewportSize();
   const dialog = await page.locator('dialog[open]').count();
   await page.screenshot({ path, clip: { x: 0, y: 0, width, height: dialog ? Math.min(height, DIALOG_HEIGHT) : height } });

@@ -34,7 +34,7 @@ impl Certificates {
                 authorities: tls.cafile.clone(),
                 clients: match tls.verify_client {
                     VerifyClient::None => ClientCertificates::NotAsked,
-                    VerifyClient::Optional => ClientCertificates::Optional,
+                    VerifyClient::Optional | VerifyClient::OrPassword => ClientCertificates::Optional,
                     VerifyClient::Required => ClientCertificates::Required,
                 },
             };

@@ -4,10 +4,13 @@ mod agent;
 mod certificates;
 mod cli;
 mod failover_ip;
+mod firewall;
 mod guard;
+mod join;
 mod manual;
 mod sentinel_program;
 mod service;
+mod setup;
 mod startup;
 mod vip_program;
 mod vip_setup;
@@ -54,9 +57,19 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE")]
         arguments: Vec<String>,
     },
+    /// Set up a cluster on its first server: in the browser, at the terminal, or without questions
+    Setup(setup::SetupArguments),
     /// Run this member's agent as a service of the operating system
     #[command(subcommand)]
     Service(service::ServiceCommand),
+    /// Make this server a member of a cluster, with a token from its first server
+    Join(join::JoinArguments),
+    /// Make a one-time token that lets a server join as a member of the plan
+    Token(join::TokenArguments),
+    /// Pack everything that a member needs into one file, to carry it there by hand
+    Bundle(join::BundleArguments),
+    /// Print the rules that let those in who have to reach this member, for the system's firewall; or apply them
+    Firewall(firewall::FirewallArguments),
     /// Print what makes a shell complete quorate's commands
     Completions {
         /// The shell
@@ -88,7 +101,12 @@ fn main() {
         Command::Sentinel { config, check: true, options } => sentinel_program::check(&config, &options),
         Command::Sentinel { config, check: false, options } => sentinel_program::run(&config, &options),
         Command::Vip { arguments } => vip_program::run_with_file(arguments),
+        Command::Setup(arguments) => setup::run(&arguments),
         Command::Service(command) => service::run(command),
+        Command::Join(arguments) => join::run_join(&arguments),
+        Command::Token(arguments) => join::run_token(&arguments),
+        Command::Bundle(arguments) => join::run_bundle(&arguments),
+        Command::Firewall(arguments) => firewall::run(&arguments),
         Command::Completions { shell } => manual::completions(shell, command_line()),
         Command::Man { directory } => manual::pages(&directory, command_line()),
         Command::Client(command) => client(arguments.global, command),
@@ -97,7 +115,8 @@ fn main() {
 }
 
 /// Commands that ask no cluster.
-const WITHOUT_CLUSTER: [&str; 6] = ["agent", "sentinel", "vip", "service", "completions", "man"];
+const WITHOUT_CLUSTER: [&str; 11] =
+    ["agent", "sentinel", "vip", "setup", "service", "join", "token", "bundle", "firewall", "completions", "man"];
 
 /// What the command line's commands have in common says nothing to those that run something.
 fn command_line() -> clap::Command {
@@ -170,7 +189,12 @@ mod tests {
                 Command::Agent { .. }
                 | Command::Worker { .. }
                 | Command::Vip { .. }
+                | Command::Setup(_)
                 | Command::Service(_)
+                | Command::Join(_)
+                | Command::Token(_)
+                | Command::Bundle(_)
+                | Command::Firewall(_)
                 | Command::Completions { .. }
                 | Command::Man { .. }
                 | Command::Client(_) => unreachable!(),

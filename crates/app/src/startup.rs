@@ -124,6 +124,11 @@ fn user(member: &MemberConfig) -> Result<Option<RunAs>, Problem> {
     find_run_as(member).map_err(Problem::of("start-user"))
 }
 
+/// The user that the worker and its servers run as; `None`: whoever starts the agent.
+pub fn worker_user(member: &MemberConfig) -> Result<Option<RunAs>, Problem> {
+    user(member)
+}
+
 fn find_run_as(member: &MemberConfig) -> Result<Option<RunAs>, String> {
     if !current_user_is_root() {
         return Ok(None);

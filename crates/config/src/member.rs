@@ -121,6 +121,8 @@ pub enum VerifyClient {
     None,
     /// For the requests that change something.
     Optional,
+    /// The same, and who shows none gives the password of `restapi.authentication`.
+    OrPassword,
     Required,
 }
 
@@ -355,6 +357,8 @@ pub struct SentinelConfig {
     /// Masters that something else runs.
     pub masters: BTreeMap<String, SentinelMaster>,
     pub authentication: Option<User>,
+    /// Clients speak TLS with it, and the sentinel with the servers.
+    pub tls: Option<RedisTls>,
     pub config_file: PathBuf,
 }
 

@@ -200,7 +200,22 @@ fn clean_json_with(value: &Json, clean: &dyn Fn(&str) -> String) -> Json {
 /// The text without the passwords of URLs (`scheme://user:password@host`) and of settings (`password=..`, `PGPASSWORD=..`,
 /// `--password ..`, `"password": ".."`).
 pub fn clean_text(text: &str) -> String {
-    without_settings(&without_user_information(text))
+    without_settings(&without_user_information(&without_tokens(text)))
+}
+
+/// Tokens of `quorate token` begin so.
+const TOKEN_BEGINS: &str = "qt1_";
+
+fn without_tokens(text: &str) -> String {
+    let is_of_a_token = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(TOKEN_BEGINS) {
+        let (before, token) = rest.split_at(at);
+        shown.extend([before, REMOVED]);
+        rest = token.trim_start_matches(is_of_a_token);
+    }
+    shown + rest
 }
 
 fn is_secret_name(name: &str) -> bool {
@@ -321,6 +336,7 @@ mod tests {
             ("{\"password\": \"hun\\\"ter\", \"user\": \"me\"}", "{\"password\": (removed), \"user\": \"me\"}"),
             ("ldapbindpasswd=\"hunter 2\" x", "ldapbindpasswd=(removed) x"),
             ("requirepass: hunter2", "requirepass: (removed)"),
+            ("quorate join 10.0.0.1 qt1_aB-_9 --run", "quorate join 10.0.0.1 (removed) --run"),
             ("FATAL:  password authentication failed for user x", "FATAL:  password authentication failed for user x"),
             ("password_encryption = scram-sha-256", "password_encryption = scram-sha-256"),
         ] {

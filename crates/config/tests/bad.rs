@@ -288,6 +288,11 @@ fn half_of_tls_is_refused() {
         ),
         (
             "",
+            "restapi: {certfile: /c, cafile: /ca, verify_client: or_password}\n",
+            "q.yml:9: restapi.authentication: is missing [config-missing]\n  hint: the name and the password for whoever shows no certificate; or write 'verify_client: optional'",
+        ),
+        (
+            "",
             "restapi: {certfile: /c, keyfile_password: secret}\n",
             "q.yml:9: restapi.keyfile_password: is not supported yet [config-unsupported]\n  hint: an encrypted key cannot be read; keep it without a password, readable only by the agent's user: openssl pkey -in OLD -out NEW",
         ),

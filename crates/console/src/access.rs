@@ -9,11 +9,12 @@ use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use ha::cluster::Cluster;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// In a request's extensions: its connection has shown a certificate of the authorities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Certified;
+/// In a request's extensions: the certificate (DER) of the authorities that its connection has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certified(pub Arc<[u8]>);
 
 /// All host names of the allowlist together must resolve within this time; those that do not are not allowed.
 const RESOLVE_WAIT_MAX: Duration = Duration::from_secs(3);

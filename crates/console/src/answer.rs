@@ -11,7 +11,7 @@ use crate::reply::Reply;
 use crate::snapshot::Snapshot;
 use crate::status::StatusBody;
 use crate::switchover::Action;
-use crate::{access, config_change, drill, members, metrics, redis, request_body, restart, switchover};
+use crate::{access, config_change, drill, joining, members, metrics, redis, request_body, restart, switchover};
 use axum::body::Body;
 use axum::extract::Query as QueryOf;
 use axum::http::header::ALLOW;
@@ -30,11 +30,11 @@ impl Api {
         if head.method == Method::GET && head.uri.path() == STREAM {
             return self.stream().unwrap_or_else(|reply| reply.into_response(&self.snapshot().settings));
         }
-        let asking = Asking { peer, certified: head.extensions.get::<Certified>().is_some() };
+        let certified = head.extensions.get::<Certified>().cloned();
         let reply = match head.method {
             Method::GET => self.read(&head.uri, true).await,
             Method::HEAD | Method::OPTIONS => self.read(&head.uri, false).await,
-            _ => match self.change(asking, &head.method, &head.uri, &head.headers, body).await {
+            _ => match self.change((peer, certified), &head.method, &head.uri, &head.headers, body).await {
                 Ok(reply) | Err(reply) => reply,
             },
         };
@@ -119,7 +119,7 @@ impl Api {
 
     async fn change(
         &self,
-        asking: Asking,
+        (peer, certified): (IpAddr, Option<Certified>),
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
@@ -127,9 +127,13 @@ impl Api {
     ) -> Result<Reply, Reply> {
         let (name, what) = segments(uri.path());
         let change = Change::of(method, name, what).ok_or_else(method_not_allowed)?;
-        // As in Patroni: for the failsafe mode a list of the members alone restricts nobody, because a member that is
-        // new to the list must be heard too.
-        access::check(&self.snapshot(), headers, asking, change != Change::Failsafe).await?;
+        // A server that joins has nothing but its token, and one that renews nothing but its certificate.
+        if !matches!(change, Change::Join | Change::Renew) {
+            let asking = Asking { peer, certified: certified.is_some() };
+            // As in Patroni: for the failsafe mode a list of the members alone restricts nobody, because a member that is
+            // new to the list must be heard too.
+            access::check(&self.snapshot(), headers, asking, change != Change::Failsafe).await?;
+        }
         Ok(match change {
             Change::PatchConfig => config_change::patch(self, &request_body::required(headers, body).await?).await,
             Change::PutConfig => config_change::put(self, request_body::required(headers, body).await?).await,
@@ -152,6 +156,16 @@ impl Api {
             Change::Mpp => request_body::required(headers, body).await.map(|_| Reply::text(200, "OK"))?,
             // Patroni's own tests stop it this way on Windows; elsewhere it only says so.
             Change::Sigterm => Reply::text(202, "shutdown scheduled"),
+            Change::Join => {
+                let joining = self.extras.joining.as_ref().ok_or_else(joining::not_here)?;
+                joining::reply(joining.join(peer, request_body::required(headers, body).await?).await)
+            }
+            Change::Renew => {
+                let joining = self.extras.joining.as_ref().ok_or_else(joining::not_here)?;
+                let Certified(shown) = certified.ok_or_else(|| Reply::text(403, "client certificate required"))?;
+                let body = request_body::required(headers, body).await?;
+                joining::reply(joining.renew(shown.to_vec(), body).await)
+            }
         })
     }
 }
@@ -230,6 +244,8 @@ enum Change {
     Redis,
     Mpp,
     Sigterm,
+    Join,
+    Renew,
 }
 
 /// Method, first segment, second segment (empty: any), and what is done.
@@ -250,6 +266,8 @@ const CHANGES: &[(&str, &str, &str, Change)] = &[
     ("POST", "citus", "", Change::Mpp),
     ("POST", "mpp", "", Change::Mpp),
     ("POST", "sigterm", "", Change::Sigterm),
+    ("POST", "join", "", Change::Join),
+    ("POST", "renew", "", Change::Renew),
 ];
 
 impl Change {

@@ -2,6 +2,7 @@
 
 use crate::command::{CommandRequest, wake};
 use crate::drill::{Drill, Turn};
+use crate::joining::Joining;
 use crate::live::Listeners;
 use crate::members::Peers;
 use crate::metrics::MetricsSource;
@@ -42,6 +43,8 @@ pub struct Extras {
     pub peers: Option<Arc<dyn Peers>>,
     pub connection_strings: Option<ConnectionStrings>,
     pub drill: Option<Arc<dyn Drill>>,
+    /// Set only where nothing is answered without TLS.
+    pub joining: Option<Arc<dyn Joining>>,
     pub recorder: Recorder,
     pub listeners: Listeners,
     pub turn: Turn,

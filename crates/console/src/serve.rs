@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tls::{ServerTls, presents_certificate};
+use tls::{ServerTls, certificate_of};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -96,29 +96,34 @@ async fn connection<S: Service>(
 ) {
     // Answers are one small packet; waiting to fill it only delays them.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return talk(stream, peer, false, answers, stopping).await };
+    let Some(tls) = tls else { return talk(stream, peer, None, answers, stopping).await };
     let secured = tokio::select! {
         secured = tls.accept(stream, tls::HANDSHAKE_WITHIN) => secured,
         _ = stopping.wait_for(|stop| *stop) => return,
     };
     match secured {
         Ok(stream) => {
-            let certified = presents_certificate(&stream);
+            let certified = certificate_of(&stream).map(|certificate| Certified(certificate.into()));
             talk(stream, peer, certified, answers, stopping).await;
         }
         Err(error) => tracing::debug!(%peer, %error, "a connection to the {} was not secured", S::NAME),
     }
 }
 
-async fn talk<T, S>(stream: T, peer: IpAddr, certified: bool, answers: Arc<S>, mut stopping: watch::Receiver<bool>)
-where
+async fn talk<T, S>(
+    stream: T,
+    peer: IpAddr,
+    certified: Option<Certified>,
+    answers: Arc<S>,
+    mut stopping: watch::Receiver<bool>,
+) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service,
 {
     let service = service_fn(move |mut request: Request<Incoming>| {
         let answers = answers.clone();
-        if certified {
-            request.extensions_mut().insert(Certified);
+        if let Some(certified) = certified.clone() {
+            request.extensions_mut().insert(certified);
         }
         async move { Ok::<_, Infallible>(answers.respond(peer, request.map(Body::new)).await) }
     });

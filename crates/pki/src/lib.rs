@@ -5,12 +5,14 @@
 //! authority.
 
 mod fingerprint;
+mod request;
 
 pub use fingerprint::{Fingerprint, fingerprint};
+pub use request::{Life, Request, certificate_of_key, life_of, member_named};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
 };
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,8 +25,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60 * 60);
 /// An authority that ends makes every server get a new one by hand; ten years are longer than most servers live.
 pub const AUTHORITY_LIFE: Duration = Duration::from_secs(3650 * DAY.as_secs());
-/// What is renewed by itself can be short; a year also serves whoever renews by hand.
-pub const MEMBER_LIFE: Duration = Duration::from_secs(365 * DAY.as_secs());
+/// Members renew by themselves after two thirds of it; a year and a month also serves whoever renews by hand, once a year.
+pub const MEMBER_LIFE: Duration = Duration::from_secs(397 * DAY.as_secs());
 /// X.509 has room for so many characters of a name.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -40,6 +42,8 @@ pub enum PkiError {
     OtherKey,
     #[error("the authority has ended")]
     Ended,
+    #[error("this is no request for a certificate, or it is not signed with its own key")]
+    Request,
     #[error("the certificate cannot be made: {0}")]
     Making(String),
 }
@@ -124,10 +128,38 @@ impl Authority {
     /// A certificate for both ends of a connection. `addresses` are the IP addresses and host names under which others
     /// reach the member; `life` is cut at the authority's own end.
     pub fn issue(&self, name: &str, addresses: &[&str], now: SystemTime, life: Duration) -> Result<Issued, PkiError> {
+        let key = KeyPair::generate().map_err(|error| making(&error))?;
+        let (certificate_pem, ends) = self.certify(&key, name, addresses, now, life)?;
+        let life = ends.duration_since(now).unwrap_or_default();
+        let renew_at = now + life * 2 / 3;
+        Ok(Issued { certificate_pem, key_pem: Secret::new(key.serialize_pem()), ends, renew_at })
+    }
+
+    /// The same for a key that its owner keeps. Of the request only the key counts: name and addresses are what whoever
+    /// signs knows of the member, and not what it says of itself.
+    pub fn sign(
+        &self,
+        request_pem: &str,
+        name: &str,
+        addresses: &[&str],
+        now: SystemTime,
+        life: Duration,
+    ) -> Result<String, PkiError> {
+        let request = CertificateSigningRequestParams::from_pem(request_pem).map_err(|_| PkiError::Request)?;
+        self.certify(&request.public_key, name, addresses, now, life).map(|(certificate, _)| certificate)
+    }
+
+    fn certify(
+        &self,
+        key: &impl PublicKeyData,
+        name: &str,
+        addresses: &[&str],
+        now: SystemTime,
+        life: Duration,
+    ) -> Result<(String, SystemTime), PkiError> {
         if now >= self.ends {
             return Err(PkiError::Ended);
         }
-        let key = KeyPair::generate().map_err(|error| making(&error))?;
         let ends = (now + life).min(self.ends);
         let mut params = named(name)?;
         params.not_before = (now - CLOCKS_DIFFER).into();
@@ -139,14 +171,8 @@ impl Authority {
         for address in addresses {
             params.subject_alt_names.push(alternative_name(address)?);
         }
-        let certificate = params.signed_by(&key, &self.issuer).map_err(|error| making(&error))?;
-        let life = ends.duration_since(now).unwrap_or_default();
-        Ok(Issued {
-            certificate_pem: certificate.pem(),
-            key_pem: Secret::new(key.serialize_pem()),
-            ends,
-            renew_at: now + life * 2 / 3,
-        })
+        let certificate = params.signed_by(key, &self.issuer).map_err(|error| making(&error))?;
+        Ok((certificate.pem(), ends))
     }
 }
 

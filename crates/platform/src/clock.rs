@@ -7,3 +7,8 @@ use types::Millis;
 pub fn boot_clock() -> Millis {
     super::os::boot_clock()
 }
+
+/// Whether something keeps the wall clock right (NTP, PTP). `None`: this system does not say.
+pub fn clock_is_kept() -> Option<bool> {
+    super::os::clock_is_kept()
+}

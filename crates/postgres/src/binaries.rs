@@ -92,6 +92,20 @@ impl Binaries {
             .unwrap_or(Error::BinaryMissing { program: file_name("postgres", names), looked_in: candidates }))
     }
 
+    /// Every complete installation in these places, the one that `find` would take first.
+    pub fn find_all() -> Vec<Self> {
+        let mut found: Vec<Self> = Vec::new();
+        for dir in candidates() {
+            let Ok(binaries) = Self::in_directory(&dir, &BTreeMap::new()) else { continue };
+            // `/usr/bin` may be full of links into another directory.
+            let real = |binaries: &Self| binaries.postgres.canonicalize().ok();
+            if !found.iter().any(|other| real(other) == real(&binaries)) {
+                found.push(binaries);
+            }
+        }
+        found
+    }
+
     fn in_directory(dir: &Path, names: &BTreeMap<String, String>) -> Result<Self> {
         let mut found = PROGRAMS.map(|program| dir.join(file_name(program, names)));
         if let Some(missing) = found.iter().position(|path| !path.is_file()) {

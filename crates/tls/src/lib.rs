@@ -9,13 +9,15 @@ mod client;
 mod error;
 mod files;
 mod fresh;
+mod pinned;
 mod server;
 
 pub use client::{ClientFiles, ClientTls};
 pub use error::TlsError;
 pub use files::Lifetime;
 pub use fresh::{REFRESH_EVERY, Refresh, keep_fresh};
-pub use server::{ClientCertificates, ServerFiles, ServerTls, presents_certificate, presents_certificate_of};
+pub use pinned::pinned_client;
+pub use server::{ClientCertificates, ServerFiles, ServerTls, certificate_of, presents_certificate_of};
 pub use tokio_rustls::client::TlsStream as ClientStream;
 pub use tokio_rustls::server::TlsStream as ServerStream;
 

@@ -125,7 +125,7 @@ pub fn presents_certificate_of(stream: &TlsStream<TcpStream>, host: &str) -> boo
     server_name(host).is_ok_and(|name| verify_server_name(&certificate, &name).is_ok())
 }
 
-/// Whether the client has shown a certificate; a bad one has ended the handshake.
-pub fn presents_certificate(stream: &TlsStream<TcpStream>) -> bool {
-    stream.get_ref().1.peer_certificates().is_some_and(|chain| !chain.is_empty())
+/// The certificate (DER) that the client has shown, if any; a bad one has ended the handshake.
+pub fn certificate_of(stream: &TlsStream<TcpStream>) -> Option<Vec<u8>> {
+    stream.get_ref().1.peer_certificates()?.first().map(|certificate| certificate.to_vec())
 }

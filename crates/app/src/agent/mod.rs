@@ -6,6 +6,7 @@
 mod backstop;
 mod drill;
 mod guard_link;
+mod joining;
 mod keeper;
 mod listen;
 mod metrics;
@@ -172,7 +173,7 @@ async fn start_roles(
     let config_path = config_path.to_owned();
     let world = World { config_path, member, dcs, guard, keeper, vips, certificates, look_again, pulse, ttl, stop };
     if !has_data {
-        web::witness(&world, store.as_ref());
+        web::witness(&world, store.as_ref()).await?;
         return witness::run(from_guard, store, &world.look_again).await;
     }
     servers(world, store, from_guard, hello).await
@@ -185,6 +186,7 @@ async fn servers(
     from_guard: mpsc::Receiver<FromGuard>,
     hello: FromGuard,
 ) -> anyhow::Result<()> {
+    let renewed = joining::keep_certificate(&world);
     let World { member, dcs, guard, keeper, vips, certificates, stop, .. } = &world;
     let directories = directories(member);
     guard.start_backstop(directories.clone())?;
@@ -204,7 +206,7 @@ async fn servers(
     let postgres = match &member.postgresql {
         Some(settings) => {
             let messages = switchboard.role(ServerKind::Postgres);
-            let role = postgres::start(&world, settings.clone(), messages, &mut cycles).await?;
+            let role = postgres::start(&world, settings.clone(), messages, renewed.clone(), &mut cycles).await?;
             proxies.start_postgres(member, role.routes.clone(), stop).await?;
             Some(role)
         }
@@ -213,7 +215,7 @@ async fn servers(
     let redis = match &member.redis {
         Some(settings) => {
             let messages = switchboard.role(ServerKind::Redis);
-            let role = redis::start(&world, settings.clone(), messages, &mut cycles).await?;
+            let role = redis::start(&world, settings.clone(), messages, renewed.clone(), &mut cycles).await?;
             proxies.start_redis(member, role.routes.clone(), stop).await?;
             Some(role)
         }
@@ -228,7 +230,7 @@ async fn servers(
             witness::publish(member, dcs, redis.as_ref().map(|role| role.api.snapshots.clone()));
         (snapshots, commands, None)
     };
-    let extras = web::extras(&world.config_path, member, store.as_ref(), snapshots.clone());
+    let extras = web::extras(&world, store.as_ref(), snapshots.clone());
     let api = Api {
         snapshots,
         commands,

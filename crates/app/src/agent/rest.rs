@@ -21,7 +21,10 @@ pub fn settings(member: &MemberConfig) -> RestApiSettings {
     let authentication =
         member.restapi.authentication.as_ref().map(|user| BasicAuth::new(&user.username, &password(user)));
     let verify = member.restapi.tls.as_ref().map(|tls| tls.verify_client);
-    let changes_need_certificate = verify.is_some_and(|verify| verify != VerifyClient::None);
+    let changes_need_certificate = match verify {
+        Some(VerifyClient::Optional | VerifyClient::Required) => true,
+        Some(VerifyClient::None | VerifyClient::OrPassword) | None => false,
+    };
     RestApiSettings { authentication, changes_need_certificate, ..RestApiSettings::default() }
 }
 

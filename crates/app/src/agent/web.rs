@@ -2,10 +2,11 @@
 
 use super::World;
 use super::drill::Client;
-use super::listen;
 use super::store_role::StoreRole;
+use super::{joining, listen};
 use crate::certificates::{client_files, http_client};
 use crate::cli::{DsnVia, connection_strings};
+use anyhow::Context;
 use config::MemberConfig;
 use console::{
     Api, ConnectionStrings, Console, Extras, PeerAnswer, PeerRequest, Peers, Snapshot, StoreNow, StoreSource,
@@ -30,12 +31,8 @@ const PEER_READ_PATIENCE: Duration = Duration::from_secs(5);
 const SECURED: &str = "https://";
 
 /// Nothing here is needed to keep a cluster alive, so what cannot be had is left out and said.
-pub fn extras(
-    config_path: &Path,
-    member: &Arc<MemberConfig>,
-    store: Option<&StoreRole>,
-    snapshots: watch::Receiver<Arc<Snapshot>>,
-) -> Extras {
+pub fn extras(world: &World, store: Option<&StoreRole>, snapshots: watch::Receiver<Arc<Snapshot>>) -> Extras {
+    let World { config_path, member, certificates, .. } = world;
     let peers = match HttpPeers::new(member.ctl.tls.clone()) {
         Ok(peers) => Some(Arc::new(peers) as Arc<dyn Peers>),
         Err(error) => {
@@ -49,6 +46,7 @@ pub fn extras(
         peers,
         connection_strings: strings(config_path, member),
         drill: drill.map(|client| Arc::new(client) as Arc<dyn console::Drill>),
+        joining: joining::desk(config_path, certificates),
         ..Extras::default()
     }
 }
@@ -69,17 +67,25 @@ pub fn start(member: &Arc<MemberConfig>, tls: Option<ServerTls>, api: Api, stop:
     });
 }
 
-/// The console of a member that has a vote and no data, and so no port for the REST API.
-pub fn witness(world: &World, store: Option<&StoreRole>) {
+/// Of a member that has a vote and no data: the console, and the REST API where it speaks TLS, for servers that join and
+/// certificates that are renewed.
+pub async fn witness(world: &World, store: Option<&StoreRole>) -> anyhow::Result<()> {
     let World { member, dcs, certificates, stop, .. } = world;
-    if member.console.is_none() {
-        return;
+    if certificates.rest.is_none() && member.console.is_none() {
+        return Ok(());
     }
+    joining::keep_certificate(world);
     let (snapshots, commands) = super::witness::publish(member, dcs, None);
-    let extras = extras(&world.config_path, member, store, snapshots.clone());
+    let extras = extras(world, store, snapshots.clone());
     let api = Api { snapshots, commands, store: Arc::new(dcs.clone()), redis: None, vips: None, metrics: None, extras };
     tokio::spawn(api.extras.recorder.clone().run(api.clone()));
-    start(member, certificates.rest.clone(), api, stop);
+    start(member, certificates.rest.clone(), api.clone(), stop);
+    if let Some(tls) = certificates.rest.clone() {
+        let listener = listen::bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
+        let stopped = stop.clone();
+        tokio::spawn(async move { console::serve(listener, Some(tls), api, stopped.cancelled_owned()).await });
+    }
+    Ok(())
 }
 
 fn store_source(member: &Arc<MemberConfig>, store: Option<&StoreRole>) -> StoreSource {

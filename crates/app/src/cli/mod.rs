@@ -6,7 +6,7 @@
 
 mod api;
 mod arguments;
-mod ask;
+pub mod ask;
 mod command;
 mod context;
 mod doctor;
@@ -23,6 +23,7 @@ mod watch;
 pub use arguments::{CliCommand, DsnVia, GlobalArguments};
 pub use command::connection_strings;
 pub use failure::Failure;
+pub use output::emit;
 pub use places::find as find_configuration;
 
 /// Done, and it is so.

@@ -77,6 +77,18 @@ fn install(arguments: &InstallArguments) -> Result<i32, Failure> {
     Ok(EXIT_DONE)
 }
 
+/// Whether this system has a service manager that runs.
+pub fn is_possible() -> bool {
+    cfg!(windows) || Systemd::of_this_machine().runs()
+}
+
+/// Under its usual name. Returns the exit code.
+pub fn install_and_start(config: &Path) -> Result<i32, Failure> {
+    let service = NameArgument { name: arguments::NAME_DEFAULT.to_owned(), config: Some(config.to_owned()) };
+    install(&InstallArguments { service: service.clone(), print: false })?;
+    start(&service)
+}
+
 fn start(arguments: &NameArgument) -> Result<i32, Failure> {
     let name = &arguments.name;
     if cfg!(windows) {

@@ -30,6 +30,10 @@ impl Systemd {
         Self { units: UNITS.into(), systemctl: "systemctl".into(), runs: Path::new(RUNS).is_dir() }
     }
 
+    pub fn runs(&self) -> bool {
+        self.runs
+    }
+
     pub fn unit_file(&self, name: &str) -> PathBuf {
         self.units.join(format!("{name}.service"))
     }

@@ -83,7 +83,7 @@ impl Builder<'_> {
             binary: self.path(&[AT, "binary"]),
             os_user,
             authentication,
-            tls: self.redis_tls(),
+            tls: self.redis_tls("redis"),
             parameters: self.directives(&[AT, "parameters"]),
             min_replicas_to_write: self.count(&[AT, "min_replicas_to_write"], 0),
             priority: self.count(&[AT, "priority"], 100),
@@ -136,6 +136,7 @@ impl Builder<'_> {
             quorum: self.count(&[AT, "quorum"], u32::try_from(majority).unwrap_or(2)),
             masters,
             authentication: self.redis_user(&[AT, "authentication"]),
+            tls: self.redis_tls(AT).or_else(|| redis?.tls.clone()),
             config_file: config_file?,
         })
     }
@@ -229,11 +230,10 @@ impl Builder<'_> {
         Some(User { username, password: Some(crate::Secret::new(password)), parameters: BTreeMap::new() })
     }
 
-    fn redis_tls(&mut self) -> Option<RedisTls> {
-        const AT: [&str; 2] = ["redis", "tls"];
-        self.tree.at(&AT)?;
+    fn redis_tls(&mut self, section: &str) -> Option<RedisTls> {
+        self.tree.at(&[section, "tls"])?;
         let mut file = |key: &str, hint: &str| {
-            let path = [AT[0], AT[1], key];
+            let path = [section, "tls", key];
             let found = self.path(&path);
             match &found {
                 None => self.missing(&path, hint),

@@ -11,6 +11,7 @@ impl Builder<'_> {
         let word = self.text(&["restapi", "verify_client"]).unwrap_or_default().to_lowercase();
         let verify_client = match word.as_str() {
             "optional" => VerifyClient::Optional,
+            "or_password" => VerifyClient::OrPassword,
             "required" => VerifyClient::Required,
             _ => VerifyClient::None,
         };
@@ -26,6 +27,12 @@ impl Builder<'_> {
         };
         if cafile.is_none() && verify_client != VerifyClient::None {
             self.missing(&["restapi", "cafile"], "the certificates of the authorities whose clients are let in (PEM)");
+        }
+        if verify_client == VerifyClient::OrPassword && self.tree.at(&["restapi", "authentication"]).is_none() {
+            self.missing(
+                &["restapi", "authentication"],
+                "the name and the password for whoever shows no certificate; or write 'verify_client: optional'",
+            );
         }
         let keyfile = self.path(&["restapi", "keyfile"]).unwrap_or_else(|| certfile.clone());
         Some(RestApiTls { certfile, keyfile, cafile, verify_client })

@@ -22,9 +22,9 @@ pub const RESTAPI: &[Field] = &[
     text("ciphers", "", "TLS ciphers.").ignored("TLS 1.2 and 1.3 are spoken, with strong ciphers only").variable(),
     choice(
         "verify_client",
-        &["none", "optional", "required"],
+        &["none", "optional", "or_password", "required"],
         "none",
-        "Whether clients need a certificate: optional for the requests that change something, required for all. One that is shown must be good, and then no password is asked for.",
+        "Whether clients need a certificate: optional for the requests that change something, required for all; or_password: for these requests a certificate or the password of restapi.authentication. One that is shown must be good, and then no password is asked for.",
     )
     .variable(),
     Field::new("allowlist", Kind::Words, "", "Addresses that may use the requests that change something.")

@@ -122,6 +122,7 @@ pub const SENTINEL: &[Field] = &[
         "Masters that something else runs, by name: `db1: {host: 10.0.0.5, port: 6379, quorum: 2}`.",
     ),
     section("authentication", SENTINEL_USER, "Whom the sentinel lets in (requirepass)."),
+    section("tls", TLS, "TLS for clients, and towards the servers; redis.tls when it is missing."),
     path(
         "config_file",
         "sentinel.conf in redis.data_dir, or in store.data_dir",

@@ -11,17 +11,30 @@ use axum::http::{Response, StatusCode};
 include!(concat!(env!("OUT_DIR"), "/page_files.rs"));
 
 const INDEX: &str = "index.html";
+const SETUP: &str = "setup.html";
 const MISSING: &str = "the page of the web console is not in this build of quorate\nhint: ./dev page builds it with node and npm, and the next build of the program takes it up; the REST API works without it\n";
 /// Vite names these files after their content.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
+/// The console's page, and what it consists of.
 pub fn answer(path: &str) -> Response<Body> {
+    file(path, INDEX)
+}
+
+/// The same for the wizard's page. Each is at the root of its own server.
+pub fn answer_setup(path: &str) -> Response<Body> {
+    file(path, SETUP)
+}
+
+fn file(path: &str, page: &str) -> Response<Body> {
     let name = match path.trim_start_matches('/') {
-        "" => INDEX,
+        "" => page,
+        // Another page than the server's own.
+        INDEX | SETUP => "",
         name => name,
     };
     let Some((name, bytes)) = FILES.iter().find(|(file, _)| *file == name) else {
-        return if name == INDEX {
+        return if name == page {
             plain(Reply::text(503, MISSING))
         } else {
             plain(Reply::text(404, "there is no such page"))

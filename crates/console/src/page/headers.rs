@@ -7,11 +7,15 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 
-/// Nothing but our own files; no script or style inside of the page. The page may ask the other members' consoles whether
-/// they are there, to go on at one of them when this one dies.
+/// The page may ask the other members' consoles whether they are there, to go on at one of them when this one dies.
 pub fn protect(response: &mut Response<Body>, snapshot: &Snapshot) {
     let others = snapshot.cluster.members.iter().filter(|(name, _)| **name != snapshot.me);
     let others = others.filter_map(|(_, member)| member.data.quorate.as_ref()?.services.console.as_deref());
+    protect_with(response, others);
+}
+
+/// Nothing but our own files; no script or style inside of the page.
+pub fn protect_with<'a>(response: &mut Response<Body>, others: impl Iterator<Item = &'a str>) {
     let may_ask: Vec<&str> = ["'self'"].into_iter().chain(others.filter(|url| is_origin(url))).collect();
     let may_ask = may_ask.join(" ");
     let policy = format!(

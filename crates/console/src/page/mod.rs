@@ -164,6 +164,18 @@ impl Service for Console {
     }
 }
 
+/// A file of the wizard's page, for whoever serves it. Its other answers need the headers, too: [`protect`].
+pub fn setup_page(path: &str) -> Response<Body> {
+    let mut response = assets::answer_setup(path);
+    protect(&mut response);
+    response
+}
+
+/// What browsers are told not to do with an answer of the wizard.
+pub fn protect(response: &mut Response<Body>) {
+    headers::protect_with(response, std::iter::empty());
+}
+
 fn plain(reply: Reply) -> Response<Body> {
     reply.into_response(&crate::settings::RestApiSettings::default())
 }

@@ -6,6 +6,7 @@ mod access;
 mod bodies;
 mod changes;
 mod health;
+mod joining;
 mod live;
 mod openapi;
 mod page;

@@ -17,6 +17,8 @@ use std::thread;
 const LINES_MAX: usize = 256;
 /// A line from the worker may be this long; more is the end of the connection.
 const LINE_BYTES_MAX: u64 = 256 * 1024;
+/// Root's would stay in the environment of the other user, whose libpq then looks for certificates where it may not.
+const HOME: &str = "HOME";
 /// The program that runs here, which is the worker's, too.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
@@ -76,7 +78,7 @@ impl Children {
         worker.args(&command.arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         worker.env_remove(NOTIFY_SOCKET);
         if let Some(user) = &command.run_as {
-            worker.uid(user.uid).gid(user.gid);
+            worker.uid(user.uid).gid(user.gid).env_remove(HOME);
         }
         // Its own group: Ctrl-C reaches the guard alone, which then stops everything in order.
         worker.process_group(0);
@@ -114,7 +116,7 @@ impl Children {
             .stdout(log.try_clone()?)
             .stderr(log);
         if let Some(user) = &command.run_as {
-            program.uid(user.uid).gid(user.gid);
+            program.uid(user.uid).gid(user.gid).env_remove(HOME);
         }
         end_with_parent(&mut program);
         // SAFETY: the closure runs between fork and exec and makes only system calls that are allowed there.

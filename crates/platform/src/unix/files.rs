@@ -1,6 +1,6 @@
 //! Asks the kernel, which knows users, groups and mount options.
 
-use crate::DiskSpace;
+use crate::{DiskSpace, Readers};
 use rustix::fs::{Access, Mode, access, statvfs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,6 +10,16 @@ const READ_BY_OTHERS: u32 = 0o004;
 
 pub fn keep_new_files_private() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
+pub fn set_readers(path: &Path, readers: Readers) -> std::io::Result<()> {
+    let mode = match (std::fs::metadata(path)?.is_dir(), readers) {
+        (true, Readers::Owner) => 0o700,
+        (true, Readers::Everybody) => 0o755,
+        (false, Readers::Owner) => 0o600,
+        (false, Readers::Everybody) => 0o644,
+    };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
 pub fn is_executable(path: &Path) -> bool {

@@ -1,7 +1,9 @@
 //! How processes end, and what they cost.
 
+use rustix::process::{Pid, Signal, kill_process};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 pub fn ended_by_signal(status: ExitStatus) -> Option<i32> {
@@ -18,4 +20,14 @@ pub fn cpu_times() -> Option<(Duration, Duration)> {
         Some(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)))
     };
     Some((time()?, time()?))
+}
+
+/// SIGTERM to a child that was not waited for yet, so its number is its own.
+pub fn ask_to_end(child: &mut Child) -> io::Result<()> {
+    if child.try_wait()?.is_none()
+        && let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+    {
+        kill_process(pid, Signal::TERM)?;
+    }
+    Ok(())
 }

@@ -53,6 +53,15 @@ pub fn give_to(path: &Path, user: &RunAs) -> io::Result<()> {
     std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid))
 }
 
+/// The same for what lies in a directory of somebody else's: a link is not followed, and a file with a second name stays.
+pub fn give_to_unfollowed(path: &Path, user: &RunAs) -> io::Result<()> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    if metadata.is_file() && metadata.nlink() > 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file has a second name"));
+    }
+    std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid))
+}
+
 /// Gives a file to whom another one belongs, as far as this process may: only root can change the owner, and others the group
 /// to one of their own.
 pub fn give_as(file: &Path, other: &Path) -> io::Result<()> {
@@ -74,6 +83,20 @@ pub fn may_read(user: &RunAs, path: &Path) -> bool {
     } else {
         mode & 0o004 != 0
     }
+}
+
+/// Whether this user may make something in the directory, by its mode alone.
+pub fn may_make_in(user: &RunAs, directory: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(directory) else { return false };
+    let mode = metadata.mode();
+    let bits = if metadata.uid() == user.uid {
+        mode >> 6
+    } else if metadata.gid() == user.gid {
+        mode >> 3
+    } else {
+        mode
+    };
+    bits & 0o3 == 0o3
 }
 
 #[cfg(test)]

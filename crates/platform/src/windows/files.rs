@@ -1,11 +1,27 @@
 //! As far as attributes tell.
 
-use crate::DiskSpace;
+use crate::{DiskSpace, Readers};
 use std::os::windows::ffi::OsStrExt;
 use std::path::Path;
 use windows_sys::Win32::Storage::FileSystem::GetDiskFreeSpaceExW;
 
 pub fn keep_new_files_private() {}
+
+/// The system and the administrators, by their identifiers, whatever they are called in the system's language.
+const SYSTEM: &str = "*S-1-5-18:(OI)(CI)F";
+const ADMINISTRATORS: &str = "*S-1-5-32-544:(OI)(CI)F";
+
+pub fn set_readers(path: &Path, readers: Readers) -> std::io::Result<()> {
+    if readers == Readers::Everybody || !path.is_dir() {
+        return Ok(());
+    }
+    let arguments = ["/inheritance:r", "/grant:r", SYSTEM, "/grant:r", ADMINISTRATORS];
+    let done = std::process::Command::new("icacls").arg(path).args(arguments).output()?;
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(std::io::Error::other(format!("icacls: {}", String::from_utf8_lossy(&done.stdout).trim())))
+}
 
 pub fn is_executable(path: &Path) -> bool {
     path.is_file()

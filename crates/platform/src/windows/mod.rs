@@ -18,5 +18,15 @@ pub fn boot_clock() -> Millis {
     Millis(unsafe { windows_sys::Win32::System::SystemInformation::GetTickCount64() })
 }
 
+/// Not asked on Windows yet.
+pub fn clock_is_kept() -> Option<bool> {
+    None
+}
+
 /// Windows shows the program's own name.
 pub fn set_process_name(_name: &str) {}
+
+/// Windows cannot become another program: this one waits, and ends as the other does.
+pub fn become_program(mut command: std::process::Command) -> std::io::Result<i32> {
+    Ok(command.status()?.code().unwrap_or(1))
+}

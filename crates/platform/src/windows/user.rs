@@ -35,8 +35,17 @@ pub fn give_to(_path: &Path, _user: &RunAs) -> io::Result<()> {
     Ok(())
 }
 
+pub fn give_to_unfollowed(_path: &Path, _user: &RunAs) -> io::Result<()> {
+    Ok(())
+}
+
 pub fn give_as(_file: &Path, _other: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// Windows has access lists, which are not read.
+pub fn may_make_in(_user: &RunAs, _directory: &Path) -> bool {
+    true
 }
 
 pub fn may_read(_user: &RunAs, _path: &Path) -> bool {

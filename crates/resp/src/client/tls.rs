@@ -3,7 +3,8 @@
 use super::error::ClientError;
 use super::verifier::ChainVerifier;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -25,38 +26,37 @@ pub struct TlsFiles {
     pub verify_name: bool,
 }
 
-/// How to speak TLS to a server. Cheap to clone.
+/// How to speak TLS to a server. Cheap to clone; all clones have the newest certificate.
 #[derive(Clone)]
 pub struct TlsClient {
+    files: Arc<TlsFiles>,
+    made: Arc<Mutex<Made>>,
+}
+
+/// From files as they were.
+struct Made {
     config: Arc<ClientConfig>,
+    /// When each of them was written.
+    written: Vec<Option<SystemTime>>,
 }
 
 impl TlsClient {
-    /// Reads the files now; later changes to them are not seen.
+    /// Reads the files now, and again when they were written anew.
     pub fn from_files(files: &TlsFiles) -> Result<Self, ClientError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&files.ca)? {
-            roots.add(certificate).map_err(|error| unusable(&files.ca, &error))?;
+        let made = Made { written: written(files), config: Arc::new(config(files)?) };
+        Ok(Self { files: Arc::new(files.clone()), made: Arc::new(Mutex::new(made)) })
+    }
+
+    /// Files that do not fit together change nothing.
+    fn config(&self) -> Arc<ClientConfig> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = written(&self.files);
+        if now != made.written
+            && let Ok(config) = config(&self.files)
+        {
+            *made = Made { config: Arc::new(config), written: now };
         }
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ClientError::Tls(error.to_string()))?;
-        let builder = if files.verify_name {
-            builder.with_root_certificates(roots)
-        } else {
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-                .build()
-                .map_err(|error| unusable(&files.ca, &error))?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(ChainVerifier(verifier)))
-        };
-        let config = match &files.certificate {
-            None => builder.with_no_client_auth(),
-            Some((certificate, key)) => builder
-                .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-                .map_err(|error| unusable(certificate, &error))?,
-        };
-        Ok(Self { config: Arc::new(config) })
+        made.config.clone()
     }
 
     /// The handshake.
@@ -66,11 +66,42 @@ impl TlsClient {
     {
         let name =
             ServerName::try_from(host.to_owned()).map_err(|error| ClientError::Tls(format!("{host}: {error}")))?;
-        TlsConnector::from(Arc::clone(&self.config))
+        TlsConnector::from(self.config())
             .connect(name, stream)
             .await
             .map_err(|error| ClientError::Tls(error.to_string()))
     }
+}
+
+fn written(files: &TlsFiles) -> Vec<Option<SystemTime>> {
+    let own = files.certificate.iter().flat_map(|(certificate, key)| [certificate, key]);
+    own.chain([&files.ca]).map(|file| std::fs::metadata(file).and_then(|it| it.modified()).ok()).collect()
+}
+
+fn config(files: &TlsFiles) -> Result<ClientConfig, ClientError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&files.ca)? {
+        roots.add(certificate).map_err(|error| unusable(&files.ca, &error))?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ClientError::Tls(error.to_string()))?;
+    let builder = if files.verify_name {
+        builder.with_root_certificates(roots)
+    } else {
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| unusable(&files.ca, &error))?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(ChainVerifier(verifier)))
+    };
+    let config = match &files.certificate {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => builder
+            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+            .map_err(|error| unusable(certificate, &error))?,
+    };
+    Ok(config)
 }
 
 impl std::fmt::Debug for TlsClient {

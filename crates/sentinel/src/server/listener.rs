@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use super::session;
-use super::tls;
+use super::tls::Acceptor;
 use crate::acl::DEFAULT_USER;
 use crate::file::ServerSettings;
 use crate::world::Shared;
@@ -12,7 +12,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 /// Connections that the kernel keeps for us while we are busy. Redis's number.
 const BACKLOG: i32 = 511;
@@ -23,14 +22,14 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Open ports, and whether they speak TLS.
 pub struct Ports {
-    listeners: Vec<(std::net::TcpListener, Option<TlsAcceptor>)>,
+    listeners: Vec<(std::net::TcpListener, Option<Acceptor>)>,
 }
 
 impl Ports {
     /// Opens every port, or says which cannot be opened.
     pub fn open(settings: &ServerSettings) -> Result<Self, String> {
         let mut listeners = Vec::new();
-        let tls = if settings.tls.port == 0 { None } else { Some(tls::acceptor(&settings.tls)?) };
+        let tls = if settings.tls.port == 0 { None } else { Some(Acceptor::open(&settings.tls)?) };
         for (port, acceptor) in [(settings.port, None), (settings.tls.port, tls)] {
             if port == 0 {
                 continue;
@@ -89,7 +88,7 @@ fn open(host: &str, port: u16) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, world: Shared) {
+async fn accept(listener: TcpListener, tls: Option<Acceptor>, world: Shared) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => admit(stream, address, tls.clone(), &world),
@@ -101,7 +100,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, world: Shared) 
     }
 }
 
-fn admit(mut stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>, world: &Shared) {
+fn admit(mut stream: TcpStream, address: SocketAddr, tls: Option<Acceptor>, world: &Shared) {
     let Ok(local) = stream.local_addr() else { return };
     let refusal = refusal(address, world);
     if let Some(refusal) = refusal {
@@ -132,7 +131,7 @@ fn admit(mut stream: TcpStream, address: SocketAddr, tls: Option<TlsAcceptor>, w
         match tls {
             None => session::run(&world, id, &wake, stream).await,
             Some(acceptor) => {
-                if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.get().accept(stream)).await {
                     session::run(&world, id, &wake, stream).await;
                 }
             }

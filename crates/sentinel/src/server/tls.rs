@@ -2,7 +2,8 @@
 
 use crate::file::{ClientCertificates, TlsSettings};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -10,8 +11,46 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-/// `tls-port` needs this. The error says which file is wrong.
-pub fn acceptor(settings: &TlsSettings) -> Result<TlsAcceptor, String> {
+/// `tls-port` needs this. All clones have the newest certificate.
+#[derive(Clone)]
+pub struct Acceptor {
+    settings: Arc<TlsSettings>,
+    made: Arc<Mutex<Made>>,
+}
+
+/// From files as they were.
+struct Made {
+    acceptor: TlsAcceptor,
+    /// When each of them was written.
+    written: Vec<Option<SystemTime>>,
+}
+
+impl Acceptor {
+    /// The error says which file is wrong.
+    pub fn open(settings: &TlsSettings) -> Result<Self, String> {
+        let made = Made { written: written(settings), acceptor: acceptor(settings)? };
+        Ok(Self { settings: Arc::new(settings.clone()), made: Arc::new(Mutex::new(made)) })
+    }
+
+    /// For one more client. Files that were written anew are read; those that do not fit together change nothing.
+    pub fn get(&self) -> TlsAcceptor {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = written(&self.settings);
+        if now != made.written
+            && let Ok(acceptor) = acceptor(&self.settings)
+        {
+            *made = Made { acceptor, written: now };
+        }
+        made.acceptor.clone()
+    }
+}
+
+fn written(settings: &TlsSettings) -> Vec<Option<SystemTime>> {
+    let files = [&settings.certificate, &settings.key, &settings.ca].into_iter().flatten();
+    files.map(|file| std::fs::metadata(file).and_then(|it| it.modified()).ok()).collect()
+}
+
+fn acceptor(settings: &TlsSettings) -> Result<TlsAcceptor, String> {
     let certificate = settings.certificate.as_deref().ok_or("tls-cert-file is missing")?;
     let key = settings.key.as_deref().ok_or("tls-key-file is missing")?;
     let provider = Arc::new(ring::default_provider());

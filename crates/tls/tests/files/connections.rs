@@ -4,7 +4,7 @@ use crate::directory::Directory;
 use std::io;
 use std::time::Duration;
 use tls::ClientCertificates::{NotAsked, Optional, Required};
-use tls::{ClientFiles, ClientTls, ServerTls, presents_certificate};
+use tls::{ClientFiles, ClientTls, ServerTls, certificate_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::HandshakeKind;
@@ -24,7 +24,7 @@ async fn connect(server: &ServerTls, client: &ClientTls) -> io::Result<(bool, Ha
         stream.flush().await?;
         // Until the client is done: what it needs to come back quickly is sent meanwhile.
         let _ = stream.read_u8().await;
-        Ok(presents_certificate(&stream))
+        Ok(certificate_of(&stream).is_some())
     };
     let connecting = async {
         let mut stream = client.connect("127.0.0.1", TcpStream::connect(address).await?, PATIENCE).await?;
@@ -136,5 +136,40 @@ async fn a_handshake_that_does_not_go_on_ends_with_its_time() {
         slow.write_all(bytes).await.unwrap();
         let accepted = server.accept(listener.accept().await.unwrap().0, SHORT).await;
         assert_eq!(accepted.unwrap_err().kind(), expected);
+    }
+}
+
+/// Known by no more than the digest of its authority's certificate.
+#[tokio::test]
+async fn a_server_is_believed_by_the_digest_of_its_authority_alone() {
+    let directory = Directory::new();
+    let (ours, foreign) = (directory.authority("ours"), directory.authority("foreign"));
+    for (name, authority, shown, address) in [
+        ("whole", &ours, Some(&ours), "127.0.0.1"),
+        ("alone", &ours, None, "127.0.0.1"),
+        ("elsewhere", &ours, Some(&ours), "127.0.0.2"),
+        // Anybody can show our authority's certificate behind one that it has not signed.
+        ("impostor", &foreign, Some(&ours), "127.0.0.1"),
+        ("stranger", &foreign, Some(&foreign), "127.0.0.1"),
+    ] {
+        let mut issued = authority.issue(name, &[address], std::time::SystemTime::now(), pki::MEMBER_LIFE).unwrap();
+        issued.certificate_pem.push_str(shown.map_or("", |shown| shown.certificate_pem()));
+        directory.keep(name, &issued);
+    }
+    for (server, believed) in
+        [("whole", true), ("alone", false), ("elsewhere", false), ("impostor", false), ("stranger", false)]
+    {
+        let tls = ServerTls::open(directory.server(server, "ours", Optional), &[]).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = async { tls.accept(listener.accept().await.unwrap().0, PATIENCE).await };
+        let connecting = async {
+            let config = tls::pinned_client(ours.fingerprint().0, &[]).unwrap();
+            let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+            let stream = TcpStream::connect(address).await.unwrap();
+            connector.connect("127.0.0.1".try_into().unwrap(), stream).await
+        };
+        let (_served, connected) = tokio::join!(serving, connecting);
+        assert_eq!(connected.is_ok(), believed, "{server}: {connected:?}");
     }
 }

@@ -35,6 +35,7 @@ pub async fn start(
     world: &World,
     postgresql: PostgresqlConfig,
     messages: mpsc::Receiver<FromGuard>,
+    renewed: watch::Receiver<()>,
     cycles: &mut JoinSet<End>,
 ) -> anyhow::Result<PostgresRole> {
     let World { member, dcs, guard, keeper, vips, .. } = world;
@@ -70,6 +71,7 @@ pub async fn start(
         reload.clone(),
         world.look_again.clone(),
     ));
+    tokio::spawn(read_new_certificates(instance.clone(), renewed));
     let pools = Pools::start(world);
     let cycle = Cycle {
         identity: identity(member),
@@ -114,6 +116,16 @@ fn identity(member: &MemberConfig) -> MemberData {
         version: PATRONI_VERSION.to_owned(),
         quorate: Some(Quorate { services: rest::services(member), ..Quorate::default() }),
         ..MemberData::default()
+    }
+}
+
+/// PostgreSQL reads its certificate at the start and when told to.
+async fn read_new_certificates(instance: Arc<Instance>, mut renewed: watch::Receiver<()>) {
+    while renewed.changed().await.is_ok() {
+        if let Err(error) = instance.sql.reload().await {
+            // One that does not run reads it when it starts.
+            tracing::info!("PostgreSQL did not read the new certificate now: {error}");
+        }
     }
 }
 

@@ -32,6 +32,7 @@ pub async fn start(
     world: &World,
     config: RedisConfig,
     messages: mpsc::Receiver<FromGuard>,
+    renewed: watch::Receiver<()>,
     cycles: &mut JoinSet<End>,
 ) -> anyhow::Result<RedisRole> {
     let World { member, dcs, guard, keeper, vips, .. } = world;
@@ -50,6 +51,7 @@ pub async fn start(
     let observer =
         Observer { instance: instance.clone(), guard: guard.clone(), wanted: probe.clone(), results: observations };
     tokio::spawn(observer.run(connection()?));
+    tokio::spawn(read_new_certificates(instance.clone(), connection()?, renewed));
     let executor = Executor { instance: instance.clone(), guard: guard.clone(), view: dcs.watch(), ends };
     let jobs = executor.start(connection()?);
     let published = Published { me: member.name.clone(), snapshots, routes };
@@ -79,6 +81,17 @@ pub async fn start(
         end
     });
     Ok(RedisRole { api: RedisApi { snapshots: snapshot }, routes: route })
+}
+
+/// Redis reads its certificate at the start and when it is named again.
+async fn read_new_certificates(instance: Arc<Instance>, mut server: redis::Server, mut renewed: watch::Receiver<()>) {
+    let Some(file) = instance.config.tls.as_ref().map(|tls| tls.cert_file.display().to_string()) else { return };
+    while renewed.changed().await.is_ok() {
+        // One that does not run now reads it when it starts.
+        if let Err(error) = server.config_set("tls-cert-file", &file).await {
+            tracing::debug!(%error, "Redis did not read the new certificate yet");
+        }
+    }
 }
 
 fn fatal(error: &redis::Error) -> Fatal {

@@ -19,7 +19,7 @@ pub fn settings(member: &MemberConfig, config: &SentinelConfig, cluster: &Cluste
     let mut main = Configuration { masters: masters.clone(), ..Configuration::default() };
     let state = config.config_file.clone();
     // What is monitored later, by a client's command, may be watched by real Sentinels too.
-    let mut settings = Settings::with_state_file(server(member, config), main.clone(), state, Mode::Mixed)?;
+    let mut settings = Settings::with_state_file(server(config), main.clone(), state, Mode::Mixed)?;
     let learned = &mut settings.configuration;
     for ours in masters {
         match learned.master_mut(&ours.name) {
@@ -40,7 +40,7 @@ pub fn settings(member: &MemberConfig, config: &SentinelConfig, cluster: &Cluste
     Ok(settings)
 }
 
-fn server(member: &MemberConfig, config: &SentinelConfig) -> ServerSettings {
+fn server(config: &SentinelConfig) -> ServerSettings {
     let all = |host: &String| if matches!(host.as_str(), "*" | "0.0.0.0") { "*".to_owned() } else { host.clone() };
     let mut server = ServerSettings {
         bind: config.listen_hosts.iter().map(all).collect(),
@@ -58,7 +58,7 @@ fn server(member: &MemberConfig, config: &SentinelConfig) -> ServerSettings {
             server.users.push(["default", "off"].map(str::to_owned).to_vec());
         }
     }
-    if let Some(tls) = member.redis.as_ref().and_then(|redis| redis.tls.as_ref()) {
+    if let Some(tls) = &config.tls {
         (server.port, server.tls.port) = (0, config.port);
         server.tls.certificate = Some(tls.cert_file.clone());
         server.tls.key = Some(tls.key_file.clone());

@@ -1,0 +1,217 @@
+//! `quorate setup` as a new user meets it: the wizard in a real browser with every mistake, and a whole cluster of three
+//! servers made from nothing.
+
+use super::support::{Done, Running, print_tail, program, run};
+use drill::net::{Network, program_in};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// What is promised to a new user. It takes well under a minute on a machine that does nothing else.
+const MACHINE_TIME_MAX: Duration = Duration::from_secs(300);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Pictures of every page, for looking at, below cargo's target directory.
+fn shots(name: &str) -> PathBuf {
+    program("quorate").parent().unwrap().parent().unwrap().join("screenshots").join(name)
+}
+
+fn script(name: &str, argument: &Value) -> Vec<String> {
+    let web = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../web");
+    let modules = web.join("node_modules/playwright-core");
+    assert!(modules.is_dir(), "{} is missing: `./dev test` and `./dev page` fetch it", modules.display());
+    vec!["node".to_owned(), web.join("test").join(name).to_string_lossy().into_owned(), argument.to_string()]
+}
+
+/// A directory that PostgreSQL's user may walk through.
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    directory
+}
+
+/// The address that the wizard prints.
+async fn address_of(wizard: &Running) -> String {
+    let url = RefCell::new(String::new());
+    super::support::eventually("the wizard prints its address", async || {
+        let found = wizard.new_lines().into_iter().find(|line| line.starts_with("http://"))?;
+        url.replace(found);
+        Some(())
+    })
+    .await;
+    url.into_inner()
+}
+
+async fn finished(words: &[String], mut command: tokio::process::Command) -> String {
+    let output = command.args(words).kill_on_drop(true).output().await.unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.ends_with("done\n"), "{out}{err}");
+    out.into_owned()
+}
+
+fn mode(file: &Path) -> u32 {
+    std::fs::metadata(file).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn every_mistake_is_said_at_its_field_and_nothing_is_written_before_the_end() {
+    run(async {
+        let directory = directory();
+        let home = directory.path().join("home");
+        let mut setup = Command::new(program("quorate"));
+        setup.args(["setup", "--no-start", "--directory"]).arg(&home);
+        let wizard = Running::start(setup);
+        let url = address_of(&wizard).await;
+        let addresses: Vec<String> = (1..=3).map(|host| format!("127.0.46.{host}")).collect();
+        let argument = json!({
+            "url": url, "shots": shots("setup"), "directory": directory.path(), "addresses": addresses,
+        });
+        let words = script("setup.mjs", &argument);
+        let said = finished(&words[1..], tokio::process::Command::new(&words[0])).await;
+        println!("{said}");
+        for (file, wanted) in [
+            ("cluster.yaml", 0o644),
+            ("secrets.yaml", 0o600),
+            ("quorate.yml", 0o600),
+            ("tls/ca.crt", 0o644),
+            ("tls/ca.key", 0o600),
+            ("tls/member.key", 0o600),
+        ] {
+            assert_eq!(mode(&home.join(file)), wanted, "{file}");
+        }
+        let secrets = std::fs::read_to_string(home.join("secrets.yaml")).unwrap();
+        let secret = secrets.lines().find_map(|line| line.strip_prefix("superuser: ")).unwrap();
+        let plan = std::fs::read_to_string(home.join("cluster.yaml")).unwrap();
+        assert!(!plan.contains(secret) && !plan.contains("attic"), "the last change was reviewed only");
+        assert!(!directory.path().join("data").exists(), "nothing was started");
+    });
+}
+
+/// A server of its own: its network, its processes, and its own disk below [`SERVER`].
+struct Host {
+    name: &'static str,
+    namespace: String,
+    address: Ipv4Addr,
+    /// What it sees as `server`.
+    disk: PathBuf,
+}
+
+/// Where every server has its files, as it sees it; on this machine each has another disk there.
+const SERVER: &str = "server";
+/// Where Debian's PostgreSQL puts its socket; two servers must not share it.
+const SOCKETS: &str = "/run/postgresql";
+/// Becomes the program once the disk is there. The arguments: disk, place, sockets, log, program...
+const WITH_ITS_DISK: &str = r#"mount --bind "$1" "$2" && { [ ! -d "$3" ] || mount -t tmpfs -o mode=1777 tmpfs "$3"; } && log=$4 && shift 4 && exec "$@" 2>>"$log""#;
+
+impl Host {
+    /// The program as the first process of the server: when it is killed, everything on the server is gone.
+    fn command(&self, directory: &Path, arguments: &[&str]) -> Command {
+        let mut command = program_in(&self.namespace, "unshare");
+        command.args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+            "sh",
+            "-c",
+            WITH_ITS_DISK,
+            "sh",
+        ]);
+        command.arg(&self.disk).arg(directory.join(SERVER)).arg(SOCKETS).arg(self.log_file());
+        command.arg(program("quorate")).args(arguments);
+        platform::end_with_parent(&mut command);
+        command
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.disk.join("quorate.log")
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            print_tail(&self.log_file());
+        }
+    }
+}
+
+#[test]
+fn a_new_user_has_a_whole_cluster_from_nothing_and_drills_it() {
+    run(async {
+        let begun = Instant::now();
+        let mut network = Network::new("qset", [198, 18, 120]).unwrap();
+        let directory = directory();
+        std::fs::create_dir(directory.path().join(SERVER)).unwrap();
+        let hosts: Vec<Host> = ["pg1", "pg2", "pg3"]
+            .into_iter()
+            .zip(11..)
+            .map(|(name, last)| {
+                let host = network.add_host(name, last).unwrap();
+                let disk = directory.path().join(name);
+                std::fs::create_dir(&disk).unwrap();
+                std::fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o755)).unwrap();
+                Host { name, namespace: host.namespace, address: host.address, disk }
+            })
+            .collect();
+        let server = directory.path().join(SERVER);
+        let home = server.join("etc").display().to_string();
+        let setup = hosts[0].command(directory.path(), &["setup", "--run", "--directory", &home]);
+        let wizard = Running::start(setup);
+        let url = address_of(&wizard).await;
+        let vip = network.spare_address(42);
+        let addresses: Vec<String> = hosts.iter().map(|host| host.address.to_string()).collect();
+        let argument = json!({
+            "url": url, "shots": shots("setup-cluster"), "directory": server, "addresses": addresses,
+            "vip": format!("{vip}/24"), "home": hosts[0].disk.join("etc"),
+        });
+        let mut browser = program_in(&hosts[0].namespace, "node");
+        browser.args(&script("setup_cluster.mjs", &argument)[1..]);
+        let browser = Running::start(browser);
+
+        // What a person does at the other servers, as soon as the page says it.
+        let mut joined: Vec<Running> = Vec::new();
+        let mut said: Vec<String> = Vec::new();
+        while !said.contains(&"done".to_owned()) {
+            assert!(begun.elapsed() < MACHINE_TIME_MAX, "not done: {said:#?}");
+            for line in browser.new_lines() {
+                if let Some((name, words)) = line.strip_prefix("line ").and_then(|rest| rest.split_once(' ')) {
+                    let host = hosts.iter().find(|host| host.name == name).unwrap();
+                    let mut words: Vec<&str> = words.split(' ').skip(1).collect();
+                    words.extend(["--run", "--directory", &home]);
+                    joined.push(Running::start(host.command(directory.path(), &words)));
+                }
+                said.push(line);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        println!("{}\nafter {:?}", said.join("\n"), begun.elapsed());
+        a_client_writes_at_the_virtual_ip(&hosts, vip);
+    });
+}
+
+/// As a client would: over TLS, believing the cluster's authority, at the one address.
+fn a_client_writes_at_the_virtual_ip(hosts: &[Host], vip: Ipv4Addr) {
+    let home = hosts[0].disk.join("etc");
+    let secrets = std::fs::read_to_string(home.join("secrets.yaml")).unwrap();
+    let password = secrets.lines().find_map(|line| line.strip_prefix("superuser: ")).unwrap();
+    let psql = |mode: &str, question: &str| {
+        let target = format!(
+            "host={vip} user=postgres dbname=postgres sslmode={mode} sslrootcert={}",
+            home.join("tls/ca.crt").display()
+        );
+        let mut command = program_in(&hosts[2].namespace, "psql");
+        Done::of(command.arg(target).args(["-Atc", question]).env("PGPASSWORD", password))
+    };
+    let answer = psql(
+        "verify-ca",
+        "create table t(a int); insert into t values (1); select ssl from pg_stat_ssl where pid = pg_backend_pid()",
+    );
+    assert_eq!(answer.ok().trim(), "CREATE TABLE\nINSERT 0 1\nt");
+}
