@@ -1,29 +1,39 @@
-# Pictures of the web console for docs/, made anew by its browser tests. Sourced by ./dev.
+# Pictures of the web console and of `quorate setup` for docs/, made anew by their browser tests. Sourced by ./dev.
 #
 # They show what the tests did last; nothing in them is retouched.
 
 # What the tests call a picture, and what the documentation does.
 readonly PICTURES='
-actions/login              sign-in
-actions/cluster-light      cluster
-actions/cluster-dark       cluster-dark
-actions/cluster-light-320  phone
-actions/question-switchover-later  schedule
-actions/answer-drill       drill
-actions/cloning            cloning
-actions/difference         configuration
-actions/happened-after     happened
-actions/hour-after         hour
-actions/connect-light      connect
-member-dies/lost           lost
-witness/witness            witness
+actions/login                      console/sign-in
+actions/cluster-light              console/cluster
+actions/cluster-dark               console/cluster-dark
+actions/cluster-light-320          console/phone
+actions/question-switchover-later  console/schedule
+actions/answer-drill               console/drill
+actions/cloning                    console/cloning
+actions/difference                 console/configuration
+actions/happened-after             console/happened
+actions/hour-after                 console/hour
+actions/connect-light              console/connect
+member-dies/lost                   console/lost
+witness/witness                    console/witness
+setup/servers                      setup/servers
+setup/servers-mistake              setup/servers-mistake
+setup/promise                      setup/promise
+setup/software                     setup/software
+setup/addresses                    setup/addresses
+setup/review                       setup/review
+setup/start                        setup/start
+setup/difference                   setup/difference
+setup-cluster/arriving             setup/arriving
+setup-cluster/complete             setup/complete
 '
 # A page of documentation is read over slow lines, too.
 readonly PICTURE_BYTES_MAX=150000
 
 make_screenshots() {
-  local made=$1 to=$ROOT/docs/images/console from name file
-  mkdir -p "$to"
+  local made=$1 to=$ROOT/docs/images from name file
+  mkdir -p "$to/console" "$to/setup"
   while read -r from name; do
     [ -n "$from" ] || continue
     file=$to/$name.png

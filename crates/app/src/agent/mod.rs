@@ -51,6 +51,8 @@ use vip::Vips;
 const EVENTS_MAX: usize = 64;
 /// After the guard is gone: time to give the leadership up in the store.
 const LAST_WRITES: Duration = Duration::from_secs(2);
+/// What has run only by then is code of the start.
+const START_UP: Duration = Duration::from_secs(20);
 /// Threads of the runtime: one for the cycle and one for everything else, so that neither waits for the other.
 const RUNTIME_THREADS: usize = 2;
 
@@ -118,6 +120,10 @@ async fn worker(config_path: &Path) -> WorkerEnd {
     let Some(hello @ FromGuard::Hello { .. }) = from_guard.recv().await else {
         return WorkerEnd::Failed(anyhow!("the guard did not say hello"));
     };
+    tokio::spawn(async {
+        tokio::time::sleep(START_UP).await;
+        platform::let_start_up_code_go();
+    });
     let pulse = Pulse::default();
     pulse.start(guard.clone());
     let nothing_runs = matches!(

@@ -1,4 +1,4 @@
-//! Certificates that live for a minute: renewed again and again, and nobody notices.
+//! Certificates that live for half a minute: renewed again and again, and nobody notices.
 
 use super::renewed_at;
 use super::servers::{Server, Servers};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// One third of it is left when it is renewed: more than a machine that tests much at once stands still.
-const LIFE: &str = "60s";
+const LIFE: &str = "30s";
 const ASK_EVERY: Duration = Duration::from_millis(200);
 const ASK_PATIENCE: Duration = Duration::from_secs(20);
 
