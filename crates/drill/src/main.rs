@@ -6,6 +6,7 @@ mod bench;
 mod bench_address;
 #[cfg(target_os = "linux")]
 mod bench_idle;
+#[cfg(target_os = "linux")]
 mod bench_pools;
 #[cfg(target_os = "linux")]
 mod bench_proxy;
