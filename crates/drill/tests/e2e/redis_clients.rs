@@ -30,7 +30,7 @@ fn clients_that_ask_sentinel_follow_a_failover_and_a_switchover() {
         ];
         let first = world.redis_master().await;
         all_write_to(&all, first).await;
-        redis_cli_shows(&world, first);
+        redis_cli_shows(&world, first).await;
 
         world.redis_member(first).unwrap().kill_redis().unwrap();
         let second = world.redis_master_other_than(first).await;
@@ -38,7 +38,7 @@ fn clients_that_ask_sentinel_follow_a_failover_and_a_switchover() {
 
         let third = world.planned_switchover().await;
         all_write_to(&all, third).await;
-        redis_cli_shows(&world, third);
+        redis_cli_shows(&world, third).await;
     });
 }
 
@@ -159,7 +159,7 @@ fn written(number: i64, client_info: &str) -> String {
 }
 
 /// What a person looks at first.
-fn redis_cli_shows(world: &RedisWorld, master: SocketAddr) {
+async fn redis_cli_shows(world: &RedisWorld, master: SocketAddr) {
     let (ip, port) = (master.ip().to_string(), master.port().to_string());
     let replicas = world.members().len() - 1;
     let password = world.password();
@@ -177,7 +177,11 @@ fn redis_cli_shows(world: &RedisWorld, master: SocketAddr) {
         assert_eq!(shown.lines().filter(|line| *line == "slave-priority").count(), replicas, "{shown}");
         let address = redis_cli(sentinel, "", &["sentinel", "get-master-addr-by-name", MASTER]);
         assert_eq!(address, format!("{ip}\n{port}\n"));
-        let quorum = redis_cli(sentinel, "", &["sentinel", "ckquorum", MASTER]);
-        assert_eq!(quorum, "OK 3 usable Sentinels. Quorum and failover authorization can be reached\n");
+        // Each hears of the others' in its own time.
+        eventually("all sentinels are usable", async || {
+            let quorum = redis_cli(sentinel, "", &["sentinel", "ckquorum", MASTER]);
+            (quorum == "OK 3 usable Sentinels. Quorum and failover authorization can be reached\n").then_some(())
+        })
+        .await;
     }
 }
