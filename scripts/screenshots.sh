@@ -29,7 +29,7 @@ setup-cluster/arriving             setup/arriving
 setup-cluster/complete             setup/complete
 '
 # A page of documentation is read over slow lines, too.
-readonly PICTURE_BYTES_MAX=150000
+readonly PICTURE_BYTES_MAX=220000
 
 make_screenshots() {
   local made=$1 to=$ROOT/docs/images from name file
