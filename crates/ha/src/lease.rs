@@ -69,6 +69,29 @@ pub enum Withhold {
     Fenced,
 }
 
+/// The lease that this member leads under, or led under when its fence fell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LedUnder(Option<LeaseId>);
+
+impl LedUnder {
+    /// The guard is armed for a server.
+    pub fn armed(&mut self, lease: &Lease) {
+        self.0 = Some(lease.id);
+    }
+
+    /// The guard is disarmed for a server. What the fence has ended is not forgotten by that.
+    pub fn disarmed(&mut self, lease: &Lease, now: Millis, others_are_armed: bool) {
+        if !others_are_armed && !lease.is_fenced(now) {
+            self.0 = None;
+        }
+    }
+
+    /// This lease, if it is the one.
+    pub fn of<'a>(&self, lease: &'a Lease) -> Option<&'a Lease> {
+        Some(lease).filter(|lease| self.0 == Some(lease.id))
+    }
+}
+
 /// May a renewal be sent now? `led_under`: the lease, if this member leads under it or did; `guard_answered_at`: the guard's
 /// last answer; `decided_at`: the last completed decision.
 pub fn may_renew(
@@ -118,6 +141,18 @@ mod tests {
             may_renew(Millis(9000), None, Millis(8900), Millis(1000)),
             Err(Withhold::DecisionsStalled { since: Millis(1000) })
         );
+    }
+
+    #[test]
+    fn a_disarmed_server_ends_a_leadership_only_before_the_fence_and_as_the_last() {
+        let lease = Lease { id: LeaseId(1), ttl: Millis(1500), renewed_at: Millis(10_000) };
+        for (now, others_are_armed, led) in [(11_199, false, false), (11_199, true, true), (11_200, false, true)] {
+            let mut led_under = LedUnder::default();
+            led_under.armed(&lease);
+            led_under.disarmed(&lease, Millis(now), others_are_armed);
+            assert_eq!(led_under.of(&lease).is_some(), led, "{now} {others_are_armed}");
+            assert_eq!(led_under.of(&Lease { id: LeaseId(2), ..lease }), None);
+        }
     }
 
     #[test]

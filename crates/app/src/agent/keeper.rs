@@ -9,7 +9,7 @@ use super::guard_link::GuardLink;
 use super::vip::Vips;
 use dcs::Dcs;
 use ha::guard::{PerServer, ServerKind, ToGuard};
-use ha::lease::{Lease, Withhold, may_renew, renew_interval};
+use ha::lease::{Lease, LedUnder, Withhold, may_renew, renew_interval};
 use ha::postgres::Arming;
 use platform::boot_clock;
 use serde::{Deserialize, Serialize};
@@ -141,7 +141,7 @@ pub struct Keeper {
     /// The time to live that the present lease was asked for (a real etcd grants whole seconds, at least two).
     asked: Millis,
     /// The lease that the guard was armed under last.
-    led_under: Option<LeaseId>,
+    led_under: LedUnder,
     /// Why the last renewal was not sent.
     withheld: Option<Withhold>,
 }
@@ -150,7 +150,7 @@ impl Keeper {
     /// `memo`: what the previous worker left.
     pub fn new(state: Arc<KeeperState>, dcs: Dcs, guard: GuardLink, vips: Vips, memo: Option<Memo>) -> Self {
         let asked = *state.ttl.borrow();
-        Self { state, dcs, guard, vips, memo, asked, led_under: None, withheld: None }
+        Self { state, dcs, guard, vips, memo, asked, led_under: LedUnder::default(), withheld: None }
     }
 
     pub async fn run(mut self) {
@@ -198,14 +198,12 @@ impl Keeper {
             let armed = self.guard.state_of(server).armed;
             match self.state.arming(server, lease.id) {
                 Arming::Arm if armed.is_none_or(|until| until < lease.fence()) => {
-                    self.led_under = Some(lease.id);
+                    self.led_under.armed(&lease);
                     self.guard.send(&ToGuard::Arm { server, until: lease.fence() });
                 }
                 Arming::Disarm if armed.is_some() => {
-                    let is_last = |other: &ServerKind| *other == server || self.guard.state_of(*other).armed.is_none();
-                    if !lease.is_fenced(boot_clock()) && ServerKind::ALL.iter().all(is_last) {
-                        self.led_under = None;
-                    }
+                    let is_armed = |other: &ServerKind| *other != server && self.guard.state_of(*other).armed.is_some();
+                    self.led_under.disarmed(&lease, boot_clock(), ServerKind::ALL.iter().any(is_armed));
                     self.guard.send(&ToGuard::Disarm { server });
                 }
                 Arming::Arm | Arming::Disarm | Arming::Leave => {}
@@ -254,7 +252,7 @@ impl Keeper {
 
     async fn renew(&mut self, lease: Lease) {
         let now = boot_clock();
-        let led_under = Some(&lease).filter(|lease| self.led_under == Some(lease.id));
+        let led_under = self.led_under.of(&lease);
         let allowed = may_renew(now, led_under, self.guard.answered_at(), self.state.decided_at());
         if let Err(why) = allowed {
             if why == Withhold::Fenced && !lease.is_valid(now) {

@@ -63,7 +63,7 @@ impl World {
             return self.ask_lease(host, Purpose::Grant { sent, sent_at }, Command::LeaseGrant { id: None, ttl });
         };
         let decided_at = worker.redis.decided_at.map_or(worker.decided_at, |at| at.min(worker.decided_at));
-        let led_under = Some(&lease).filter(|lease| worker.led_under == Some(lease.id));
+        let led_under = worker.led_under.of(&lease);
         match may_renew(sent, led_under, worker.guard_answered_at, decided_at) {
             Err(Withhold::Fenced) if !blindly && !lease.is_valid(sent) => {
                 say!(self, host, "keeper: lease {} is left to its end", lease.id);
@@ -171,17 +171,14 @@ impl World {
             match arming {
                 Arming::Arm if for_this_lease && armed.is_none_or(|until| until < lease.fence()) => {
                     if let Some(worker) = &mut self.hosts[host].worker {
-                        worker.led_under = Some(lease.id);
+                        worker.led_under.armed(&lease);
                     }
                     self.tell_guard(host, ToGuard::Arm { server, until: lease.fence() });
                 }
                 Arming::Disarm if armed.is_some() => {
-                    let is_last = servers.iter().all(|(other, _, armed)| *other == server || armed.is_none());
-                    if let Some(worker) = &mut self.hosts[host].worker
-                        && is_last
-                        && !lease.is_fenced(now)
-                    {
-                        worker.led_under = None;
+                    let others_are_armed = servers.iter().any(|(other, _, armed)| *other != server && armed.is_some());
+                    if let Some(worker) = &mut self.hosts[host].worker {
+                        worker.led_under.disarmed(&lease, now, others_are_armed);
                     }
                     self.tell_guard(host, ToGuard::Disarm { server });
                 }

@@ -53,7 +53,7 @@ pub struct Worker {
     // The keeper.
     pub lease: Option<Lease>,
     /// The lease that the guard was armed under last.
-    pub led_under: Option<LeaseId>,
+    pub led_under: ha::lease::LedUnder,
     /// And the lease that the decision saw.
     pub arming: (Arming, Option<LeaseId>),
     pub ttl: Millis,
@@ -186,7 +186,7 @@ impl Worker {
             cluster: None,
             connected: false,
             seen_revision: Revision(0),
-            led_under: None,
+            led_under: ha::lease::LedUnder::default(),
             lease: None,
             arming: (Arming::Leave, None),
             ttl: ha::config::TTL_DEFAULT,
