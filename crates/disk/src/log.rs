@@ -17,8 +17,6 @@ pub struct DiskLog<D: Directory> {
     /// Of the next frame in this file.
     number: u64,
     snapshot_bytes: u64,
-    /// Not worth an fsync of its own; written with the next frame.
-    late_hard_state: Option<HardState>,
 }
 
 /// A data directory as it was found.
@@ -53,8 +51,7 @@ impl<D: Directory> DiskLog<D> {
             None => {
                 let generation = FIRST_GENERATION;
                 let (file, end) = start_file(&directory, generation, false, Frame::default())?;
-                let log =
-                    Self { directory, file, generation, end, number: 2, snapshot_bytes: 0, late_hard_state: None };
+                let log = Self { directory, file, generation, end, number: 2, snapshot_bytes: 0 };
                 OpenedLog { log, persisted: Persisted::default(), cut_bytes: 0, run: 0 }
             }
         };
@@ -98,15 +95,7 @@ impl<D: Directory> DiskLog<D> {
         remove_leftovers(&directory, names, generation, base.has_snapshot)?;
         let cut_bytes = if end.cut { (bytes.len() - end.offset) as u64 } else { 0 };
         let persisted = Persisted { snapshot, entries: replay.entries, hard_state: replay.hard_state };
-        let log = Self {
-            directory,
-            file,
-            generation,
-            end: end.offset as u64,
-            number: end.number,
-            snapshot_bytes,
-            late_hard_state: None,
-        };
+        let log = Self { directory, file, generation, end: end.offset as u64, number: end.number, snapshot_bytes };
         Ok(OpenedLog { log, persisted, cut_bytes, run: 0 })
     }
 
@@ -118,8 +107,7 @@ impl<D: Directory> DiskLog<D> {
         let rest = &batch[first..];
         match rest.first() {
             Some(Persist { snapshot: Some(snapshot), .. }) => self.start_generation(snapshot, rest)?,
-            Some(_) if rest.iter().any(|persist| persist.must_sync) => self.append(rest)?,
-            Some(_) => self.late_hard_state = rest.iter().rev().find_map(|p| p.hard_state).or(self.late_hard_state),
+            Some(_) => self.append(rest)?,
             None => {}
         }
         Ok(batch.last().map(|persist| persist.token))
@@ -131,7 +119,7 @@ impl<D: Directory> DiskLog<D> {
     }
 
     fn append(&mut self, persists: &[Persist]) -> Result<(), DiskError> {
-        let frame = to_frame(persists, self.late_hard_state);
+        let frame = to_frame(persists);
         let mut bytes = Vec::new();
         frame::encode(&frame, self.number, &mut bytes).ok_or(DiskError::TooLarge { bytes: usize::MAX })?;
         let shown = || self.directory.display(&log_name(self.generation));
@@ -143,7 +131,6 @@ impl<D: Directory> DiskLog<D> {
         self.file.sync().map_err(DiskError::sync(shown()))?;
         self.end += bytes.len() as u64;
         self.number += 1;
-        self.late_hard_state = None;
         Ok(())
     }
 
@@ -156,7 +143,7 @@ impl<D: Directory> DiskLog<D> {
         bytes.extend(crc32fast::hash(&body).to_le_bytes());
         bytes.extend(body);
         write_durably(&self.directory, &name, &bytes)?;
-        let started = start_file(&self.directory, generation, true, to_frame(persists, None));
+        let started = start_file(&self.directory, generation, true, to_frame(persists));
         let (file, end) = match started {
             Ok(started) => started,
             Err(error) => {
@@ -170,7 +157,6 @@ impl<D: Directory> DiskLog<D> {
         self.end = end;
         self.number = 2;
         self.snapshot_bytes = bytes.len() as u64;
-        self.late_hard_state = None;
         // What cannot be removed now is removed at the next start.
         let _ = self.directory.remove(&log_name(old));
         let _ = self.directory.remove(&snapshot_name(old));
@@ -206,11 +192,11 @@ fn missing(directory: &impl Directory, name: &str) -> DiskError {
     DiskError::Missing { file: directory.display(name) }
 }
 
-fn to_frame(persists: &[Persist], earlier: Option<HardState>) -> Frame {
+fn to_frame(persists: &[Persist]) -> Frame {
     Frame {
         base: None,
         groups: persists.iter().map(|persist| persist.entries.clone()).filter(|group| !group.is_empty()).collect(),
-        hard_state: persists.iter().rev().find_map(|persist| persist.hard_state).or(earlier),
+        hard_state: persists.last().map(|persist| persist.hard_state),
     }
 }
 

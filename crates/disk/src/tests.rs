@@ -17,8 +17,8 @@ fn entry(index: u64, term: u64) -> LogEntry {
 fn persist(token: u64, entries: impl IntoIterator<Item = LogEntry>) -> Persist {
     let entries: Vec<_> = entries.into_iter().collect();
     let term = entries.last().map_or(1, |entry| entry.term);
-    let hard_state = Some(HardState { term, vote: 7, commit: 0 });
-    Persist { token, must_sync: true, snapshot: None, entries, hard_state }
+    let hard_state = HardState { term, vote: 7, commit: 0 };
+    Persist { token, snapshot: None, entries, hard_state }
 }
 
 fn snapshot(token: u64, index: u64) -> Persist {
@@ -201,20 +201,6 @@ fn a_failed_sync_is_final() {
     directory.set_sync_fails(true);
     let error = log.write(&[persist(1, [entry(1, 1)])]).unwrap_err();
     assert!(matches!(error, DiskError::SyncFailed { .. }) && !error.may_pass());
-}
-
-#[test]
-fn a_commit_index_alone_costs_no_write() {
-    let directory = MemoryDirectory::new();
-    let mut log = open(&directory).unwrap().log;
-    log.write(&[persist(1, [entry(1, 1)])]).unwrap();
-    let before = directory.used_bytes();
-    let hard_state = Some(HardState { term: 1, vote: 7, commit: 1 });
-    let late = Persist { token: 2, must_sync: false, snapshot: None, entries: Vec::new(), hard_state };
-    assert_eq!(log.write(&[late]).unwrap(), Some(2));
-    assert_eq!(directory.used_bytes(), before);
-    log.write(&[Persist { hard_state: None, ..persist(3, [entry(2, 1)]) }]).unwrap();
-    assert_eq!(open(&directory).unwrap().persisted.hard_state.commit, 1);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub struct StoreConfig {
     pub incarnation: u64,
     /// Of the election timeouts. Different on every member, or they keep colliding.
     pub seed: u64,
-    /// Ticks between two heartbeats of the leader.
+    /// A leader that has had nothing to say to a follower for so many ticks sends it a heartbeat.
     pub heartbeat_ticks: usize,
     /// A follower waits between this and twice as many ticks without a leader before it stands for election.
     pub election_ticks: usize,
@@ -58,7 +58,7 @@ pub mod limits {
 
     /// How often the driver ticks. Everything below that counts ticks counts these.
     pub const TICK: Millis = Millis(50);
-    /// 100 ms between heartbeats: five can get lost before an election.
+    /// 100 ms without a word until a heartbeat: five can get lost before an election.
     pub const HEARTBEAT_TICKS: usize = 2;
     /// 500 to 1000 ms without a leader before an election: far above a round trip and an fsync on a busy disk, and
     /// short enough that a lost host costs less than two seconds in all.

@@ -95,12 +95,10 @@ pub struct Reply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persist {
     pub token: Token,
-    /// `false`: it may be lost in a power cut (only the commit index moved, which raft finds out again).
-    pub must_sync: bool,
     pub snapshot: Option<Snapshot>,
     /// To follow the log on disk. An entry whose index is there already replaces that one and everything behind it.
     pub entries: Vec<LogEntry>,
-    pub hard_state: Option<HardState>,
+    pub hard_state: HardState,
 }
 
 /// What raft must never forget.

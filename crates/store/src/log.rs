@@ -46,7 +46,7 @@ impl Log {
             return Err(OpenError::LogTooShort { last, committed: persisted.hard_state.commit });
         }
         let mut hard_state = to_raft_hard_state(persisted.hard_state);
-        // The commit index is written without fsync, a snapshot is not.
+        // The commit index on disk may be older than the snapshot.
         hard_state.commit = hard_state.commit.max(before.0);
         hard_state.term = hard_state.term.max(before.1);
         let entries: VecDeque<_> = persisted.entries.iter().map(to_raft_entry).collect();

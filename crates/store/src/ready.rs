@@ -88,8 +88,13 @@ impl Store {
         self.persisting.queue.push_back(Step { token, ready: Some(ready.number()), snapshot_index, held_back });
         self.raft.advance_append_async(ready);
         if let Some(last) = committed.last().map(|entry| entry.index) {
-            self.apply(committed);
+            let awaited_by = self.apply(committed);
             self.raft.advance_apply_to(last);
+            if self.is_leader() {
+                for id in awaited_by.into_iter().filter(|id| *id != self.config.id) {
+                    self.raft.raft.send_append(id);
+                }
+            }
             self.snapshot_if_due();
         } else if self.raft.mut_store().take_wanted() {
             self.take_snapshot();
@@ -130,21 +135,30 @@ impl Store {
 
     fn send(&mut self, message: Message) {
         let to = message.to;
+        if message.get_msg_type() == MessageType::MsgHeartbeat && !self.is_needed(&message) {
+            return;
+        }
+        self.silent_ticks.insert(to, 0);
         self.effects.push(Effect::Send { to, message: PeerMessage::Raft(Box::new(message)) });
     }
 
+    /// A follower that has just been told something needs no sign of life. (With a context it is a read's barrier.)
+    fn is_needed(&self, heartbeat: &Message) -> bool {
+        let silent = self.silent_ticks.get(&heartbeat.to);
+        !heartbeat.context.is_empty() || silent.is_none_or(|ticks| *ticks >= self.config.heartbeat_ticks)
+    }
+
+    /// That more is committed is not written down by itself: the next leader finds it out, and the next entry takes it along.
     fn persist(&mut self, ready: &Ready, has_snapshot: bool) -> Option<Token> {
-        if !has_snapshot && ready.entries().is_empty() && ready.hs().is_none() {
+        if !has_snapshot && !ready.must_sync() {
             return None;
         }
         let token = self.persisting.next_token();
-        let hard_state = ready.hs().map(from_raft_hard_state);
         self.effects.push(Effect::Persist(Persist {
             token,
-            must_sync: ready.must_sync(),
             snapshot: has_snapshot.then(|| from_raft_snapshot(ready.snapshot())),
             entries: ready.entries().iter().map(from_raft_entry).collect(),
-            hard_state: hard_state.or_else(|| has_snapshot.then(|| self.raft.store().hard_state())),
+            hard_state: ready.hs().map_or_else(|| self.raft.store().hard_state(), from_raft_hard_state),
         }));
         Some(token)
     }
@@ -182,10 +196,9 @@ impl Store {
         let token = self.persisting.next_token();
         self.effects.push(Effect::Persist(Persist {
             token,
-            must_sync: true,
             snapshot: Some(Snapshot { index, term, voters: voters.clone(), data: data.clone() }),
             entries: self.raft.store().behind(index),
-            hard_state: Some(self.raft.store().hard_state()),
+            hard_state: self.raft.store().hard_state(),
         }));
         self.persisting.queue.push_back(Step {
             token: Some(token),

@@ -53,6 +53,8 @@ pub struct Store {
     announced: (MemberId, u64),
     /// Ticks since a snapshot was sent to a member that has not confirmed it.
     snapshot_ticks: BTreeMap<MemberId, u32>,
+    /// Ticks since this member, as the leader, has sent each follower anything.
+    pub(crate) silent_ticks: BTreeMap<MemberId, usize>,
     /// Ticks as a leader with a full disk.
     full_ticks: u32,
     handovers: usize,
@@ -85,7 +87,8 @@ impl Store {
         let raft_config = Config {
             id: config.id,
             election_tick: config.election_ticks,
-            heartbeat_tick: config.heartbeat_ticks,
+            // Asked at every tick; what is not needed is not sent (`is_needed`).
+            heartbeat_tick: 1,
             // The whole range must be allowed; what raft draws from it is overwritten.
             min_election_tick: config.election_ticks,
             max_election_tick: 2 * config.election_ticks,
@@ -97,6 +100,8 @@ impl Store {
             check_quorum: true,
             pre_vote: true,
             read_only_option: ReadOnlyOption::Safe,
+            // Whoever waits for it is told (`ready`).
+            skip_bcast_commit: true,
             ..Config::default()
         };
         let silent = slog::Logger::root(slog::Discard, slog::o!());
@@ -117,6 +122,7 @@ impl Store {
             storage_full: false,
             announced: (0, 0),
             snapshot_ticks: BTreeMap::new(),
+            silent_ticks: BTreeMap::new(),
             full_ticks: 0,
             handovers: 0,
             silent: BTreeSet::new(),
@@ -223,6 +229,7 @@ impl Store {
     fn tick(&mut self) {
         // A member that cannot write cannot vote for itself either.
         if self.is_leader() || !(self.storage_full || self.persisting.has_received_snapshot()) {
+            self.silent_ticks.values_mut().for_each(|ticks| *ticks += 1);
             self.raft.tick();
         }
         for (id, error) in self.proposals.take_overdue(self.now) {
@@ -400,6 +407,7 @@ impl Store {
         self.forwarded.clear();
         self.expiring.clear();
         self.snapshot_ticks.clear();
+        self.silent_ticks.clear();
         self.effects.push(Effect::LeaderChanged { leader: self.leader(), term: present.1 });
     }
 

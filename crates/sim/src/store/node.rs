@@ -242,9 +242,7 @@ impl World {
             return;
         }
         node.writing = node.queue.len();
-        let synced = node.queue.iter().any(|persist| persist.must_sync || persist.snapshot.is_some());
-        let after = if synced { ordinary * slow } else { 10 };
-        self.plan(after, Happening::Worker { host, run, event: WorkerEvent::StoreWritten });
+        self.plan(ordinary * slow, Happening::Worker { host, run, event: WorkerEvent::StoreWritten });
     }
 
     pub(crate) fn store_written(&mut self, host: usize) {

@@ -2,8 +2,8 @@
 //! Everything follows from one seed.
 
 use crate::{
-    Effect, Event, HardState, LogEntry, Member, MemberId, PeerMessage, Persist, Persisted, Reply, RequestId, Store,
-    StoreConfig, StoreError, limits, random::Random,
+    Effect, Event, LogEntry, Member, MemberId, PeerMessage, Persist, Persisted, Reply, RequestId, Store, StoreConfig,
+    StoreError, limits, random::Random,
 };
 use kv::{Command, KeyRange, PutRequest, RangeRequest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,9 @@ pub struct Node {
     pub disk: Persisted,
     pub disk_is_full: bool,
     runs: u64,
+    /// Messages sent, and writes begun.
+    pub said: usize,
+    pub wrote: usize,
     /// Written and not yet on disk.
     writing: Vec<Persist>,
     pub restored: usize,
@@ -119,11 +122,13 @@ impl Network {
                 let token = persist.token;
                 let node = self.nodes.get_mut(&id).unwrap();
                 node.writing.push(persist);
+                node.wrote += 1;
                 let run = node.runs;
                 let after = Millis(self.random.between(1, 4) as u64);
                 self.plan(after, Happening::Written { node: id, run, token });
             }
             Effect::Send { to, message } => {
+                self.nodes.get_mut(&id).unwrap().said += 1;
                 let lost = self.random.between(0, 100) < self.loss_percent;
                 if !lost && !self.cut.contains(&(id, to)) {
                     // What is said must survive being written down.
@@ -274,6 +279,5 @@ pub fn write(disk: &mut Persisted, persist: Persist) {
         disk.entries.retain(|entry| entry.index < *first);
     }
     disk.entries.extend(persist.entries);
-    let HardState { term, vote, commit } = persist.hard_state.unwrap_or(disk.hard_state);
-    disk.hard_state = HardState { term, vote, commit };
+    disk.hard_state = persist.hard_state;
 }

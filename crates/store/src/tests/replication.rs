@@ -2,8 +2,8 @@
 
 use super::network::{Network, put};
 use crate::{Event, StoreError, limits};
-use kv::{KvError, Response};
-use types::{Millis, Revision};
+use kv::{Command, KvError, Response};
+use types::{LeaseId, Millis, Revision};
 
 #[test]
 fn a_cluster_elects_one_leader_and_keeps_it() {
@@ -155,4 +155,44 @@ fn the_same_seed_gives_the_same_run() {
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
+}
+
+/// Leases are renewed ten times a second: what that takes is what a member at rest takes.
+#[test]
+fn a_write_takes_one_write_to_each_disk_and_the_place_of_a_heartbeat() {
+    let mut network = Network::new(5, 3);
+    let leader = network.elect();
+    network.run(Millis(500));
+    let begin = |network: &mut Network| {
+        for node in network.nodes.values_mut() {
+            (node.said, node.wrote) = (0, 0);
+        }
+    };
+    begin(&mut network);
+    network.run(Millis(1_000));
+    let said = network.nodes[&leader].said;
+    assert!((18..=20).contains(&said), "{said}: a heartbeat to each of two followers every 100 ms");
+    assert!(network.nodes.values().all(|node| node.wrote == 0));
+
+    begin(&mut network);
+    for _ in 0..20 {
+        network.propose(leader, put("k", "v"));
+        network.run(limits::TICK);
+    }
+    let said = network.nodes[&leader].said;
+    assert_eq!(said, 20 * 2 * 2, "each write and that it is committed, to each of two followers, and nothing else");
+    assert!(network.nodes.values().all(|node| node.wrote == 20));
+
+    let granted = network.propose(leader, Command::LeaseGrant { id: Some(LeaseId(7)), ttl: Millis(5_000) });
+    network.answer(granted).unwrap();
+    network.run(Millis(200));
+    for (origin, asked) in [(leader, 0), (network.followers()[0], 1)] {
+        begin(&mut network);
+        let start = network.now;
+        let renewed = network.propose(origin, Command::LeaseKeepAlive { id: LeaseId(7) });
+        network.answer(renewed).unwrap();
+        assert!(network.now.since(start) <= Millis(40), "at {origin}: {}", network.now.since(start));
+        let said = network.nodes[&leader].said;
+        assert!(said <= 2 + asked + 2, "{said}: only who asked learns at once that a renewal is committed");
+    }
 }

@@ -136,7 +136,7 @@ mod tests {
 
     fn entry(token: Token) -> Persist {
         let entries = vec![LogEntry { index: token, term: 1, kind: 0, data: vec![7; 100] }];
-        Persist { token, must_sync: true, snapshot: None, entries, hard_state: Some(HardState::default()) }
+        Persist { token, snapshot: None, entries, hard_state: HardState::default() }
     }
 
     async fn next(thread: &mut DiskThread) -> DiskReport {
