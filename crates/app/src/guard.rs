@@ -6,7 +6,7 @@
 use ha::guard::{FromGuard, Guard, GuardEffect, GuardEvent, ServerKind, StartCommand, StopMode, ToGuard, Watchdog};
 use ha::vip::VirtualAddress;
 use platform::{
-    AddressEvent, AddressThread, CardAddress, ChildEvent, Children, RunAs, Server, ServerCommand, ServiceManager,
+    AddressEvent, AddressThread, CardAddress, ChildEvent, Children, Exit, RunAs, Server, ServerCommand, ServiceManager,
     Signal, Terminator, WorkerCommand, boot_clock,
 };
 use std::collections::VecDeque;
@@ -99,14 +99,14 @@ impl GuardProcess {
                     return Vec::new();
                 }
             },
-            ChildEvent::WorkerExited(status) => {
-                if status == format!("exit code {EXIT_FATAL}") {
+            ChildEvent::WorkerExited(exit) => {
+                if exit == Exit::Code(EXIT_FATAL) {
                     self.fatal = true;
                     let finish = ToGuard::Finish { leave_running: false };
                     return vec![GuardEvent::FromWorker(finish), GuardEvent::WorkerExited];
                 }
-                self.say(format!("the worker ended ({status})"));
-                if status == "exit code 0" {
+                self.say(format!("the worker ended ({exit})"));
+                if exit == Exit::Code(0) {
                     // It said so before it ended, but what it said may still be on its way.
                     return vec![
                         GuardEvent::FromWorker(ToGuard::Finish { leave_running: false }),

@@ -2,6 +2,7 @@
 
 use super::os;
 use crate::addresses::{AddressEvent, AddressThread};
+use crate::exit::Exit;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -14,7 +15,7 @@ const EVENTS_MAX: usize = 256;
 pub enum ChildEvent {
     /// One line of the worker's standard output.
     WorkerSaid(String),
-    WorkerExited(String),
+    WorkerExited(Exit),
     ServerExited(Server, String),
     /// After the server's end: no process of it is left.
     TreeGone(Server),

@@ -6,8 +6,12 @@
 mod addresses;
 mod child;
 mod clock;
+#[cfg(any(windows, test))]
+mod command_line;
 mod disk;
+mod exit;
 mod files;
+mod lines;
 mod service;
 pub mod service_control;
 mod sockets;
@@ -28,6 +32,7 @@ pub use addresses::{
 pub use child::{ChildEvent, Children, Server, ServerCommand, Signal, Terminator, WorkerCommand};
 pub use clock::{boot_clock, clock_is_kept};
 pub use disk::{DiskSpace, disk_space, readable_by_others};
+pub use exit::Exit;
 pub use files::{Readers, is_executable, is_writable, keep_new_files_private, set_readers};
 pub use os::become_program;
 #[cfg(unix)]

@@ -2,21 +2,19 @@
 
 use super::service::NOTIFY_SOCKET;
 use crate::child::{ChildEvent, Server, ServerCommand, Signal, WorkerCommand};
+use crate::exit::Exit;
+use crate::lines::{LINES_MAX, read_lines, spawn_thread, write_lines};
 use rustix::process::{self, Pid, WaitOptions, WaitStatus};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
-/// Lines that may wait for the worker. A worker that does not read for longer is as good as dead, and is told nothing.
-const LINES_MAX: usize = 256;
-/// A line from the worker may be this long; more is the end of the connection.
-const LINE_BYTES_MAX: u64 = 256 * 1024;
 /// Root's would stay in the environment of the other user, whose libpq then looks for certificates where it may not.
 const HOME: &str = "HOME";
 /// The program that runs here, which is the worker's, too.
@@ -177,7 +175,7 @@ impl Children {
             } else if let Some(server) = self.server_of(pid) {
                 self.servers.remove(&server);
                 self.trees_pending.insert(server);
-                self.found.push(ChildEvent::ServerExited(server, describe(status)));
+                self.found.push(ChildEvent::ServerExited(server, describe(status).to_string()));
             }
         }
         if self.leftovers {
@@ -261,37 +259,6 @@ fn pid_of(id: u32) -> io::Result<Pid> {
     i32::try_from(id).ok().and_then(Pid::from_raw).ok_or_else(|| io::Error::other("the kernel gave no process id"))
 }
 
-fn spawn_thread(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    const STACK_BYTES: usize = 64 * 1024;
-    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(body).map(drop)
-}
-
-fn write_lines(mut to: impl Write, lines: &Receiver<String>) {
-    while let Ok(line) = lines.recv() {
-        if to.write_all(line.as_bytes()).and_then(|()| to.write_all(b"\n")).and_then(|()| to.flush()).is_err() {
-            return;
-        }
-    }
-}
-
-fn read_lines(from: impl Read, events: &SyncSender<ChildEvent>) {
-    let mut reader = BufReader::new(from);
-    loop {
-        let mut line = Vec::new();
-        match (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) if line.last() != Some(&b'\n') => return,
-            Ok(_) => {
-                line.pop();
-                let line = String::from_utf8_lossy(&line).into_owned();
-                if events.send(ChildEvent::WorkerSaid(line)).is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
 /// Direct children, from the kernel's own list where it keeps one, else from every process's parent.
 fn children_of(parent: Pid) -> Vec<Pid> {
     let parent_id = parent.as_raw_nonzero().get();
@@ -322,11 +289,11 @@ fn children_by_scan(parent: i32) -> Vec<Pid> {
         .collect()
 }
 
-fn describe(status: WaitStatus) -> String {
+fn describe(status: WaitStatus) -> Exit {
     match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => "unknown status".to_owned(),
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => Exit::Unknown("unknown status".to_owned()),
     }
 }
 

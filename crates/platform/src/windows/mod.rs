@@ -3,12 +3,15 @@
 pub mod addresses;
 pub mod children;
 pub mod files;
+mod job;
 pub mod memory;
 pub mod process_end;
 pub mod processes_in;
 pub mod service;
 pub mod service_control;
 pub mod sockets;
+mod spawn;
+mod token;
 pub mod user;
 
 use types::Millis;

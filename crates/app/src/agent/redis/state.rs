@@ -111,8 +111,7 @@ impl State {
 
     /// It ended by itself, with an error, and has told nothing but what it wrote into its log. Asked before that end is `heard`.
     pub fn ends_before_it_answers(&self, status: &str) -> bool {
-        // On Windows there is a colon in between.
-        let code = status.strip_prefix("exit code").map(|code| code.trim_start_matches([':', ' ']));
+        let code = status.strip_prefix("exit code ");
         self.status.is_none() && code.is_some_and(|code| code != "0")
     }
 
@@ -231,7 +230,7 @@ mod tests {
     #[test]
     fn what_ends_at_every_start_stays_in_trouble_until_it_answers() {
         let mut state = State::new();
-        assert!(state.ends_before_it_answers("exit code 1") && state.ends_before_it_answers("exit code: 1"));
+        assert!(state.ends_before_it_answers("exit code 1"));
         assert!(!state.ends_before_it_answers("exit code 0") && !state.ends_before_it_answers("signal 9"));
         state.heard(&exited("exit code 1"));
         assert!(state.is_in_trouble("its log says".to_owned()));
