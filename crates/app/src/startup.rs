@@ -242,6 +242,9 @@ fn listen_once(member: &MemberConfig) -> Result<(), String> {
         for address in addresses.take(1) {
             if let Err(error) = TcpListener::bind(address) {
                 let hint = match error.kind() {
+                    std::io::ErrorKind::AddrInUse if cfg!(windows) => {
+                        "another program listens there; find it with: netstat -ano"
+                    }
                     std::io::ErrorKind::AddrInUse => "another program listens there; find it with: ss -ltnp",
                     std::io::ErrorKind::AddrNotAvailable => "use one of this machine's own addresses, or 0.0.0.0",
                     _ => "choose another address or port",

@@ -23,3 +23,20 @@ impl fmt::Display for Exit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_the_same_on_every_system() {
+        for (exit, words) in [
+            (Exit::Code(0), "exit code 0"),
+            (Exit::Code(2), "exit code 2"),
+            (Exit::Signal(9), "signal 9"),
+            (Exit::Unknown("nobody knows".to_owned()), "nobody knows"),
+        ] {
+            assert_eq!(exit.to_string(), words);
+        }
+    }
+}

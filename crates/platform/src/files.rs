@@ -16,8 +16,8 @@ pub enum Readers {
     Everybody,
 }
 
-/// Only its owner may write it in any case. On Windows a directory of the owner's is for the system and the administrators,
-/// and what is made in it inherits that; files are left as they are.
+/// Only its owner may write it in any case. On Windows a directory of the owner's is for the system, the administrators
+/// and this user, and what is made in it inherits that; files are left as they are.
 pub fn set_readers(path: &Path, readers: Readers) -> std::io::Result<()> {
     super::os::files::set_readers(path, readers)
 }

@@ -11,7 +11,12 @@ use std::{
     fs, io,
     io::Write as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
+
+/// Who reads a small file is done with it long before; PostgreSQL itself waits for ten seconds.
+const HELD_TIME_MAX: Duration = Duration::from_secs(1);
+const HELD_PAUSE: Duration = Duration::from_millis(10);
 
 /// Replaces `path` by `content` unless it says that already. Returns whether it changed.
 pub fn write_if_changed(launcher: &Launcher, path: &Path, content: &str) -> Result<bool> {
@@ -32,13 +37,37 @@ fn write(launcher: &Launcher, path: &Path, content: &str) -> Result<()> {
     file.write_all(content.as_bytes()).map_err(failed)?;
     launcher.adopt(file.path())?;
     file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
+    let mut file = Some(file);
+    let persist = || match file.take().map(|file| file.persist(path)) {
+        Some(Err(error)) => {
+            file = Some(error.file);
+            Err(error.error)
+        }
+        Some(Ok(_)) | None => Ok(()),
+    };
+    while_held_by_others(HELD_TIME_MAX, persist).map_err(failed)?;
     sync_directory(&dir)
+}
+
+/// Windows neither replaces nor removes a file that another program has open: a backend that reads it, a scanner for viruses.
+fn while_held_by_others<T>(limit: Duration, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match act() {
+            Err(error) if is_held_by_others(&error) && Instant::now() < deadline => std::thread::sleep(HELD_PAUSE),
+            result => return result,
+        }
+    }
+}
+
+/// "Access denied" and "sharing violation"; the first one may also mean what it says, which is then found out a second later.
+fn is_held_by_others(error: &io::Error) -> bool {
+    cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32))
 }
 
 /// Removes a file; one that is not there is fine. Returns whether it was there.
 pub fn remove(path: &Path) -> Result<bool> {
-    match fs::remove_file(path) {
+    match while_held_by_others(HELD_TIME_MAX, || fs::remove_file(path)) {
         Ok(()) => {
             sync_directory(&parent(path))?;
             Ok(true)
@@ -49,7 +78,7 @@ pub fn remove(path: &Path) -> Result<bool> {
 }
 
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(Error::file("rename", from))?;
+    while_held_by_others(HELD_TIME_MAX, || fs::rename(from, to)).map_err(Error::file("rename", from))?;
     sync_directory(&parent(to))
 }
 

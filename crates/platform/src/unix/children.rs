@@ -13,7 +13,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
 
 /// Root's would stay in the environment of the other user, whose libpq then looks for certificates where it may not.
 const HOME: &str = "HOME";
@@ -300,6 +299,7 @@ fn describe(status: WaitStatus) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
     use std::time::{Duration, Instant};
 
     #[test]

@@ -15,7 +15,9 @@ pub fn set_readers(path: &Path, readers: Readers) -> std::io::Result<()> {
     if readers == Readers::Everybody || !path.is_dir() {
         return Ok(());
     }
-    let arguments = ["/inheritance:r", "/grant:r", SYSTEM, "/grant:r", ADMINISTRATORS];
+    // Worker and servers of an agent that this user starts are not administrators (see `token`), and have to read it.
+    let user = format!("*{}:(OI)(CI)F", super::token::user_identifier()?);
+    let arguments = ["/inheritance:r", "/grant:r", SYSTEM, "/grant:r", ADMINISTRATORS, "/grant:r", &user];
     let done = std::process::Command::new("icacls").arg(path).args(arguments).output()?;
     if done.status.success() {
         return Ok(());

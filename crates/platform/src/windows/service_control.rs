@@ -1,6 +1,6 @@
 //! The service control manager: install, start, stop, and the service's own side of it.
 //!
-//! Compiled in the check for Windows and not yet run on a real one; Wine accepts failure actions without carrying them out.
+//! Run under Wine and not yet on a real Windows; Wine accepts failure actions without carrying them out.
 
 use crate::service_control::{NativeService, NativeState, ServiceBody, StopRequest};
 use std::ffi::{OsStr, OsString};
@@ -17,7 +17,7 @@ use windows_service::service::{
 use windows_service::service_control_handler::{ServiceControlHandlerResult, ServiceStatusHandle, register};
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_service::{define_windows_service, service_dispatcher};
-use windows_sys::Win32::Foundation::ERROR_SERVICE_DOES_NOT_EXIST;
+use windows_sys::Win32::Foundation::{ERROR_INVALID_LEVEL, ERROR_SERVICE_DOES_NOT_EXIST};
 use windows_sys::Win32::System::Console::{STD_ERROR_HANDLE, SetStdHandle};
 
 /// The first failures are answered at once; one that keeps failing leaves the machine some rest.
@@ -46,8 +46,15 @@ pub fn install(service: &NativeService) -> io::Result<()> {
         account_name: None,
         account_password: None,
     };
-    let installed =
-        manager.create_service(&info, ServiceAccess::CHANGE_CONFIG | ServiceAccess::START).map_err(plain)?;
+    let access = ServiceAccess::CHANGE_CONFIG | ServiceAccess::START | ServiceAccess::DELETE;
+    let installed = manager.create_service(&info, access).map_err(plain)?;
+    describe(&installed, service).inspect_err(|_| {
+        // Half of a service is none; why it is only half is what is said.
+        let _ = installed.delete();
+    })
+}
+
+fn describe(installed: &Service, service: &NativeService) -> io::Result<()> {
     installed.set_description(&service.description).map_err(plain)?;
     let restart = |delay| ServiceAction { action_type: ServiceActionType::Restart, delay };
     installed
@@ -58,7 +65,11 @@ pub fn install(service: &NativeService) -> io::Result<()> {
             actions: Some(RESTART_DELAYS.into_iter().map(restart).collect()),
         })
         .map_err(plain)?;
-    installed.set_failure_actions_on_non_crash_failures(true).map_err(plain)
+    match installed.set_failure_actions_on_non_crash_failures(true).map_err(plain) {
+        // Not known to this Windows (nor to Wine): it is then started again only after a crash.
+        Err(error) if error.raw_os_error() == i32::try_from(ERROR_INVALID_LEVEL).ok() => Ok(()),
+        other => other,
+    }
 }
 
 pub fn start(name: &str) -> io::Result<()> {

@@ -96,8 +96,9 @@ pub fn start(what: Program<'_>, job: &Job) -> io::Result<Process> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the function succeeded, and both handles are nobody else's.
-    let (process, thread) =
-        unsafe { (OwnedHandle::from_raw_handle(made.hProcess.cast()), OwnedHandle::from_raw_handle(made.hThread.cast())) };
+    let (process, thread) = unsafe {
+        (OwnedHandle::from_raw_handle(made.hProcess.cast()), OwnedHandle::from_raw_handle(made.hThread.cast()))
+    };
     // SAFETY: the thread's handle is valid; it was made suspended.
     let resume = || match unsafe { ResumeThread(thread.as_raw_handle().cast()) } {
         u32::MAX => Err(io::Error::last_os_error()),

@@ -8,7 +8,7 @@ use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use windows_sys::Win32::Foundation::{GENERIC_ALL, HANDLE, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
-    EXPLICIT_ACCESS_W, GRANT_ACCESS, SetEntriesInAclW, TRUSTEE_IS_SID, TRUSTEE_IS_USER,
+    ConvertSidToStringSidW, EXPLICIT_ACCESS_W, GRANT_ACCESS, SetEntriesInAclW, TRUSTEE_IS_SID, TRUSTEE_IS_USER,
 };
 use windows_sys::Win32::Security::{
     ACL, CreateRestrictedToken, CreateWellKnownSid, DISABLE_MAX_PRIVILEGE, GetTokenInformation, NO_INHERITANCE,
@@ -48,6 +48,25 @@ pub fn ordinary() -> io::Result<OwnedHandle> {
     let token = owned(ok, token)?;
     let_user_reach_its_own(&token)?;
     Ok(token)
+}
+
+/// The identifier of this process's user, as `S-1-5-18` for the system.
+pub fn user_identifier() -> io::Result<String> {
+    let user = information(&own_token()?, TokenUser)?;
+    // SAFETY: the kernel filled the buffer with this structure, and a buffer of u64 is aligned for it.
+    let user = unsafe { &*user.as_ptr().cast::<TOKEN_USER>() };
+    let mut text = std::ptr::null_mut();
+    // SAFETY: the identifier is in a buffer that lives on, and the pointer says where the text is put.
+    if unsafe { ConvertSidToStringSidW(user.User.Sid, &raw mut text) } == 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a text that ends with a zero, freed as the function that made it says, after it was copied.
+    unsafe {
+        let length = (0..).take_while(|at| *text.add(*at) != 0).count();
+        let identifier = String::from_utf16_lossy(std::slice::from_raw_parts(text, length));
+        LocalFree(text.cast());
+        Ok(identifier)
+    }
 }
 
 /// What an administrator makes may be reached by administrators alone. Without those rights a postmaster could not reach its

@@ -1,4 +1,4 @@
-//! System users. On Windows the service's account is set by the service manager, so nothing is changed here.
+//! System users. On Windows the service's account is set by the service manager; what is dropped are its rights.
 
 use std::io;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub struct SystemUser {
     pub run_as: RunAs,
 }
 
-/// `postgres.exe` itself refuses an account with administrative rights; there is no root to drop.
+/// There is no other user to become: worker and servers run as the same one, without administrative rights (`token`).
 pub fn current_user_is_root() -> bool {
     false
 }
