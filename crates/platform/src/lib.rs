@@ -49,4 +49,7 @@ pub use service::{
     ServiceManager, allow_open_files, host_name, notify_service_manager, on_every_termination, on_termination,
     open_files_limit, watchdog_timeout,
 };
-pub use sockets::{ACCEPTED_INHERITS_OPTIONS, AsSocket, LISTENERS_CAN_BE_SHARED, Pipe, set_user_timeout, user_timeout};
+pub use sockets::{
+    ACCEPTED_INHERITS_OPTIONS, AsSocket, LISTENERS_CAN_BE_SHARED, Pipe, begin_to_connect, set_user_timeout, socket_for,
+    speak_at_once, user_timeout,
+};

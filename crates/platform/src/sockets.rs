@@ -2,6 +2,7 @@
 
 use super::os::sockets as os;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 pub use os::AsSocket;
@@ -10,6 +11,23 @@ pub use os::AsSocket;
 pub const ACCEPTED_INHERITS_OPTIONS: bool = os::ACCEPTED_INHERITS_OPTIONS;
 /// Whether several threads may wait for connections on one listening socket.
 pub const LISTENERS_CAN_BE_SHARED: bool = os::LISTENERS_CAN_BE_SHARED;
+
+/// A socket that is to be connected to such an address. Nothing that is done with it waits.
+pub fn socket_for(address: SocketAddr) -> io::Result<TcpStream> {
+    os::socket_for(address)
+}
+
+/// Begins to connect it. True: the connection stands already, as it does where the peer is on this machine. Otherwise it stands
+/// or has failed when the socket can be written to.
+pub fn begin_to_connect(socket: &TcpStream, address: SocketAddr) -> io::Result<bool> {
+    os::begin_to_connect(socket, address)
+}
+
+/// For a socket that is not connected yet, by somebody who sends as soon as it is: the end of the handshake goes out with the first
+/// words instead of in a packet of its own. A hint, without effect where the system has nothing of the kind.
+pub fn speak_at_once(socket: &impl AsSocket) -> io::Result<()> {
+    os::speak_at_once(socket)
+}
 
 /// A peer that does not acknowledge what was sent to it counts as gone after this time. Where the system has no such setting, its
 /// own patience stays in force.
@@ -97,6 +115,20 @@ mod tests {
         client.shutdown(std::net::Shutdown::Write).unwrap();
         assert_eq!(inside.peek(&mut [0]).unwrap(), 0);
         assert_eq!(pipe.fill(&inside).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_connection_within_this_machine_stands_at_once_and_what_nobody_accepts_fails() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = socket_for(address).unwrap();
+        assert!(begin_to_connect(&socket, address).unwrap());
+        assert_eq!(socket.peer_addr().unwrap(), address);
+        assert_eq!((&socket).read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(listener);
+        let socket = socket_for(address).unwrap();
+        let refused = begin_to_connect(&socket, address).and_then(|_| socket.take_error());
+        assert!(matches!(refused, Err(error) | Ok(Some(error)) if error.kind() == io::ErrorKind::ConnectionRefused));
     }
 
     #[test]

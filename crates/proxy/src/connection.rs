@@ -69,9 +69,9 @@ impl Door {
     }
 
     /// `None`: the client has had its answer, or does not want one.
-    async fn bring_together(&self, client: TcpStream, peer: SocketAddr, place: SilentPlace) -> Option<Pair> {
+    async fn bring_together(&self, mut client: TcpStream, peer: SocketAddr, place: SilentPlace) -> Option<Pair> {
         let header = self.accept_header_from.iter().any(|network| network.contains(peer.ip()));
-        let Opened { place, mut early, origin } = match open(self.service, &client, place, header).await {
+        let Opened { place, mut early, origin } = match open(self.service, &mut client, place, header).await {
             Ok(opened) => opened,
             Err(why) => {
                 Counters::add(&self.counters.unopened_total);
@@ -79,7 +79,7 @@ impl Door {
                 return None;
             }
         };
-        let (server, in_use) = match self.search().run(&client, &mut early).await {
+        let (server, in_use) = match self.search().run(&mut client, &mut early).await {
             Found::Server(server, in_use) => (server, in_use),
             Found::TimeOver => {
                 Counters::add(&self.counters.refused_total);

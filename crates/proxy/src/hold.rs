@@ -4,7 +4,6 @@ use crate::routes::{Port, Routes, Target};
 use crate::sockets::{Connector, read_some};
 use crate::statistics::{Counters, InUse};
 use std::future::pending;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -42,7 +41,7 @@ pub(crate) struct Search {
 impl Search {
     /// What the client sends while it is held is collected in `early`, because reading is the only way to learn that it
     /// has gone: libpq sends its startup packet and waits, and a program that gave up leaves only the end of the stream.
-    pub(crate) async fn run(mut self, client: &TcpStream, early: &mut Vec<u8>) -> Found {
+    pub(crate) async fn run(mut self, client: &mut TcpStream, early: &mut Vec<u8>) -> Found {
         let deadline = Instant::now() + self.hold;
         let at_once = match self.attempts.clone().try_acquire_owned() {
             Ok(_permit) => self.attempt(deadline).await,
@@ -120,6 +119,11 @@ pub(crate) async fn no_longer_allowed(routes: &mut watch::Receiver<Routes>, port
     let _ = routes.wait_for(|now| !port.allows(now, target)).await;
 }
 
+/// The same, as it is now.
+pub(crate) fn is_allowed(routes: &watch::Receiver<Routes>, port: Port, target: &Target) -> bool {
+    routes.has_changed().is_ok() && port.allows(&routes.borrow(), target)
+}
+
 async fn change(routes: &mut watch::Receiver<Routes>) {
     if routes.changed().await.is_err() {
         pending::<()>().await;
@@ -128,16 +132,11 @@ async fn change(routes: &mut watch::Receiver<Routes>) {
 
 /// Resolves when the client ended its stream or broke. A client that says much is not read further; it stays until the
 /// hold time is over.
-async fn client_is_gone(client: &TcpStream, early: &mut Vec<u8>) {
+async fn client_is_gone(client: &mut TcpStream, early: &mut Vec<u8>) {
     while early.len() < EARLY_BYTES_MAX {
-        if client.readable().await.is_err() {
-            return;
-        }
-        match read_some(client, early) {
-            Ok(0) => return,
+        match read_some(client, early).await {
+            Ok(0) | Err(_) => return,
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return,
         }
     }
     pending::<()>().await;

@@ -9,7 +9,6 @@ use crate::crowd::SilentPlace;
 use crate::proxy_protocol::{self, HEADER_BYTES_MAX, Malformed, Origin};
 use crate::refusal::STARTUP_BYTES_MAX;
 use crate::sockets::read_some;
-use std::io;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -56,7 +55,7 @@ pub(crate) enum Unopened {
 /// Reads until it is clear that the client wants something. `header`: it has to begin with a PROXY header.
 pub(crate) async fn open(
     service: Service,
-    client: &TcpStream,
+    client: &mut TcpStream,
     place: SilentPlace,
     header: bool,
 ) -> Result<Opened, Unopened> {
@@ -84,7 +83,7 @@ pub(crate) async fn open(
     Ok(Opened { place, early, origin })
 }
 
-async fn read_header(client: &TcpStream, early: &mut Vec<u8>) -> Result<Origin, Unopened> {
+async fn read_header(client: &mut TcpStream, early: &mut Vec<u8>) -> Result<Origin, Unopened> {
     loop {
         if let Some((origin, length)) = proxy_protocol::parse(early)? {
             early.drain(..length);
@@ -94,7 +93,7 @@ async fn read_header(client: &TcpStream, early: &mut Vec<u8>) -> Result<Origin, 
     }
 }
 
-async fn read_first_words(service: Service, client: &TcpStream, early: &mut Vec<u8>) -> Result<(), Unopened> {
+async fn read_first_words(service: Service, client: &mut TcpStream, early: &mut Vec<u8>) -> Result<(), Unopened> {
     loop {
         let enough = match service {
             Service::Postgres => begins_like_postgres(early)?,
@@ -108,17 +107,13 @@ async fn read_first_words(service: Service, client: &TcpStream, early: &mut Vec<
 }
 
 /// Waits for something and appends it; `max` is only the last of several limits, since every reader stops at less.
-async fn read_more(client: &TcpStream, early: &mut Vec<u8>, max: usize) -> Result<(), Unopened> {
-    loop {
-        if early.len() > max || client.readable().await.is_err() {
-            return Err(Unopened::Left);
-        }
-        match read_some(client, early) {
-            Ok(0) => return Err(Unopened::Left),
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Err(Unopened::Left),
-        }
+async fn read_more(client: &mut TcpStream, early: &mut Vec<u8>, max: usize) -> Result<(), Unopened> {
+    if early.len() > max {
+        return Err(Unopened::Left);
+    }
+    match read_some(client, early).await {
+        Ok(0) | Err(_) => Err(Unopened::Left),
+        Ok(_) => Ok(()),
     }
 }
 

@@ -4,10 +4,10 @@
 //! side does not take is kept. While something is kept, nothing more is read, so a side that does not read slows the other
 //! down instead of filling our memory. A stream that goes on and on is handed to the kernel where it can pass it on itself.
 
-use crate::hold::no_longer_allowed;
+use crate::hold::{is_allowed, no_longer_allowed};
 use crate::pipes::{Pipes, Pooled};
 use crate::routes::{Port, Routes, Target};
-use crate::sockets::close_with_reset;
+use crate::sockets::{close_with_reset, send_at_once};
 use crate::statistics::Counters;
 use std::future::poll_fn;
 use std::io;
@@ -34,6 +34,15 @@ pub(crate) enum End {
     Cut,
 }
 
+/// The side that broke a stream, seen from the stream.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("reading: {0}")]
+    Source(io::Error),
+    #[error("writing: {0}")]
+    Destination(io::Error),
+}
+
 /// What a relay needs beside its two sockets.
 pub(crate) struct Surroundings<'a> {
     pub(crate) port: Port,
@@ -45,18 +54,34 @@ pub(crate) struct Surroundings<'a> {
 }
 
 /// `early` is what goes to the server first. The role is looked at before the first byte is passed.
+///
+/// A client that broke off is a reset for its server, as it would be without us: nobody is left to say goodbye to, and a goodbye
+/// costs packets, and us a port in TIME-WAIT. A server that broke off is an ordinary end for its client, because its last words
+/// may be on their way still.
 pub(crate) async fn relay(
     mut client: TcpStream,
     mut server: TcpStream,
-    early: Vec<u8>,
+    mut early: Vec<u8>,
     mut around: Surroundings<'_>,
 ) -> End {
+    if is_allowed(&around.routes, around.port, around.target) {
+        let sent = send_at_once(&server, &early);
+        around.counters.bytes_up.fetch_add(sent as u64, Ordering::Relaxed);
+        early.drain(..sent);
+    }
     let mut up = Stream::new(&around.counters.bytes_up, around.pipes, early);
     let mut down = Stream::new(&around.counters.bytes_down, around.pipes, Vec::new());
+    let mut client_broke = false;
     let pass = poll_fn(|context| {
-        let up = up.poll(context, &mut client, &mut server)?;
-        let down = down.poll(context, &mut server, &mut client)?;
-        if up.is_ready() && down.is_ready() { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
+        let up = up.poll(context, &mut client, &mut server).map_err(|broken| {
+            client_broke = matches!(broken, Broken::Source(_));
+            broken
+        })?;
+        let down = down.poll(context, &mut server, &mut client).map_err(|broken| {
+            client_broke = matches!(broken, Broken::Destination(_));
+            broken
+        })?;
+        if up.is_ready() && down.is_ready() { Poll::Ready(Ok::<_, Broken>(())) } else { Poll::Pending }
     });
     let end = tokio::select! {
         biased;
@@ -71,6 +96,8 @@ pub(crate) async fn relay(
     };
     if end == End::Cut {
         close_with_reset(&client);
+    }
+    if end == End::Cut || client_broke {
         close_with_reset(&server);
     }
     end
@@ -111,13 +138,18 @@ impl<'a> Stream<'a> {
     }
 
     /// Ready when the source has ended and the destination was told so.
-    fn poll(&mut self, context: &mut Context<'_>, from: &mut TcpStream, to: &mut TcpStream) -> Poll<io::Result<()>> {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+    ) -> Poll<Result<(), Broken>> {
         while self.state != State::Closed {
             ready!(self.poll_waiting(context, to))?;
             match self.state {
                 State::Open => {
                     // What the destination would not take now is better left in the source's socket.
-                    ready!(to.poll_write_ready(context))?;
+                    ready!(to.poll_write_ready(context)).map_err(Broken::Destination)?;
                     if matches!(self.waiting, Waiting::InPipe(_)) {
                         ready!(self.poll_fill(context, from))?;
                     } else {
@@ -125,7 +157,7 @@ impl<'a> Stream<'a> {
                     }
                 }
                 State::Ended => {
-                    ready!(Pin::new(&mut *to).poll_shutdown(context))?;
+                    ready!(Pin::new(&mut *to).poll_shutdown(context)).map_err(Broken::Destination)?;
                     self.state = State::Closed;
                 }
                 State::Closed => {}
@@ -135,12 +167,13 @@ impl<'a> Stream<'a> {
     }
 
     /// Ready when nothing is kept any more. An empty pipe stays while more may come.
-    fn poll_waiting(&mut self, context: &mut Context<'_>, to: &mut TcpStream) -> Poll<io::Result<()>> {
+    fn poll_waiting(&mut self, context: &mut Context<'_>, to: &mut TcpStream) -> Poll<Result<(), Broken>> {
         loop {
             match &mut self.waiting {
                 Waiting::Nothing => return Poll::Ready(Ok(())),
                 Waiting::Bytes { bytes, written } => {
-                    let count = ready!(Pin::new(&mut *to).poll_write(context, &bytes[*written..]))?;
+                    let count = ready!(Pin::new(&mut *to).poll_write(context, &bytes[*written..]))
+                        .map_err(Broken::Destination)?;
                     self.bytes.fetch_add(count as u64, Ordering::Relaxed);
                     *written += count;
                     if *written == bytes.len() {
@@ -151,13 +184,13 @@ impl<'a> Stream<'a> {
                     if pipe.waiting() == 0 {
                         return Poll::Ready(Ok(()));
                     }
-                    ready!(to.poll_write_ready(context))?;
+                    ready!(to.poll_write_ready(context)).map_err(Broken::Destination)?;
                     match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
                         Ok(count) => {
                             self.bytes.fetch_add(count as u64, Ordering::Relaxed);
                         }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(error) => return Poll::Ready(Err(error)),
+                        Err(error) => return Poll::Ready(Err(Broken::Destination(error))),
                     }
                 }
             }
@@ -170,17 +203,17 @@ impl<'a> Stream<'a> {
         context: &mut Context<'_>,
         from: &mut TcpStream,
         to: &mut TcpStream,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Broken>> {
         let mut space = [MaybeUninit::uninit(); READ_BYTES];
         let mut buffer = ReadBuf::uninit(&mut space);
-        ready!(Pin::new(from).poll_read(context, &mut buffer))?;
+        ready!(Pin::new(from).poll_read(context, &mut buffer)).map_err(Broken::Source)?;
         let read = buffer.filled();
         if read.is_empty() {
             self.state = State::Ended;
             return Poll::Ready(Ok(()));
         }
         let count = match Pin::new(to).poll_write(context, read) {
-            Poll::Ready(count) => count?,
+            Poll::Ready(count) => count.map_err(Broken::Destination)?,
             Poll::Pending => 0,
         };
         self.bytes.fetch_add(count as u64, Ordering::Relaxed);
@@ -202,9 +235,9 @@ impl<'a> Stream<'a> {
     }
 
     /// Lets the kernel take over what the source has. The pipe is given back when that is nothing.
-    fn poll_fill(&mut self, context: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<()>> {
+    fn poll_fill(&mut self, context: &mut Context<'_>, from: &mut TcpStream) -> Poll<Result<(), Broken>> {
         let Waiting::InPipe(pipe) = &mut self.waiting else { return Poll::Ready(Ok(())) };
-        let filled = match from.poll_read_ready(context)? {
+        let filled = match from.poll_read_ready(context).map_err(Broken::Source)? {
             Poll::Ready(()) => from.try_io(Interest::READABLE, || pipe.fill(from)),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         };
@@ -219,7 +252,7 @@ impl<'a> Stream<'a> {
                 // One more full read says that it was only a breath.
                 self.full_reads = FULL_READS_OF_A_FLOOD - 1;
             }
-            Err(error) => return Poll::Ready(Err(error)),
+            Err(error) => return Poll::Ready(Err(Broken::Source(error))),
         }
         Poll::Ready(Ok(()))
     }

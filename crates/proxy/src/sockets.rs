@@ -2,10 +2,15 @@
 
 use crate::routes::Target;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
@@ -65,12 +70,23 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Appends what the client has sent. Not async, so that the buffer is not a part of every waiting connection's memory.
-pub(crate) fn read_some(client: &TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
-    let mut buffer = [0; FIRST_READ_BYTES];
-    let length = client.try_read(&mut buffer)?;
-    into.extend_from_slice(&buffer[..length]);
-    Ok(length)
+/// Waits for something from the client and appends it. The buffer is on the stack, not a part of every waiting connection's memory.
+/// A read that was not full says that there is no more for now, so the relay does not ask again at once.
+pub(crate) async fn read_some(client: &mut TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut space = [MaybeUninit::uninit(); FIRST_READ_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut *client).poll_read(context, &mut buffer))?;
+        into.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
+    .await
+}
+
+/// Sends what goes out without waiting, and says how much that was: none, too, after an error, which whoever writes next hears of.
+/// For a connection so new that its runtime has not looked yet whether it can be written to.
+pub(crate) fn send_at_once(stream: &TcpStream, bytes: &[u8]) -> usize {
+    SockRef::from(stream).send(bytes).unwrap_or(0)
 }
 
 /// Reaches servers by address or name.
@@ -112,13 +128,26 @@ impl Connector {
 }
 
 async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+    let socket = platform::socket_for(address)?;
+    // Before the connection stands, so that the kernel sets its timers once.
+    prepare(&SockRef::from(&socket));
+    // There is always something to say: what the client began with.
+    if let Err(error) = platform::speak_at_once(&socket) {
+        tracing::debug!(%error, "the handshake takes a packet more");
+    }
+    let stands = platform::begin_to_connect(&socket, address)?;
+    let stream = TcpStream::from_std(socket)?;
+    if !stands {
+        stream.writable().await?;
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+    }
     // TCP lets a socket connect to itself when nobody listens and the port it was given happens to be the wanted one.
     if stream.local_addr()? == address {
         close_with_reset(&stream);
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
-    prepare(&SockRef::from(&stream));
     Ok(stream)
 }
 
