@@ -44,12 +44,20 @@ pub async fn run(mut options: ClusterOptions, runs: u32, output: Output) -> Resu
         for error in through_proxy.errors.iter().chain(&through_include.errors) {
             eprintln!("  {error}");
         }
+        if let Some(without) = &handover.without_pool
+            && !without.only_the_connected_failed()
+        {
+            bail!("somebody failed who was not connected to the old primary: {without:?}");
+        }
         done.push(handover);
     }
     let ways = [
         ("PgBouncer to the proxy", reports(&done, |one| Some(&one.through_proxy))),
         ("PgBouncer to the primary (include file)", reports(&done, |one| Some(&one.through_include))),
-        ("the proxy, a connection for each transaction", reports(&done, |one| one.without_pool.as_ref())),
+        (
+            "the proxy, a connection for each transaction",
+            reports(&done, |one| one.without_pool.as_ref().map(|without| &without.report)),
+        ),
     ];
     let summaries: Vec<Summary> = ways.into_iter().map(|(way, reports)| summarize(way, &reports)).collect();
     match output {

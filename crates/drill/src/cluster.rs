@@ -295,6 +295,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// How many connections the primary port of this member's proxy has cut so far.
+    pub async fn cut_by_proxy(&self, member: &Member) -> Result<u64> {
+        let answer = self.http.get(self.rest_url(member, "/metrics")).send().await?.error_for_status()?;
+        let metrics = answer.text().await?;
+        let of_the_primary =
+            |line: &&str| line.starts_with("quorate_proxy_cut_total{") && line.contains("port=\"primary\"");
+        let line = metrics.lines().find(of_the_primary).context("the metrics do not say how many were cut")?;
+        let number = line.rsplit(' ').next().unwrap_or_default();
+        Ok(number.parse::<f64>().with_context(|| format!("'{line}'"))? as u64)
+    }
+
     /// Makes `member` the leader of the store, through etcd's API; true when it says that it is.
     pub async fn move_store_leader_to(&self, member: &Member) -> Result<bool> {
         let status = self.store_call(member, "status", &json!({})).await?;

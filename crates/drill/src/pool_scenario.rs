@@ -18,6 +18,8 @@ const BEFORE_SWITCHOVER: Duration = Duration::from_millis(1500);
 const WHOLE_TIME_MAX: Duration = Duration::from_secs(90);
 /// Clients of each pgbench; more than the pool has connections.
 const CLIENTS: u32 = 8;
+/// What pgbench says of a connection that was cut, and of the client that had it.
+const CUT: [&str; 3] = ["server closed the connection", "terminating connection", "aborted"];
 /// Long enough for a switchover after [`BEFORE_SWITCHOVER`] also when the machine stalls.
 const SECONDS: u32 = 6;
 
@@ -35,7 +37,23 @@ pub struct Handover {
     pub through_proxy: Report,
     pub through_include: Report,
     /// Straight through the proxy, with a connection for each transaction; not asked for by everybody.
-    pub without_pool: Option<Report>,
+    pub without_pool: Option<WithoutPool>,
+}
+
+/// Clients that connect to the primary through a proxy which nobody else uses.
+#[derive(Clone, Debug)]
+pub struct WithoutPool {
+    pub report: Report,
+    /// Their connections that led to the old primary and were cut.
+    pub cut: u64,
+}
+
+impl WithoutPool {
+    /// Those who had a connection at that moment may lose it, and a transaction with it. Nobody else fails.
+    pub fn only_the_connected_failed(&self) -> bool {
+        let was_cut = |error: &String| CUT.iter().any(|words| error.contains(words));
+        self.report.aborted_clients as u64 <= self.cut && self.report.errors.iter().all(was_cut)
+    }
 }
 
 /// Completes the options: the first member looks after a PgBouncer that leads to its proxy, the second one after one that
@@ -79,7 +97,9 @@ pub async fn hand_over(cluster: &mut Cluster, pools: &Pools, run: &str, without_
     };
     let names = [format!("{run}proxy"), format!("{run}include"), format!("{run}none")];
     let (proxy, include) = (start(&pools.through_proxy, &names[0])?, start(&pools.through_include, &names[1])?);
-    let other = cluster.members().iter().find(|member| member.name != old).context("there is only one member")?;
+    // Not the first one, whose proxy a PgBouncer uses.
+    let other = cluster.members().iter().rfind(|member| member.name != old).context("there is only one member")?;
+    let cut_before = cluster.cut_by_proxy(other).await?;
     let each = Load { connect_each_time: true, ..load };
     let none = without_pool.then(|| {
         let host = other.address.to_string();
@@ -89,7 +109,10 @@ pub async fn hand_over(cluster: &mut Cluster, pools: &Pools, run: &str, without_
     cluster.switchover(&old).await?;
     let (through_proxy, through_include) = tokio::try_join!(proxy.report(), include.report())?;
     let without_pool = match none {
-        Some(none) => Some(none?.report().await?),
+        Some(none) => {
+            let report = none?.report().await?;
+            Some(WithoutPool { report, cut: cluster.cut_by_proxy(other).await? - cut_before })
+        }
         None => None,
     };
     let view = cluster.wait_whole(WHOLE_TIME_MAX).await?;
