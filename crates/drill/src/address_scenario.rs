@@ -35,7 +35,7 @@ const PACE: Pace = Pace {
 const PROXY_PACE: Pace = Pace { connect_timeout: Duration::from_secs(5), ..PACE };
 
 /// What is done to the leader's host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// Nothing: it hands over.

@@ -4,6 +4,7 @@ use crate::incumbents::{Incumbents, Profile};
 use crate::{bench, bench_address, bench_idle, bench_pools, bench_proxy, bench_redis, bench_scale, demo};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use drill::address_scenario::Fault as AddressFault;
 use drill::cluster::{ClusterOptions, RedisParts, StoreKind};
 use drill::proxy::stand_in;
 use drill::redis::scenario::Fault;
@@ -133,6 +134,9 @@ enum Bench {
         /// Runs of each fault.
         #[arg(short, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=RUNS_MAX))]
         n: u32,
+        /// Which faults, separated by commas.
+        #[arg(long, value_enum, value_delimiter = ',', default_values_t = AddressFault::ALL)]
+        scenarios: Vec<AddressFault>,
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
     },
@@ -346,8 +350,8 @@ async fn run(command: Command) -> Result<ExitCode> {
                     Bench::Pgbouncer { place, n, output } => {
                         bench_pools::run(place.cluster_options()?, n, output).await
                     }
-                    Bench::Address { place, n, output } => {
-                        bench_address::run(place.cluster_options()?, n, output).await
+                    Bench::Address { place, n, scenarios, output } => {
+                        bench_address::run(place.cluster_options()?, n, scenarios, output).await
                     }
                     Bench::Idle { place, seconds, output } => {
                         bench_idle::run(place.cluster_options()?, Duration::from_secs(seconds), output).await
