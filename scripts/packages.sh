@@ -3,6 +3,9 @@
 # Nothing that is installed here is started, now or at the next boot: PostgreSQL, etcd and Redis are programs to us, not
 # services.
 
+# Where Debian's packages of Go libraries are.
+readonly DEBIAN_GOPATH=/usr/share/gocode
+
 # The package that brings what a command needs, under Debian's and Ubuntu's names.
 package_of() {
   case $1 in
@@ -11,6 +14,7 @@ package_of() {
     postgres) echo postgresql ;;
     pgbouncer) echo pgbouncer ;;
     jdbc) echo default-jdk-headless libpostgresql-jdbc-java ;;
+    go-clients) echo golang-go golang-github-jackc-pgx-v4-dev golang-gopkg-redis.v5-dev ;;
     etcd) echo etcd-server ;;
     etcdctl) echo etcd-client ;;
     redis) echo redis-server redis-sentinel redis-tools ;;
@@ -49,6 +53,10 @@ is_present() {
     postgres) compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null ;;
     redis) command -v redis-server >/dev/null && command -v redis-sentinel >/dev/null && command -v redis-cli >/dev/null ;;
     jdbc) command -v javac >/dev/null && [ -e /usr/share/java/postgresql.jar ] ;;
+    go-clients)
+      command -v go >/dev/null && [ -d "$DEBIAN_GOPATH/src/github.com/jackc/pgx/v4" ] &&
+        [ -d "$DEBIAN_GOPATH/src/gopkg.in/redis.v5" ]
+      ;;
     ip) command -v ip >/dev/null || [ -x /usr/sbin/ip ] || [ -x /sbin/ip ] ;;
     nft) command -v nft >/dev/null || [ -x /usr/sbin/nft ] || [ -x /sbin/nft ] ;;
     haproxy | pgbouncer) command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] ;;

@@ -1,6 +1,7 @@
 //! `quorate dsn`: each client connects with what is printed for it, as its makers ship it, and reaches the right server.
 //!
-//! Npgsql, pgx, StackExchange.Redis, Jedis and go-redis are not here: their registries are not reached by everybody who runs this.
+//! Npgsql, StackExchange.Redis and Jedis are not here: their registries are not reached by everybody who runs this. The clients in
+//! Go are the distribution's, compiled here.
 
 use super::redis_support::RedisWorld;
 use super::support::{Done, World, download, eventually, run};
@@ -30,9 +31,14 @@ fn clients_connect_with_what_is_printed_for_them() {
     });
 }
 
+/// Where Debian's packages of Go libraries are.
+const GOPATH: &str = "/usr/share/gocode";
+
 /// The styles and ways that lead to the primary.
 async fn postgresql_clients_reach(world: &World, leader: &str) {
     let expected = format!("{} false", world.named(leader).address);
+    let program = go_program(world, &script("pgx.go"));
+    let pgx = |dsn: &str| with_argument(&program, dsn);
     for (style, way, client) in [
         ("libpq", &["--via", "members"][..], &psql as &dyn Fn(&str) -> Command),
         ("libpq", &["--via", "proxy"], &psql),
@@ -45,6 +51,8 @@ async fn postgresql_clients_reach(world: &World, leader: &str) {
         ("node-pg", &["--via", "proxy"], &node_postgres),
         ("jdbc", &["--via", "members"], &jdbc),
         ("jdbc", &["--via", "proxy"], &jdbc),
+        ("pgx", &["--via", "members"], &pgx),
+        ("pgx", &["--via", "proxy"], &pgx),
     ] {
         let string = dsn(world, style, way);
         assert_eq!(Done::of(&mut client(&string)).ok().trim(), expected, "{style} {way:?}: {string}");
@@ -69,6 +77,7 @@ async fn postgresql_clients_reach(world: &World, leader: &str) {
 }
 
 async fn replicas_are_preferred_where_they_are_asked_for(world: &World, leader: &str) {
+    // Not pgx: the version here takes `prefer-standby` for `any`.
     let leader = world.named(leader).address.to_string();
     for (style, way, client) in [
         ("libpq", "members", &psql as &dyn Fn(&str) -> Command),
@@ -87,7 +96,10 @@ async fn replicas_are_preferred_where_they_are_asked_for(world: &World, leader: 
 
 async fn redis_clients_reach_the_master(world: &mut RedisWorld) {
     let master = world.redis_master().await;
-    for (style, client) in [("redis-py", &redis_py as &dyn Fn(&str) -> Command), ("ioredis", &ioredis)] {
+    let go_redis = |line: &str| go_redis(world, line);
+    for (style, client) in
+        [("redis-py", &redis_py as &dyn Fn(&str) -> Command), ("ioredis", &ioredis), ("go-redis", &go_redis)]
+    {
         for way in ["sentinel", "proxy"] {
             let line = dsn(world, style, &["--via", way]);
             assert_eq!(Done::of(&mut client(&line)).ok().trim(), format!("{master} master"), "{style} {way}: {line}");
@@ -178,6 +190,30 @@ fn jdbc(dsn: &str) -> Command {
     let mut command = Command::new("java");
     command.args(["-cp", JDBC_DRIVER]).arg(script("Jdbc.java")).arg(dsn);
     command
+}
+
+/// Compiles it; the libraries are compiled already.
+fn go_program(world: &World, source: &Path) -> PathBuf {
+    let program = world.options().directory.join(source.file_stem().unwrap());
+    let mut command = Command::new("go");
+    command.arg("build").arg("-o").arg(&program).arg(source);
+    command.env("GO111MODULE", "off").env("GOPATH", GOPATH).env("GOCACHE", download("go-cache"));
+    Done::of(&mut command).ok();
+    program
+}
+
+fn with_argument(program: &Path, argument: &str) -> Command {
+    let mut command = Command::new(program);
+    command.arg(argument);
+    command
+}
+
+/// The line is Go, so there is one program for each.
+fn go_redis(world: &World, line: &str) -> Command {
+    let source = world.options().directory.join("go_redis.go");
+    let template = std::fs::read_to_string(script("go_redis.go.template")).unwrap();
+    std::fs::write(&source, template.replace("THE_LINE", line)).unwrap();
+    Command::new(go_program(world, &source))
 }
 
 fn redis_py(line: &str) -> Command {
