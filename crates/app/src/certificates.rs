@@ -5,11 +5,12 @@
 
 use config::{MemberConfig, VerifyClient};
 use platform::{RunAs, may_read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tls::{
     ClientCertificates, ClientFiles, ClientTls, HTTP1, HTTP2, Lifetime, Refresh, ServerFiles, ServerTls, TlsError,
+    Trust,
 };
 use wire::node::PeerTls;
 
@@ -61,7 +62,7 @@ impl Certificates {
                 authorities: authorities.clone(),
                 clients: ClientCertificates::Required,
             };
-            let client = ClientFiles { authorities, identity: Some((certificate, key)), trust_anybody: false };
+            let client = ClientFiles { authorities, identity: Some((certificate, key)), ..Default::default() };
             let open = || Ok(PeerTls { server: ServerTls::open(server, &[])?, client: ClientTls::open(client, &[])? });
             open().map_err(|error| sentence("store.peer_transport_security", &error))
         });
@@ -95,8 +96,9 @@ pub fn check(member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), String
     for lifetime in opened.lifetimes() {
         lifetime.check(SystemTime::now()).map_err(|error| format!("{error}\nhint: {}", error.hint()))?;
     }
+    let for_sql = sql_certificates(member)?;
     let Some(user) = run_as else { return Ok(()) };
-    match files(member).into_iter().find(|file| !may_read(user, file)) {
+    match files(member).into_iter().chain(for_sql.iter().map(PathBuf::as_path)).find(|file| !may_read(user, file)) {
         None => Ok(()),
         Some(file) => Err(format!(
             "{}: the user that the worker runs as (uid {}) cannot read it\nhint: chown {} {}",
@@ -106,6 +108,20 @@ pub fn check(member: &MemberConfig, run_as: Option<&RunAs>) -> Result<(), String
             file.display()
         )),
     }
+}
+
+/// For the users that the agent itself connects as; the replication user is for PostgreSQL's own programs.
+fn sql_certificates(member: &MemberConfig) -> Result<Vec<PathBuf>, String> {
+    let Some(postgresql) = &member.postgresql else { return Ok(Vec::new()) };
+    let authentication = &postgresql.authentication;
+    let users = [("superuser", Some(&authentication.superuser)), ("rewind", authentication.rewind.as_ref())];
+    let mut files = Vec::new();
+    for (name, user) in users.into_iter().filter_map(|(name, user)| Some((name, user?))) {
+        let needed = postgres::sql::needed_certificates(&user.parameters)
+            .map_err(|error| format!("postgresql.authentication.{name}: {error}\nhint: {}", error.hint()))?;
+        files.extend(needed);
+    }
+    Ok(files)
 }
 
 fn files(member: &MemberConfig) -> Vec<&Path> {
@@ -126,7 +142,8 @@ fn files(member: &MemberConfig) -> Vec<&Path> {
 }
 
 pub fn client_files(tls: &config::ClientTls) -> ClientFiles {
-    ClientFiles { authorities: tls.cacert.clone(), identity: tls.identity.clone(), trust_anybody: tls.insecure }
+    let trust = if tls.insecure { Trust::Anybody } else { Trust::Host };
+    ClientFiles { authorities: tls.cacert.clone(), identity: tls.identity.clone(), trust }
 }
 
 /// An HTTP client for `https` with these certificates.

@@ -56,7 +56,7 @@ impl Certificates {
     /// A client that shows the certificate of that name, or none.
     pub fn http(&self, name: Option<&str>, timeout: Duration) -> Result<reqwest::Client> {
         let identity = name.map(|name| self.identity(name));
-        let files = ClientFiles { authorities: Some(self.ca()), identity, trust_anybody: false };
+        let files = ClientFiles { authorities: Some(self.ca()), identity, ..Default::default() };
         let tls = ClientTls::open(files, &[HTTP1])?;
         let builder = reqwest::Client::builder().no_proxy().timeout(timeout);
         builder.use_preconfigured_tls(tls.config()).build().context("cannot make an HTTP client")

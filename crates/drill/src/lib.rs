@@ -18,6 +18,8 @@ pub mod certificates;
 #[cfg(target_os = "linux")]
 pub mod cluster;
 #[cfg(target_os = "linux")]
+pub mod eavesdrop;
+#[cfg(target_os = "linux")]
 pub mod etcd;
 #[cfg(target_os = "linux")]
 pub mod health;

@@ -4,6 +4,7 @@
 //! Deliberately ignorant of what runs on the hosts. Needs root, `ip` and `nft`. The invariant: what it makes (namespaces
 //! that begin with its prefix, and everything in them) is removed when it is dropped, and nothing outside is touched.
 
+use crate::eavesdrop::Eavesdropper;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketType, recv, socket};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -202,6 +203,11 @@ impl Network {
     /// Every frame that comes to the switch from now on.
     pub fn capture(&self) -> Result<Capture> {
         Capture::start(&self.switch())
+    }
+
+    /// How every TCP connection begins that is opened from now on and passes the switch.
+    pub fn eavesdrop(&self) -> Result<Eavesdropper> {
+        Eavesdropper::start(&self.switch())
     }
 
     fn switch(&self) -> String {
@@ -413,7 +419,7 @@ fn look_for(host: &str, address: Ipv4Addr, holdings: &Mutex<Vec<Holding>>, stop:
     }
 }
 
-fn listening_socket() -> Result<OwnedFd> {
+pub(crate) fn listening_socket() -> Result<OwnedFd> {
     const EVERY_PROTOCOL: u16 = 0x0003; // ETH_P_ALL
     let every = std::num::NonZeroU32::new(EVERY_PROTOCOL.to_be().into()).map(Protocol::from_raw);
     let listening = socket(AddressFamily::PACKET, SocketType::RAW, every).context("cannot listen on the switch")?;

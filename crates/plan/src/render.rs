@@ -132,19 +132,20 @@ impl Plan {
     }
 
     fn postgresql(&self, own: &Member, secrets: &Secrets, tls: &TlsFiles) -> Value {
-        let login = |user: &str, password: &Secret| json!({ "username": user, "password": password.expose() });
-        let mut replication = login(users::REPLICATION, &secrets.replication);
-        // The address cannot be compared everywhere: libpq knows IP addresses in certificates since version 15 only. The
-        // authority signs nobody but members.
-        replication["sslmode"] = json!("verify-ca");
-        replication["sslrootcert"] = json!(tls.authority);
+        let login = |user: &str, password: &Secret| {
+            json!({
+                "username": user, "password": password.expose(),
+                "sslmode": self.sslmode(), "sslrootcert": tls.authority,
+                "sslcert": tls.certificate, "sslkey": tls.key,
+            })
+        };
         let mut section = json!({
             "listen": at(&self.listens(own, VipLeadsTo::Primary), self.ports.postgresql.0),
             "connect_address": at(&own.address, self.ports.postgresql.0),
             "data_dir": self.postgresql.data_dir,
             "authentication": {
                 "superuser": login(users::SUPERUSER, &secrets.superuser),
-                "replication": replication,
+                "replication": login(users::REPLICATION, &secrets.replication),
                 "rewind": login(users::REWIND, &secrets.rewind),
             },
             "parameters": {
@@ -153,7 +154,7 @@ impl Plan {
                 "ssl_cert_file": tls.certificate,
                 "ssl_key_file": tls.key,
             },
-            "pg_hba": self.access(),
+            "pg_hba": access(),
         });
         if let Some(bin_dir) = &self.postgresql.bin_dir {
             section["bin_dir"] = json!(bin_dir);
@@ -161,20 +162,12 @@ impl Plan {
         section
     }
 
-    /// Passwords always, and TLS for everybody but the members' agents, whose few questions to each other are not
-    /// encrypted yet: no data of the users' is in them.
-    fn access(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if !cfg!(windows) {
-            lines.push("local all all scram-sha-256".to_owned());
-        }
-        lines.push(format!("hostssl replication {} all scram-sha-256", users::REPLICATION));
-        lines.push("hostssl all all all scram-sha-256".to_owned());
-        let members = self.members.iter().map(|member| one_host(&member.address));
-        for host in ["127.0.0.1/32".to_owned(), "::1/128".to_owned()].into_iter().chain(members) {
-            lines.push(format!("host all {},{} {host} scram-sha-256", users::SUPERUSER, users::REWIND));
-        }
-        lines
+    /// PostgreSQL's own programs have compared IP addresses with those in a certificate since this version only. Of older ones
+    /// it is enough that the authority has signed, which signs nobody but members.
+    fn sslmode(&self) -> &'static str {
+        const ADDRESSES_SINCE: u32 = 15;
+        let major = self.postgresql.version.as_ref().and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+        if major.is_some_and(|major| major >= ADDRESSES_SINCE) { "verify-full" } else { "verify-ca" }
     }
 
     fn bootstrap(&self) -> Value {
@@ -260,11 +253,16 @@ fn at(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// As pg_hba.conf names one host.
-fn one_host(address: &str) -> String {
-    match address.parse() {
-        Ok(std::net::IpAddr::V4(ip)) => format!("{ip}/32"),
-        Ok(std::net::IpAddr::V6(ip)) => format!("{ip}/128"),
-        Err(_) => address.to_owned(),
+/// Passwords always, and TLS from everywhere. The users that only members are must show a member's certificate, too; the
+/// superuser is also a person's.
+fn access() -> Vec<String> {
+    let mut lines = Vec::new();
+    if !cfg!(windows) {
+        lines.push("local all all scram-sha-256".to_owned());
     }
+    let only_members = "all scram-sha-256 clientcert=verify-ca";
+    lines.push(format!("hostssl replication {} {only_members}", users::REPLICATION));
+    lines.push(format!("hostssl all {} {only_members}", users::REWIND));
+    lines.push("hostssl all all all scram-sha-256".to_owned());
+    lines
 }

@@ -94,14 +94,39 @@ fn nothing_is_served_or_asked_without_tls() {
     assert!(config.sentinel.as_ref().unwrap().authentication.is_some());
     let postgresql = config.postgresql.unwrap();
     assert_eq!(postgresql.parameters["ssl"], "on");
-    assert_eq!(postgresql.authentication.replication.parameters["sslmode"], "verify-ca");
-    let open: Vec<&String> = postgresql.pg_hba.iter().filter(|line| line.ends_with("trust")).collect();
-    assert!(open.is_empty(), "{open:?}");
+    let authentication = &postgresql.authentication;
+    let users = [&authentication.superuser, &authentication.replication, authentication.rewind.as_ref().unwrap()];
+    for user in users {
+        assert_eq!(user.parameters["sslmode"], "verify-ca");
+        for file in ["sslrootcert", "sslcert", "sslkey"] {
+            assert!(user.parameters[file].starts_with("/etc/quorate/tls/"), "{file}");
+        }
+    }
+    for line in &postgresql.pg_hba {
+        assert!(line.starts_with("local ") || line.starts_with("hostssl "), "{line}");
+        assert!(line.contains(" scram-sha-256"), "{line}");
+    }
+    for user in &users[1..] {
+        let line = postgresql.pg_hba.iter().find(|line| line.contains(&user.username)).unwrap();
+        assert!(line.ends_with("clientcert=verify-ca"), "only members are this user: {line}");
+    }
     // A member without a vote asks the others' stores.
     let elsewhere = accepted(&plan_with("10.0.0.9", &[Role::Database]), "own");
     let etcd = elsewhere.etcd.unwrap();
     assert!(etcd.tls.unwrap().identity.is_some());
     assert_eq!(etcd.hosts.len(), 3);
+}
+
+#[test]
+fn the_address_in_a_certificate_is_compared_where_postgresql_can() {
+    for (version, expected) in
+        [(None, "verify-ca"), (Some("14"), "verify-ca"), (Some("15"), "verify-full"), (Some("18.1"), "verify-full")]
+    {
+        let mut plan = plan_with("10.0.0.9", &[Role::Database]);
+        plan.postgresql.version = version.map(str::to_owned);
+        let replication = accepted(&plan, "own").postgresql.unwrap().authentication.replication;
+        assert_eq!(replication.parameters["sslmode"], expected, "{version:?}");
+    }
 }
 
 #[test]

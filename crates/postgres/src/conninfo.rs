@@ -26,6 +26,8 @@ pub struct Conninfo {
     pub application_name: Option<String>,
     /// Further libpq keywords: sslmode, sslcert, channel_binding...
     pub options: BTreeMap<String, String>,
+    /// Who else may answer there, for `verify-full`: the way leads through a proxy. libpq knows nothing like it.
+    pub answered_by: Vec<String>,
 }
 
 impl Conninfo {
@@ -94,26 +96,12 @@ impl Conninfo {
         config.port(self.port).user(&self.user);
         config.dbname(self.dbname.as_deref().unwrap_or("postgres"));
         config.application_name(self.application_name.as_deref().unwrap_or("quorate"));
-        // See `refuse_encryption` for who wants more.
+        // What the options say of encryption is `sql::encryption`'s.
         config.ssl_mode(tokio_postgres::config::SslMode::Disable);
         if let Some(password) = &self.password {
             config.password(password.expose());
         }
         config
-    }
-
-    /// Questions of the agent's own to other members are not encrypted yet; where the configuration insists on it, an
-    /// error is better than a silent "no".
-    pub(crate) fn refuse_encryption(&self) -> Result<()> {
-        match self.options.get("sslmode").map(String::as_str) {
-            Some(mode @ ("require" | "verify-ca" | "verify-full")) if !self.host.starts_with('/') => {
-                let why = format!(
-                    "'{mode}' is not possible yet for questions to other members; accepted: prefer, allow, disable"
-                );
-                Err(Error::Setting { name: "sslmode".to_owned(), why })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// For messages: never more than where.
@@ -165,6 +153,7 @@ mod tests {
                 ("sslmode".to_owned(), "prefer".to_owned()),
                 ("password".to_owned(), "p".to_owned()),
             ]),
+            answered_by: vec!["10.0.0.9".to_owned()],
         }
     }
 

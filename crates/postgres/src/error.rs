@@ -37,6 +37,9 @@ pub enum Error {
     #[error("the setting '{name}' is not usable: {why}")]
     Setting { name: String, why: String },
 
+    #[error("no encrypted connection to PostgreSQL is possible: {source}")]
+    Certificates { source: tls::TlsError },
+
     /// `code` is the server's, empty when it said nothing; see [`Error::is_starting`].
     #[error("no connection to PostgreSQL at {address}: {why}")]
     Connect { address: String, code: String, why: String },
@@ -84,6 +87,7 @@ impl Error {
             Self::File { .. } => "postgres-file",
             Self::DataDirectory { .. } => "postgres-data-directory",
             Self::Setting { .. } => "postgres-setting",
+            Self::Certificates { .. } => "postgres-certificates",
             Self::Connect { .. } => "postgres-connect",
             Self::Sql { .. } => "postgres-sql",
             Self::SqlTimeout { .. } => "postgres-sql-timeout",
@@ -119,7 +123,8 @@ impl Error {
             Self::DataDirectory { .. } => {
                 "move it away, or reinitialise this member: quorate reinit SCOPE MEMBER".to_owned()
             }
-            Self::Setting { .. } => "correct it: quorate edit-config".to_owned(),
+            Self::Setting { .. } => "correct it in the configuration file, or with: quorate edit-config".to_owned(),
+            Self::Certificates { source } => source.hint().to_owned(),
             Self::Connect { why, .. } => hint_from(why).to_owned(),
             Self::Sql { message, .. } => hint_from(message).to_owned(),
             Self::SqlTimeout { .. } => "the server is overloaded, its disk hangs, or it is still recovering".to_owned(),
@@ -134,10 +139,15 @@ impl Error {
 
 /// The best known advice for what PostgreSQL printed.
 fn hint_from(printed: &str) -> &'static str {
+    const MADE_OUT: &str = "the server's certificate must be made out to its address; or use sslmode: verify-ca";
     const KNOWN: &[(&str, &str)] = &[
         ("no pg_hba.conf entry", "add a line for this user and address to postgresql.pg_hba"),
         ("password authentication failed", "make postgresql.authentication the same on every member"),
         ("does not exist and is not", "create it, or correct the name"),
+        ("UnknownIssuer", "sslrootcert must be the authority that signed the server's certificate"),
+        ("NotValidForName", MADE_OUT),
+        ("not valid for name", MADE_OUT),
+        ("does not support TLS", "set ssl: on in postgresql.parameters there, or another sslmode"),
         ("Connection refused", "start PostgreSQL there, or correct the address"),
         ("could not connect", "check the address, the port and the firewall"),
         ("No space left on device", "free some disk space"),

@@ -1,6 +1,8 @@
 //! The side that connects.
 
+use crate::any_of::AnyOf;
 use crate::anybody::Anybody;
+
 use crate::error::TlsError;
 use crate::files::{self, Lifetime, identity, provider};
 use crate::fresh::{Fresh, Refresh, Source};
@@ -8,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -23,8 +25,22 @@ pub struct ClientFiles {
     pub authorities: Option<PathBuf>,
     /// The client's own certificate and key, for servers that ask for one.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// Believe any server. Then everybody in between can read and change what is said.
-    pub trust_anybody: bool,
+    pub trust: Trust,
+}
+
+/// Which servers are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of the authorities whose certificate is made out to the host that was connected to.
+    #[default]
+    Host,
+    /// Those of the authorities whose certificate is made out to one of these hosts: the way leads through somebody who
+    /// passes the connection on.
+    OneOf(Vec<String>),
+    /// Those of the authorities, whatever they are called.
+    AnyName,
+    /// Everybody. Then everybody in between can read and change what is said.
+    Anybody,
 }
 
 /// Cheap to clone; all clones have the newest certificate.
@@ -38,7 +54,7 @@ struct Client {
 
 impl Client {
     fn authorities(&self) -> Option<&PathBuf> {
-        self.files.authorities.as_ref().filter(|_| !self.files.trust_anybody)
+        self.files.authorities.as_ref().filter(|_| self.files.trust != Trust::Anybody)
     }
 }
 
@@ -55,12 +71,21 @@ impl Source for Client {
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::NoSystemAuthorities { why: error.to_string() })?;
-        let builder = match (self.authorities(), authorities.first()) {
-            _ if self.files.trust_anybody => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider())))
+        let roots = || match (self.authorities(), authorities.first()) {
+            (Some(file), Some(bytes)) => files::authorities(file, bytes),
+            (Some(_) | None, Some(_) | None) => files::system_authorities(),
+        };
+        let builder = match &self.files.trust {
+            Trust::Host => builder.with_root_certificates(roots()?),
+            Trust::OneOf(hosts) => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyOf::new(
+                roots()?,
+                Some(hosts),
+                provider(),
+            ))),
+            Trust::AnyName => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyOf::new(roots()?, None, provider())))
             }
-            (Some(file), Some(bytes)) => builder.with_root_certificates(files::authorities(file, bytes)?),
-            (Some(_) | None, Some(_) | None) => builder.with_root_certificates(files::system_authorities()?),
+            Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider()))),
         };
         let (mut config, lifetime) = match (&self.files.identity, own) {
             (Some((certificate, key)), [certificate_bytes, key_bytes]) => {
@@ -82,7 +107,10 @@ impl ClientTls {
     }
 
     /// The handshake, within so long. `host` is the name or IP address that the server's certificate must have.
-    pub async fn connect(&self, host: &str, stream: TcpStream, within: Duration) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn connect<S>(&self, host: &str, stream: S, within: Duration) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let name = server_name(host)?;
         let connector = TlsConnector::from(self.0.get());
         timeout(within, connector.connect(name, stream)).await?

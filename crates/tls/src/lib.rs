@@ -4,15 +4,19 @@
 //! force was read completely and fits together, a file that is damaged or half written changes nothing, and no part of a
 //! key is in an error or a log.
 
+mod any_of;
 mod anybody;
+mod binding;
 mod client;
 mod error;
 mod files;
 mod fresh;
+
 mod pinned;
 mod server;
 
-pub use client::{ClientFiles, ClientTls};
+pub use binding::server_end_point;
+pub use client::{ClientFiles, ClientTls, Trust};
 pub use error::TlsError;
 pub use files::Lifetime;
 pub use fresh::{REFRESH_EVERY, Refresh, keep_fresh};

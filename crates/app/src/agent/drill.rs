@@ -6,6 +6,7 @@ use config::MemberConfig;
 use console::{Drill, Measured, Snapshot};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use ha::cluster::MemberData;
 use postgres::Conninfo;
 use postgres::sql::{Committer, Timeouts};
 use std::sync::Arc;
@@ -52,15 +53,19 @@ impl Client {
 
     fn server(&self) -> Option<Conninfo> {
         let user = &self.member.postgresql.as_ref()?.authentication.superuser;
-        let (host, port) = if let Some(proxy) = &self.member.proxy {
+        let snapshot = self.snapshots.borrow();
+        let address = |data: &MemberData| config::Address::parse(data.postgres_address()?, Some(POSTGRES_PORT)).ok();
+        let (host, port, answered_by) = if let Some(proxy) = &self.member.proxy {
             let host = proxy.listen.first()?;
             let everywhere = matches!(host.as_str(), "*" | "0.0.0.0" | "::");
-            (if everywhere { "127.0.0.1".to_owned() } else { host.clone() }, proxy.primary_port)
+            let host = if everywhere { "127.0.0.1".to_owned() } else { host.clone() };
+            // Whoever is the primary then.
+            let members = snapshot.cluster.members.values();
+            (host, proxy.primary_port, members.filter_map(|member| Some(address(&member.data)?.host)).collect())
         } else {
-            let snapshot = self.snapshots.borrow();
             let (_, leader) = snapshot.cluster.leader_member()?;
-            let address = config::Address::parse(leader.data.postgres_address()?, Some(POSTGRES_PORT)).ok()?;
-            (address.host, address.port)
+            let address = address(&leader.data)?;
+            (address.host, address.port, Vec::new())
         };
         Some(Conninfo {
             host,
@@ -68,6 +73,7 @@ impl Client {
             user: user.username.clone(),
             password: user.password.clone(),
             options: user.parameters.clone(),
+            answered_by,
             ..Conninfo::default()
         })
     }

@@ -7,7 +7,7 @@ use console::{BasicAuth, RestApiSettings};
 use ha::cluster::Services;
 use std::sync::Arc;
 use std::time::Duration;
-use tls::{ClientFiles, ClientTls, HTTP1};
+use tls::{ClientFiles, ClientTls, HTTP1, Trust};
 use tokio::sync::watch;
 
 /// How long the first worker waits for the store before it goes on without knowing who is there.
@@ -55,7 +55,7 @@ pub async fn refuse_namesake(
     let Some(url) = postgresql.or_else(redis) else { return Ok(()) };
     drop(view);
     // Nothing is told to whoever answers, and nothing believed: so anybody will do.
-    let files = ClientFiles { trust_anybody: true, ..client_files(&member.ctl.tls) };
+    let files = ClientFiles { trust: Trust::Anybody, ..client_files(&member.ctl.tls) };
     let tls = ClientTls::open(files, &[HTTP1]).map_err(|error| Fatal(format!("{error}\nhint: {}", error.hint())))?;
     let client = reqwest::Client::builder().no_proxy().timeout(NAMESAKE_PATIENCE);
     let asked = http_client(client, &tls)?.get(&url).send();

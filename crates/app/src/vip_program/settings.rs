@@ -256,7 +256,7 @@ fn settings(values: &BTreeMap<String, String>, host: &str) -> Result<Settings, S
     let endpoints = value("dcs-endpoints").unwrap_or(&default).split(',').map(str::trim).filter(|it| !it.is_empty());
     let endpoints = endpoints.map(|text| endpoint(text, dcs_type, by_default)).collect::<Vec<_>>();
     let secured = endpoints.iter().any(|endpoint| endpoint.starts_with(SECURED));
-    let tls = secured.then_some(ClientFiles { authorities, identity, trust_anybody: false });
+    let tls = secured.then_some(ClientFiles { authorities, identity, ..Default::default() });
     if let Some(number) = value("retry-num").filter(|text| text.parse::<u32>().is_err()) {
         return Err(format!("retry-num: '{number}' is not a number"));
     }

@@ -140,17 +140,17 @@ const USER: &[Field] = &[
         "sslmode",
         &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
         "prefer",
-        "libpq's parameter.",
+        "libpq's parameter; the agent's own connections as this user follow it. When it is missing they are encrypted only where the server insists.",
     )
     .variable(),
     path("sslkey", "", "libpq's parameter.").variable(),
-    secret("sslpassword", "libpq's parameter.").variable(),
+    secret("sslpassword", "libpq's parameter, for PostgreSQL's own programs only.").variable(),
     path("sslcert", "", "libpq's parameter.").variable(),
     path("sslrootcert", "", "libpq's parameter.").variable(),
-    path("sslcrl", "", "libpq's parameter.").variable(),
-    path("sslcrldir", "", "libpq's parameter.").variable(),
+    path("sslcrl", "", "libpq's parameter, for PostgreSQL's own programs only.").variable(),
+    path("sslcrldir", "", "libpq's parameter, for PostgreSQL's own programs only.").variable(),
     choice("sslnegotiation", &["postgres", "direct"], "", "libpq's parameter.").variable(),
-    choice("gssencmode", &["disable", "prefer", "require"], "", "libpq's parameter.").variable(),
+    choice("gssencmode", &["disable", "prefer", "require"], "", "libpq's parameter, for PostgreSQL's own programs only.").variable(),
     choice("channel_binding", &["disable", "prefer", "require"], "", "libpq's parameter.").variable(),
 ];
 

@@ -21,7 +21,7 @@ fn issue(directory: &Path, authority: &pki::Authority, name: &str) -> (PathBuf, 
 
 /// The first line and the body of the answer; empty when there is none.
 async fn ask(address: SocketAddr, ca: &Path, identity: Option<&(PathBuf, PathBuf)>, request: &str) -> String {
-    let files = ClientFiles { authorities: Some(ca.to_owned()), identity: identity.cloned(), trust_anybody: false };
+    let files = ClientFiles { authorities: Some(ca.to_owned()), identity: identity.cloned(), ..Default::default() };
     let client = ClientTls::open(files, &[HTTP1]).unwrap();
     let stream = TcpStream::connect(address).await.unwrap();
     let Ok(mut stream) = client.connect("127.0.0.1", stream, DEADLINE).await else { return String::new() };

@@ -49,7 +49,7 @@ impl Secured {
     }
 
     fn client(&self, identity: Option<(PathBuf, PathBuf)>, authorities: &Path) -> Dcs {
-        let files = ClientFiles { authorities: Some(authorities.to_owned()), identity, trust_anybody: false };
+        let files = ClientFiles { authorities: Some(authorities.to_owned()), identity, ..Default::default() };
         let tls = Some(ClientTls::open(files, &[HTTP2]).unwrap());
         Dcs::new(DcsConfig { tls, ..DcsConfig::new(vec![self.endpoint.clone()], keys()) })
     }

@@ -109,7 +109,7 @@ async fn strangers_reach_nothing(world: &World) {
 
 fn tls_as(world: &World, name: Option<&str>) -> ClientTls {
     let identity = name.map(|name| certificates(world).identity(name));
-    let files = ClientFiles { authorities: Some(certificates(world).ca()), identity, trust_anybody: false };
+    let files = ClientFiles { authorities: Some(certificates(world).ca()), identity, ..Default::default() };
     ClientTls::open(files, &[]).unwrap()
 }
 

@@ -1,10 +1,12 @@
 //! `quorate setup` as a new user meets it: the wizard in a real browser with every mistake, and a whole cluster of three
 //! servers made from nothing.
 
-use super::support::{Done, Running, print_tail, program, run};
+use super::support::{Done, Running, eventually, print_tail, program, run};
+use drill::eavesdrop::{Heard, How};
 use drill::net::{Network, program_in};
 use serde_json::{Value, json};
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -37,7 +39,7 @@ fn directory() -> tempfile::TempDir {
 /// The address that the wizard prints.
 async fn address_of(wizard: &Running) -> String {
     let url = RefCell::new(String::new());
-    super::support::eventually("the wizard prints its address", async || {
+    eventually("the wizard prints its address", async || {
         let found = wizard.new_lines().into_iter().find(|line| line.starts_with("http://"))?;
         url.replace(found);
         Some(())
@@ -160,6 +162,7 @@ fn a_new_user_has_a_whole_cluster_from_nothing_and_drills_it() {
                 Host { name, namespace: host.namespace, address: host.address, disk }
             })
             .collect();
+        let ears = network.eavesdrop().unwrap();
         let server = directory.path().join(SERVER);
         let home = server.join("etc").display().to_string();
         let setup = hosts[0].command(directory.path(), &["setup", "--run", "--directory", &home]);
@@ -176,7 +179,7 @@ fn a_new_user_has_a_whole_cluster_from_nothing_and_drills_it() {
         let browser = Running::start(browser);
 
         // What a person does at the other servers, as soon as the page says it.
-        let mut joined: Vec<Running> = Vec::new();
+        let mut agents: BTreeMap<&str, Running> = BTreeMap::from([(hosts[0].name, wizard)]);
         let mut said: Vec<String> = Vec::new();
         while !said.contains(&"done".to_owned()) {
             assert!(begun.elapsed() < MACHINE_TIME_MAX, "not done: {said:#?}");
@@ -185,33 +188,88 @@ fn a_new_user_has_a_whole_cluster_from_nothing_and_drills_it() {
                     let host = hosts.iter().find(|host| host.name == name).unwrap();
                     let mut words: Vec<&str> = words.split(' ').skip(1).collect();
                     words.extend(["--run", "--directory", &home]);
-                    joined.push(Running::start(host.command(directory.path(), &words)));
+                    agents.insert(host.name, Running::start(host.command(directory.path(), &words)));
                 }
                 said.push(line);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         println!("{}\nafter {:?}", said.join("\n"), begun.elapsed());
-        a_client_writes_at_the_virtual_ip(&hosts, vip);
+        let client = Client::of(&hosts, vip);
+        client.writes("create table t(a int)");
+
+        // The primary's server is lost, and comes back.
+        let primary = network.holders_of(vip.into()).unwrap();
+        assert_eq!(primary.len(), 1, "{primary:?}");
+        let lost = hosts.iter().find(|host| host.name == primary[0]).unwrap();
+        drop(agents.remove(lost.name));
+        eventually("another server is written to", async || client.says("insert into t values (1)")).await;
+        let file = server.join("etc/quorate.yml").display().to_string();
+        agents.insert(lost.name, Running::start(lost.command(directory.path(), &["agent", &file])));
+        eventually("the lost server follows, with its certificate", async || {
+            client.says(FOLLOWERS).filter(|followers| followers.trim() == "1")
+        })
+        .await;
+        nothing_was_said_in_clear(&ears.connections(), &hosts);
     });
 }
 
+/// Of the primary: how many replicas stream, encrypted, and have shown a certificate.
+const FOLLOWERS: &str = "select count(*) from pg_stat_replication join pg_stat_ssl using (pid) \
+    where state = 'streaming' and ssl and client_dn is not null";
+
 /// As a client would: over TLS, believing the cluster's authority, at the one address.
-fn a_client_writes_at_the_virtual_ip(hosts: &[Host], vip: Ipv4Addr) {
-    let home = hosts[0].disk.join("etc");
-    let secrets = std::fs::read_to_string(home.join("secrets.yaml")).unwrap();
-    let password = secrets.lines().find_map(|line| line.strip_prefix("superuser: ")).unwrap();
-    let psql = |mode: &str, question: &str| {
+struct Client<'a> {
+    host: &'a Host,
+    target: String,
+    password: String,
+}
+
+impl<'a> Client<'a> {
+    fn of(hosts: &'a [Host], vip: Ipv4Addr) -> Self {
+        let home = hosts[0].disk.join("etc");
+        let secrets = std::fs::read_to_string(home.join("secrets.yaml")).unwrap();
+        let password = secrets.lines().find_map(|line| line.strip_prefix("superuser: ")).unwrap().to_owned();
+        let authority = home.join("tls/ca.crt");
         let target = format!(
-            "host={vip} user=postgres dbname=postgres sslmode={mode} sslrootcert={}",
-            home.join("tls/ca.crt").display()
+            "host={vip} user=postgres dbname=postgres connect_timeout=1 sslmode=verify-ca sslrootcert={}",
+            authority.display()
         );
-        let mut command = program_in(&hosts[2].namespace, "psql");
-        Done::of(command.arg(target).args(["-Atc", question]).env("PGPASSWORD", password))
-    };
-    let answer = psql(
-        "verify-ca",
-        "create table t(a int); insert into t values (1); select ssl from pg_stat_ssl where pid = pg_backend_pid()",
-    );
-    assert_eq!(answer.ok().trim(), "CREATE TABLE\nINSERT 0 1\nt");
+        Self { host: &hosts[2], target, password }
+    }
+
+    fn ask(&self, question: &str) -> Done {
+        let mut command = program_in(&self.host.namespace, "psql");
+        Done::of(command.arg(&self.target).args(["-Atc", question]).env("PGPASSWORD", &self.password))
+    }
+
+    fn writes(&self, statement: &str) {
+        self.ask(statement).ok();
+    }
+
+    fn says(&self, question: &str) -> Option<String> {
+        let done = self.ask(question);
+        (done.code == Some(0)).then_some(done.out)
+    }
+}
+
+fn nothing_was_said_in_clear(heard: &[Heard], hosts: &[Host]) {
+    let clear: Vec<&Heard> = heard.iter().filter(|it| matches!(it.how, How::InClear(_))).collect();
+    assert!(clear.is_empty(), "{clear:#?}");
+    // So that it is not because nothing was heard: PostgreSQL, the store's clients and peers, the REST API, Redis.
+    let member = |address: &Ipv4Addr| hosts.iter().any(|host| host.address == *address);
+    for (port, how) in [
+        (5432, How::EncryptedOnRequest),
+        (2379, How::Encrypted),
+        (2380, How::Encrypted),
+        (8008, How::Encrypted),
+        (6379, How::Encrypted),
+    ] {
+        let between = |it: &&Heard| it.to.port() == port && member(it.to.ip()) && member(it.from.ip());
+        let found = heard.iter().filter(between).filter(|it| it.how == how).count();
+        println!("port {port}: {found} connections between members");
+        assert!(found > 0, "nobody spoke to port {port}");
+    }
+    let others: BTreeSet<u16> = heard.iter().map(|it| it.to.port()).collect();
+    println!("heard: {others:?}");
 }

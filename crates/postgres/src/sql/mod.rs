@@ -5,10 +5,12 @@
 //! statement of ours waits for a synchronous standby, except where a drill stands for a client.
 
 mod administration;
+mod encryption;
 mod remote;
 mod roles;
 mod status;
 
+pub use encryption::needed_certificates;
 pub use remote::{Committer, SourceState, fetch_history, source_state};
 pub use roles::{Account, Accounts, create_roles};
 pub use status::{Receiver, ReplicationRow, SlotRow, SqlStatus, WalPosition};
@@ -18,14 +20,16 @@ use crate::{
     conninfo::Conninfo,
     error::{Error, Result},
 };
+use encryption::{Encryption, Failure};
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio_postgres::{Client, NoTls, Row, Statement, types::ToSql};
+use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
 /// The server ends a statement by itself first; this much later we no longer wait for it to say so.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
@@ -81,29 +85,34 @@ impl Drop for Session {
 
 /// The local server. Cheap to keep; connects when first used and again after every loss.
 pub struct Local {
-    config: tokio_postgres::Config,
-    address: String,
+    server: Conninfo,
     timeouts: Timeouts,
     session: Mutex<Option<Arc<Session>>>,
 }
 
 impl fmt::Debug for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Local({})", self.address)
+        write!(f, "Local({})", self.server.address())
     }
 }
 
 impl Local {
     pub fn new(address: &LocalAddress, superuser: &str, password: Option<Secret>, timeouts: Timeouts) -> Self {
-        let conninfo = Conninfo {
+        let server = Conninfo {
             host: address.host.clone(),
             port: address.port,
             user: superuser.to_owned(),
             password,
             ..Conninfo::default()
         };
-        let config = configure(conninfo.to_tokio(), timeouts, "");
-        Self { config, address: conninfo.address(), timeouts, session: Mutex::new(None) }
+        Self { server, timeouts, session: Mutex::new(None) }
+    }
+
+    /// With libpq's parameters, and the name that the server's certificate has where that is not the address.
+    pub fn with(mut self, options: BTreeMap<String, String>, name: &str) -> Self {
+        self.server.options = options;
+        self.server.answered_by = vec![name.to_owned()];
+        self
     }
 
     /// Rows of one statement on the lasting connection.
@@ -126,8 +135,7 @@ impl Local {
         timeouts: Timeouts,
         options: &str,
     ) -> Result<()> {
-        let config = configure(self.config.clone(), timeouts, options);
-        let session = connect(&config, &self.address, timeouts).await?;
+        let session = connect(&self.server, timeouts, options).await?;
         limited(action, timeouts.statement, session.client.batch_execute(sql)).await
     }
 
@@ -144,7 +152,7 @@ impl Local {
         if let Some(session) = self.slot().as_ref().filter(|session| !session.client.is_closed()) {
             return Ok(session.clone());
         }
-        let session = Arc::new(connect(&self.config, &self.address, self.timeouts).await?);
+        let session = Arc::new(connect(&self.server, self.timeouts, "").await?);
         *self.slot() = Some(session.clone());
         Ok(session)
     }
@@ -178,19 +186,21 @@ fn configure(mut config: tokio_postgres::Config, timeouts: Timeouts, more: &str)
     config
 }
 
-async fn connect(config: &tokio_postgres::Config, address: &str, timeouts: Timeouts) -> Result<Session> {
-    let failed = |code: &str, why: String| Error::Connect { address: address.to_owned(), code: code.to_owned(), why };
+async fn connect(server: &Conninfo, timeouts: Timeouts, more: &str) -> Result<Session> {
+    let config = configure(server.to_tokio(), timeouts, more);
+    let encryption = Encryption::of(server)?;
+    let failed = |Failure { code, why }| Error::Connect { address: server.address(), code, why };
     // The library's own limit covers only the network's part, not a server that accepts and then hangs.
-    let connecting = tokio::time::timeout(timeouts.connect, config.connect(NoTls));
-    let (client, connection) = match connecting.await {
-        Ok(connected) => connected.map_err(|error| failed(code(&error), describe(&error)))?,
-        Err(_) => return Err(failed("", format!("no answer within {} ms", timeouts.connect.as_millis()))),
-    };
-    let task = tokio::spawn(async move {
-        // The loss of the connection shows in the next statement.
-        let _ = connection.await;
-    });
-    Ok(Session { client, probe: tokio::sync::OnceCell::new(), task })
+    match tokio::time::timeout(timeouts.connect, encryption.connect(&config)).await {
+        Ok(connected) => {
+            let (client, task) = connected.map_err(failed)?;
+            Ok(Session { client, probe: tokio::sync::OnceCell::new(), task })
+        }
+        Err(_) => {
+            let why = format!("no answer within {} ms", timeouts.connect.as_millis());
+            Err(failed(Failure { code: String::new(), why }))
+        }
+    }
 }
 
 async fn limited<T>(

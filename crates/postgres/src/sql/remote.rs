@@ -1,9 +1,9 @@
 //! Short questions to another member's server: may it be rewound from, and what is its timeline's history.
 //!
-//! Deliberately without encryption so far: where the configuration insists on it, asking is refused. The invariant: a
-//! connection lasts for one question.
+//! Deliberately without connections that are kept: these questions are rare. The invariant: a connection lasts for one
+//! question, or for one drill.
 
-use super::{Session, Timeouts, configure, connect, limited};
+use super::{Session, Timeouts, connect, limited};
 use crate::{
     conninfo::Conninfo,
     error::Result,
@@ -35,7 +35,7 @@ pub async fn source_state(source: &Conninfo, timeouts: Timeouts) -> Result<Sourc
         (select timeline_id::bigint from pg_control_checkpoint()), \
         case when not pg_is_in_recovery() then substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) end";
     let action = "the question for its timeline";
-    let session = ask(source, timeouts).await?;
+    let session = connect(source, timeouts, "").await?;
     let work = async {
         let row = session.client.query_one(SQL, &[]).await?;
         Ok((
@@ -62,18 +62,13 @@ pub async fn fetch_history(source: &Conninfo, timeline: Timeline, timeouts: Time
         return Ok(Vec::new());
     }
     let path = format!("pg_wal/{}", history::file_name(timeline));
-    let session = ask(source, timeouts).await?;
+    let session = connect(source, timeouts, "").await?;
     let work = async {
         let row = session.client.query_one("select pg_read_binary_file($1)", &[&path]).await?;
         row.try_get::<_, Vec<u8>>(0)
     };
     let text = limited("the question for a timeline's history", timeouts.statement, work).await?;
     Ok(history::parse(&String::from_utf8_lossy(&text)))
-}
-
-async fn ask(source: &Conninfo, timeouts: Timeouts) -> Result<Session> {
-    source.refuse_encryption()?;
-    connect(&configure(source.to_tokio(), timeouts, ""), &source.address(), timeouts).await
 }
 
 /// Commits one small record after another, as a client does that has nothing else to say: what a switchover costs it, it costs
@@ -85,10 +80,9 @@ pub struct Committer {
 
 impl Committer {
     pub async fn connect(server: &Conninfo, timeouts: Timeouts) -> Result<Self> {
-        server.refuse_encryption()?;
         // The one statement of ours that does wait for a synchronous standby, because a client's commit would.
-        let config = configure(server.to_tokio(), timeouts, "-c synchronous_commit=on");
-        Ok(Self { session: connect(&config, &server.address(), timeouts).await?, timeouts })
+        let session = connect(server, timeouts, "-c synchronous_commit=on").await?;
+        Ok(Self { session, timeouts })
     }
 
     pub async fn commit(&self) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::directory::Directory;
 use std::io;
 use std::time::Duration;
 use tls::ClientCertificates::{NotAsked, Optional, Required};
-use tls::{ClientFiles, ClientTls, ServerTls, certificate_of};
+use tls::{ClientFiles, ClientTls, ServerTls, Trust, certificate_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::HandshakeKind;
@@ -46,6 +46,7 @@ async fn only_certificates_of_the_authority_get_in() {
     directory.issue(&ours, "friend", "127.0.0.1");
     directory.issue(&foreign, "stranger", "127.0.0.1");
     let known = |name: Option<&str>| directory.client(name, "ours");
+    let one_of = |hosts: &[&str]| Trust::OneOf(hosts.iter().map(ToString::to_string).collect());
     for (server, clients, client, expected) in [
         ("server", NotAsked, known(None), Some(false)),
         ("server", NotAsked, known(Some("friend")), Some(false)),
@@ -58,7 +59,12 @@ async fn only_certificates_of_the_authority_get_in() {
         // The other direction: whom the client believes.
         ("server", NotAsked, directory.client(None, "foreign"), None),
         ("elsewhere", NotAsked, known(None), None),
-        ("elsewhere", NotAsked, ClientFiles { trust_anybody: true, ..known(None) }, Some(false)),
+        ("elsewhere", NotAsked, ClientFiles { trust: Trust::Anybody, ..known(None) }, Some(false)),
+        ("elsewhere", NotAsked, ClientFiles { trust: Trust::AnyName, ..known(None) }, Some(false)),
+        ("elsewhere", NotAsked, ClientFiles { trust: one_of(&["db", "127.0.0.2"]), ..known(None) }, Some(false)),
+        ("elsewhere", NotAsked, ClientFiles { trust: one_of(&["db", "127.0.0.1"]), ..known(None) }, None),
+        ("stranger", NotAsked, ClientFiles { trust: Trust::AnyName, ..known(None) }, None),
+        ("stranger", NotAsked, ClientFiles { trust: one_of(&["127.0.0.1"]), ..known(None) }, None),
     ] {
         let files = directory.server(server, "ours", clients);
         let result =

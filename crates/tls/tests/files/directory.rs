@@ -50,7 +50,7 @@ impl Directory {
         ClientFiles {
             authorities: Some(self.path(&format!("{ca}.ca"))),
             identity: name.map(|name| self.identity(name)),
-            trust_anybody: false,
+            ..Default::default()
         }
     }
 }

@@ -129,7 +129,7 @@ fn tls_of(directory: &std::path::Path, shown: &pki::Authority, trusted: &pki::Au
         authorities: authorities.clone(),
         clients,
     };
-    let client = tls::ClientFiles { authorities, identity: Some((certificate, key)), trust_anybody: false };
+    let client = tls::ClientFiles { authorities, identity: Some((certificate, key)), ..Default::default() };
     PeerTls { server: tls::ServerTls::open(server, &[]).unwrap(), client: tls::ClientTls::open(client, &[]).unwrap() }
 }
 

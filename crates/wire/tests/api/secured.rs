@@ -54,7 +54,7 @@ async fn secured() -> (Files, Ours, tls::ServerTls) {
 }
 
 fn http(ca: &Path, identity: Option<(PathBuf, PathBuf)>) -> reqwest::Client {
-    let files = tls::ClientFiles { authorities: Some(ca.to_owned()), identity, trust_anybody: false };
+    let files = tls::ClientFiles { authorities: Some(ca.to_owned()), identity, ..Default::default() };
     let config = tls::ClientTls::open(files, &[tls::HTTP1]).unwrap().config();
     reqwest::Client::builder().no_proxy().timeout(SOON).use_preconfigured_tls(config).build().unwrap()
 }

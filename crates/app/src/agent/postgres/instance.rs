@@ -108,7 +108,10 @@ impl Instance {
             sockets.as_ref().filter(|_| settings.use_unix_socket),
         );
         let superuser = &settings.authentication.superuser;
-        let local = || Local::new(&address, &superuser.username, password(superuser), Timeouts::default());
+        let local = || {
+            Local::new(&address, &superuser.username, password(superuser), Timeouts::default())
+                .with(superuser.parameters.clone(), &settings.connect_address.host)
+        };
         Ok(Self {
             configuration: Configuration::new(locations, launcher.clone()),
             sql: local(),

@@ -20,8 +20,12 @@ pub use pools::Pools;
 use postgres::clone::CloneProgress;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
+
+/// Between two attempts to make PostgreSQL read its new certificate. There are months for it.
+const TELL_AGAIN: Duration = Duration::from_secs(5);
 
 /// What others have of it.
 pub struct PostgresRole {
@@ -119,12 +123,17 @@ fn identity(member: &MemberConfig) -> MemberData {
     }
 }
 
-/// PostgreSQL reads its certificate at the start and when told to.
+/// PostgreSQL reads its certificate at the start and when told to. It is told until it has heard: with one that has ended
+/// nobody could tell it any more.
 async fn read_new_certificates(instance: Arc<Instance>, mut renewed: watch::Receiver<()>) {
     while renewed.changed().await.is_ok() {
-        if let Err(error) = instance.sql.reload().await {
-            // One that does not run reads it when it starts.
-            tracing::info!("PostgreSQL did not read the new certificate now: {error}");
+        let mut said = false;
+        while let Err(error) = instance.sql.reload().await {
+            if !said {
+                tracing::info!("PostgreSQL did not read the new certificate now: {error}");
+                said = true;
+            }
+            tokio::time::sleep(TELL_AGAIN).await;
         }
     }
 }

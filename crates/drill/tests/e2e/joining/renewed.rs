@@ -83,7 +83,7 @@ impl Asked {
         let files = tls::ClientFiles {
             authorities: Some(self.tls.authority.clone()),
             identity: Some((self.tls.certificate.clone(), self.tls.key.clone())),
-            trust_anybody: false,
+            ..Default::default()
         };
         let client = tls::ClientTls::open(files, &[]).map_err(|error| error.to_string())?;
         let stream = if self.port == 5432 { ask_for_tls(stream).await? } else { stream };

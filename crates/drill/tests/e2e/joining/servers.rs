@@ -215,7 +215,7 @@ impl Server {
     }
 
     pub fn client_tls(&self, identity: Option<(PathBuf, PathBuf)>, protocols: &[&[u8]]) -> ClientTls {
-        let files = ClientFiles { authorities: Some(self.tls().authority), identity, trust_anybody: false };
+        let files = ClientFiles { authorities: Some(self.tls().authority), identity, ..Default::default() };
         ClientTls::open(files, protocols).unwrap()
     }
 
