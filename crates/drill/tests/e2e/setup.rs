@@ -211,6 +211,10 @@ fn a_new_user_has_a_whole_cluster_from_nothing_and_drills_it() {
         })
         .await;
         nothing_was_said_in_clear(&ears.connections(), &hosts);
+        drop(ears);
+        client.is_refused("postgres", "superuser", "sslmode=disable", "no encryption");
+        client.is_refused("rewind", "rewind", "sslmode=require", "client certificate");
+        client.is_refused("replicator", "replication", "sslmode=require replication=true", "client certificate");
     });
 }
 
@@ -221,26 +225,34 @@ const FOLLOWERS: &str = "select count(*) from pg_stat_replication join pg_stat_s
 /// As a client would: over TLS, believing the cluster's authority, at the one address.
 struct Client<'a> {
     host: &'a Host,
-    target: String,
-    password: String,
+    vip: Ipv4Addr,
+    /// With the authority's certificate, and everybody's passwords.
+    home: PathBuf,
 }
 
 impl<'a> Client<'a> {
     fn of(hosts: &'a [Host], vip: Ipv4Addr) -> Self {
-        let home = hosts[0].disk.join("etc");
-        let secrets = std::fs::read_to_string(home.join("secrets.yaml")).unwrap();
-        let password = secrets.lines().find_map(|line| line.strip_prefix("superuser: ")).unwrap().to_owned();
-        let authority = home.join("tls/ca.crt");
-        let target = format!(
-            "host={vip} user=postgres dbname=postgres connect_timeout=1 sslmode=verify-ca sslrootcert={}",
-            authority.display()
-        );
-        Self { host: &hosts[2], target, password }
+        Self { host: &hosts[2], vip, home: hosts[0].disk.join("etc") }
+    }
+
+    fn psql(&self, user: &str, secret: &str, more: &str, question: &str) -> Done {
+        let secrets = std::fs::read_to_string(self.home.join("secrets.yaml")).unwrap();
+        let key = format!("{secret}: ");
+        let password = secrets.lines().find_map(|line| line.strip_prefix(&key)).unwrap();
+        let target = format!("host={} user={user} dbname=postgres connect_timeout=1 {more}", self.vip);
+        let mut command = program_in(&self.host.namespace, "psql");
+        Done::of(command.arg(target).args(["-Atc", question]).env("PGPASSWORD", password))
     }
 
     fn ask(&self, question: &str) -> Done {
-        let mut command = program_in(&self.host.namespace, "psql");
-        Done::of(command.arg(&self.target).args(["-Atc", question]).env("PGPASSWORD", &self.password))
+        let authority = self.home.join("tls/ca.crt");
+        let believing = format!("sslmode=verify-ca sslrootcert={}", authority.display());
+        self.psql("postgres", "superuser", &believing, question)
+    }
+
+    fn is_refused(&self, user: &str, secret: &str, how: &str, why: &str) {
+        let done = self.psql(user, secret, how, "select 1");
+        assert!(done.code != Some(0) && done.err.contains(why), "{user} {how}: {done:?}");
     }
 
     fn writes(&self, statement: &str) {

@@ -1,8 +1,8 @@
 //! What libpq's `sslmode` and the parameters beside it mean for the agent's own connections.
 //!
 //! Deliberately without certificates that are kept: each connection is made with the files as they are then, as libpq does it.
-//! The invariants: with `require` and more nothing is sent before the connection is encrypted, and with a `sslrootcert` not
-//! before the server has shown a certificate of that authority.
+//! The invariant: with `require` and more nothing is sent before the connection is encrypted, and, where there is a
+//! `sslrootcert`, before the server has shown a certificate of that authority.
 
 use crate::{
     conninfo::Conninfo,
