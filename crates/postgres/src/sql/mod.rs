@@ -109,6 +109,7 @@ impl Local {
     }
 
     /// With libpq's parameters, and the name that the server's certificate has where that is not the address.
+    #[must_use]
     pub fn with(mut self, options: BTreeMap<String, String>, name: &str) -> Self {
         self.server.options = options;
         self.server.answered_by = vec![name.to_owned()];
@@ -191,16 +192,11 @@ async fn connect(server: &Conninfo, timeouts: Timeouts, more: &str) -> Result<Se
     let encryption = Encryption::of(server)?;
     let failed = |Failure { code, why }| Error::Connect { address: server.address(), code, why };
     // The library's own limit covers only the network's part, not a server that accepts and then hangs.
-    match tokio::time::timeout(timeouts.connect, encryption.connect(&config)).await {
-        Ok(connected) => {
-            let (client, task) = connected.map_err(failed)?;
-            Ok(Session { client, probe: tokio::sync::OnceCell::new(), task })
-        }
-        Err(_) => {
-            let why = format!("no answer within {} ms", timeouts.connect.as_millis());
-            Err(failed(Failure { code: String::new(), why }))
-        }
-    }
+    let in_time = tokio::time::timeout(timeouts.connect, encryption.connect(&config)).await;
+    let late =
+        |_| Failure { code: String::new(), why: format!("no answer within {} ms", timeouts.connect.as_millis()) };
+    let (client, task) = in_time.map_err(late).flatten().map_err(failed)?;
+    Ok(Session { client, probe: tokio::sync::OnceCell::new(), task })
 }
 
 async fn limited<T>(
