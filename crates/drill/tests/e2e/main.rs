@@ -29,6 +29,7 @@ mod redis_mixed;
 mod redis_support;
 mod redis_trouble;
 mod rejoin;
+mod screen;
 mod secured;
 mod setup;
 mod stock_tools;

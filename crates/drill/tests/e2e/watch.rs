@@ -1,58 +1,14 @@
 //! `quorate watch` on a real terminal: what it shows while a leader dies, in every size, with and without colour.
-//!
-//! The terminal is tmux's, which says what stands on it.
 
-use super::support::{Done, World, eventually, options_with_default_lease, run};
-use std::path::PathBuf;
+use super::screen::Screen;
+use super::support::{Done, World, options_with_default_lease, run};
 use std::process::Command;
 
-/// A terminal with one program on it.
-struct Screen {
-    socket: PathBuf,
-}
-
-impl Screen {
-    /// The program's exit code is shown when it has ended, and the terminal stays.
-    fn start(world: &World, name: &str, columns: u16, rows: u16, environment: &str) -> Self {
-        let screen = Self { socket: world.options().directory.join(format!("{name}.tmux")) };
-        let (program, file) = (world.options().quorate.display(), world.named("pg2").config_file.display());
-        let command = format!("env {environment} {program} -c {file} watch; echo \"ended with $?\"; exec cat");
-        let (columns, rows) = (columns.to_string(), rows.to_string());
-        screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", &columns, "-y", &rows, &command]).ok();
-        screen
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> Done {
-        Done::of(Command::new("tmux").arg("-S").arg(&self.socket).args(arguments))
-    }
-
-    fn text(&self) -> String {
-        self.tmux(&["capture-pane", "-p"]).ok()
-    }
-
-    async fn shows(&self, wanted: &[&str]) -> String {
-        eventually(&format!("the screen shows {wanted:?}"), async || {
-            let text = self.text();
-            wanted.iter().all(|wanted| text.contains(wanted)).then_some(text)
-        })
-        .await
-    }
-
-    async fn resize(&self, columns: u16, rows: u16) {
-        self.tmux(&["resize-window", "-x", &columns.to_string(), "-y", &rows.to_string()]).ok();
-        eventually("it is drawn anew for its size", async || {
-            let text = self.text();
-            let lines: Vec<&str> = text.trim_end().lines().collect();
-            (lines.len() == usize::from(rows) && lines.last() == Some(&"q ends")).then_some(())
-        })
-        .await;
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-    }
+fn start(world: &World, name: &str, columns: u16, rows: u16, environment: &str) -> Screen {
+    let (program, file) = (world.options().quorate.display(), world.named("pg2").config_file.display());
+    // The terminal's settings as the program leaves them.
+    let command = format!("env {environment} {program} -c {file} watch; code=$?; stty -a; (exit $code)");
+    Screen::start(world.options().directory.join(format!("{name}.tmux")), columns, rows, &command)
 }
 
 #[test]
@@ -63,14 +19,25 @@ fn watch_shows_what_happens_for_as_long_as_somebody_looks() {
         let refused = world.quorate("pg1", &["watch"]).failed(2);
         assert!(refused.contains("[cli-no-terminal]") && refused.contains("hint: "), "{refused}");
 
-        let coloured = Screen::start(&world, "coloured", 100, 30, "NO_COLOR=");
+        let coloured = start(&world, "coloured", 100, 30, "NO_COLOR=");
         coloured.shows(&["demo  serving"]).await;
         let codes = coloured.tmux(&["capture-pane", "-p", "-e"]).ok();
         assert!(codes.contains("\x1b[38;5;2mserving"), "{codes:?}");
         coloured.tmux(&["send-keys", "C-c"]).ok();
-        coloured.shows(&["ended with 0"]).await;
+        coloured.shows(&["ended with 0", " icanon", " echo "]).await;
 
-        let screen = Screen::start(&world, "plain", 100, 30, "NO_COLOR=1");
+        for signal in ["TERM", "HUP"] {
+            let ended = start(&world, signal, 100, 30, "NO_COLOR=1");
+            ended.shows(&["demo  serving"]).await;
+            let shell = ended.tmux(&["list-panes", "-F", "#{pane_pid}"]).ok();
+            let children = format!("/proc/{0}/task/{0}/children", shell.trim());
+            let program = std::fs::read_to_string(children).unwrap();
+            Done::of(Command::new("kill").args(["-s", signal, program.trim()])).ok();
+            let shown = ended.shows(&["ended with 0", " icanon", " echo "]).await;
+            assert!(!shown.contains("Member"), "{shown}");
+        }
+
+        let screen = start(&world, "plain", 100, 30, "NO_COLOR=1");
         let shown =
             screen.shows(&["demo  serving", "accepts writes", "What happened", "Store: leader", "q ends"]).await;
         assert!(shown.contains("What can I lose right now?") && shown.contains("streaming"), "{shown}");

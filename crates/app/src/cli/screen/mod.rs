@@ -41,7 +41,7 @@ pub async fn watch(context: &Context, arguments: ScreenArguments) -> Result<(), 
 }
 
 async fn show(terminal: &Terminal, mut news: mpsc::Receiver<News>) -> Result<(), Failure> {
-    let mut inputs = terminal::inputs();
+    let mut inputs = terminal::inputs()?;
     let mut seen = Seen::default();
     let mut lost: Option<(String, Instant)> = None;
     let zone = TimeZone::system();

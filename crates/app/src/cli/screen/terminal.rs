@@ -77,9 +77,13 @@ impl Drop for Terminal {
     }
 }
 
-/// Keys and sizes. The thread that waits for them ends with the program.
-pub fn inputs() -> mpsc::Receiver<Input> {
+/// Keys, sizes, and signals that end the program. The threads that wait for them end with the program.
+pub fn inputs() -> io::Result<mpsc::Receiver<Input>> {
     let (sender, receiver) = mpsc::channel(1);
+    let ended = sender.clone();
+    platform::on_every_termination(move || {
+        let _ = ended.blocking_send(Input::End);
+    })?;
     std::thread::spawn(move || {
         // A terminal that is gone asks for nothing any more.
         while let Ok(event) = event::read() {
@@ -91,7 +95,7 @@ pub fn inputs() -> mpsc::Receiver<Input> {
         }
         let _ = sender.blocking_send(Input::End);
     });
-    receiver
+    Ok(receiver)
 }
 
 fn meant(event: &Event) -> Option<Input> {
