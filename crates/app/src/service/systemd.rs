@@ -156,8 +156,12 @@ fn status_of(name: &str, shown: &str) -> Status {
     } else if value("Result") != "success" {
         let _ = write!(sentence, ", because of: {}", value("Result"));
     }
-    if value("NRestarts").parse::<u32>().unwrap_or(0) > 0 {
-        let _ = write!(sentence, ", started again {} times", value("NRestarts"));
+    match value("NRestarts").parse::<u32>().unwrap_or(0) {
+        0 => {}
+        1 => sentence.push_str(", started again once"),
+        restarts => {
+            let _ = write!(sentence, ", started again {restarts} times");
+        }
     }
     Status { active, sentence }
 }

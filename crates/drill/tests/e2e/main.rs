@@ -31,6 +31,7 @@ mod redis_trouble;
 mod rejoin;
 mod screen;
 mod secured;
+mod service;
 mod setup;
 mod stock_tools;
 mod support;
