@@ -29,6 +29,18 @@ pub enum Tool {
     Windows,
 }
 
+impl Tool {
+    /// What a person types.
+    fn program(self) -> &'static str {
+        match self {
+            Self::Nftables => "nft",
+            Self::Firewalld => "firewall-cmd",
+            Self::Ufw => "ufw",
+            Self::Windows => "Windows Firewall",
+        }
+    }
+}
+
 #[derive(Args, Clone, Debug)]
 pub struct FirewallArguments {
     /// The firewall; the one that is found on this machine when none is given
@@ -81,8 +93,14 @@ fn firewall(arguments: &FirewallArguments) -> Result<(), Failure> {
         return emit(&text(&steps));
     }
     steps.iter().try_for_each(carry_out)?;
-    let done = if arguments.remove { "taken back" } else { "in force" };
-    eprintln!("the rules of {name} are {done} ({tool:?})");
+    let program = tool.program();
+    if arguments.remove {
+        eprintln!("the rules of {name} are taken back ({program})");
+    } else if tool == Tool::Ufw && !ufw_is_active() {
+        eprintln!("the rules of {name} are kept by ufw, which is not active\n  hint: ufw allow ssh && ufw enable");
+    } else {
+        eprintln!("the rules of {name} are in force ({program})");
+    }
     Ok(())
 }
 
@@ -104,17 +122,22 @@ fn found() -> Option<Tool> {
     if cfg!(windows) {
         return Some(Tool::Windows);
     }
-    let runs = |program: &str, arguments: &[&str], sign: &str| {
-        let done = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-        done.is_ok_and(|done| done.status.success() && String::from_utf8_lossy(&done.stdout).contains(sign))
-    };
-    if runs("firewall-cmd", &["--state"], "running") {
+    if says("firewall-cmd", &["--state"], "running") {
         return Some(Tool::Firewalld);
     }
-    if runs("ufw", &["status"], "Status: active") {
+    if ufw_is_active() {
         return Some(Tool::Ufw);
     }
-    runs("nft", &["--version"], "nftables").then_some(Tool::Nftables)
+    says("nft", &["--version"], "nftables").then_some(Tool::Nftables)
+}
+
+fn ufw_is_active() -> bool {
+    says("ufw", &["status"], "Status: active")
+}
+
+fn says(program: &str, arguments: &[&str], sign: &str) -> bool {
+    let done = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    done.is_ok_and(|done| done.status.success() && String::from_utf8_lossy(&done.stdout).contains(sign))
 }
 
 /// As a person would type it.
@@ -127,8 +150,13 @@ fn carry_out(step: &Step) -> Result<(), Failure> {
     let Some((program, arguments)) = step.command.split_first() else { return Ok(()) };
     let failed = |why: String| Failure {
         exit: EXIT_FAILED,
-        ..Failure::new("firewall-failed", format!("'{}' failed: {why}", step.command.join(" ")))
-            .hint("as root (an administrator)? The rules without --apply can be typed by hand")
+        ..Failure::new("firewall-failed", format!("'{}' failed: {why}", step.command.join(" "))).hint(
+            if program == "firewall-cmd" {
+                "as root, and while firewalld runs: systemctl start firewalld"
+            } else {
+                "as root (an administrator)? The rules without --apply can be typed by hand"
+            },
+        )
     };
     let stdin = if step.input.is_some() { Stdio::piped() } else { Stdio::null() };
     let child =
