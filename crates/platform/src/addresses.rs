@@ -55,6 +55,16 @@ pub struct PresentAddress {
     pub loopback: bool,
 }
 
+/// Who has an address, as far as the neighbours on a card say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Nobody,
+    /// Another host, with this hardware address.
+    Other(String),
+    /// This system, or this kind of card, has no way to ask.
+    NotAsked,
+}
+
 /// Sets and removes, one after the other. Not for a thread that must not wait: the kernel has one lock for all of this.
 pub struct Addresses {
     inner: os::addresses::Addresses,
@@ -87,6 +97,11 @@ impl Addresses {
     /// Removes the address; one that is not there is no error.
     pub fn remove(&mut self, address: &CardAddress) -> io::Result<()> {
         self.inner.remove(address)
+    }
+
+    /// Asks the neighbours on a card who has an address, for less than a second. Needs the privilege to send raw frames.
+    pub fn holder(&mut self, ip: IpAddr, interface: &str) -> io::Result<Holder> {
+        self.inner.holder(ip, interface)
     }
 
     /// Tells the neighbours whose the address is now. Returns the hardware address of another host that was heard

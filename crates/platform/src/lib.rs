@@ -27,7 +27,7 @@ mod windows;
 use windows as os;
 
 pub use addresses::{
-    AddressEvent, AddressThread, Addresses, CardAddress, PresentAddress, missing_privilege_for_addresses,
+    AddressEvent, AddressThread, Addresses, CardAddress, Holder, PresentAddress, missing_privilege_for_addresses,
 };
 pub use child::{ChildEvent, Children, Server, ServerCommand, Signal, Terminator, WorkerCommand};
 pub use clock::{boot_clock, clock_is_kept};

@@ -3,7 +3,7 @@
 //! Windows announces an address by itself when it is set (gratuitous ARP, neighbour advertisement), and looks for a
 //! duplicate: until that look is over the address is not used, for which `dadtransmits` of the interface counts.
 
-use crate::addresses::{CardAddress, PresentAddress};
+use crate::addresses::{CardAddress, Holder, PresentAddress};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_NOT_FOUND, ERROR_OBJECT_ALREADY_EXISTS, WIN32_ERROR};
@@ -72,6 +72,11 @@ impl Addresses {
             ERROR_NOT_FOUND => Ok(()),
             other => check(other),
         }
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // as on the other systems
+    pub fn holder(&mut self, _ip: IpAddr, _interface: &str) -> io::Result<Holder> {
+        Ok(Holder::NotAsked)
     }
 
     #[allow(clippy::unnecessary_wraps)] // as on the other systems

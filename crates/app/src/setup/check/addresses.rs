@@ -3,6 +3,7 @@
 use super::Server;
 use crate::setup::machine;
 use plan::{Severity, Vip};
+use platform::{Addresses, Holder};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -43,9 +44,11 @@ impl Server<'_> {
             let message = format!("{ip} is on {} already, set for good by something else", card.address.interface);
             let hint = format!("ip address del {} dev {}", vip.address, card.address.interface);
             self.say(Severity::Error, "setup-vip", &field, message, hint);
-        } else if !self.runs && somebody_answers(ip) {
-            let message = format!("another host answers at {ip}");
-            self.say(Severity::Warning, "setup-vip", &field, message, "use an address that nobody has");
+        } else if !self.runs {
+            let card = vip.interface.clone().or_else(|| {
+                present.iter().find(|card| card.address.network_contains(ip)).map(|card| card.address.interface.clone())
+            });
+            self.unused(&field, ip, card);
         }
         match &vip.interface {
             Some(name) if !present.iter().any(|card| card.address.interface == *name) => {
@@ -67,14 +70,51 @@ impl Server<'_> {
     }
 }
 
+impl Server<'_> {
+    /// ARP, or a neighbour solicitation, is answered by every host that has the address; a connection only by those without a
+    /// firewall. So the second is for where the first is not possible, and then it is said.
+    fn unused(&mut self, field: &str, ip: IpAddr, interface: Option<String>) {
+        const OTHER: &str = "use an address that nobody has";
+        let asked = interface.map(|card| Addresses::open().and_then(|mut cards| cards.holder(ip, &card)));
+        match asked {
+            Some(Ok(Holder::Nobody)) => {}
+            Some(Ok(Holder::Other(mac))) => {
+                let message = format!("another host has {ip}: {mac} answers for it on the network");
+                self.say(Severity::Warning, "setup-vip", field, message, OTHER);
+            }
+            Some(Ok(Holder::NotAsked) | Err(_)) | None => match somebody_answers(ip) {
+                Some(port) => {
+                    let message = format!("another host answers at {ip}, port {port}");
+                    self.say(Severity::Warning, "setup-vip", field, message, OTHER);
+                }
+                None => {
+                    let [one, two] = STRANGER_PORTS;
+                    let message = format!(
+                        "nobody answers at {ip} on the ports {one} and {two}, which a host behind a firewall would not do either"
+                    );
+                    self.say(
+                        Severity::Note,
+                        "setup-vip",
+                        field,
+                        message,
+                        "as root on Linux, the whole network is asked by ARP",
+                    );
+                }
+            },
+        }
+    }
+}
+
 fn own_addresses() -> Vec<String> {
     machine::present().iter().filter(|card| !card.loopback).map(|card| card.address.ip.to_string()).collect()
 }
 
 /// An open port and a refused connection are both somebody's.
-fn somebody_answers(ip: IpAddr) -> bool {
-    STRANGER_PORTS.iter().any(|port| match TcpStream::connect_timeout(&SocketAddr::new(ip, *port), STRANGER_PATIENCE) {
-        Ok(_) => true,
-        Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+fn somebody_answers(ip: IpAddr) -> Option<u16> {
+    STRANGER_PORTS.into_iter().find(|port| {
+        match TcpStream::connect_timeout(&SocketAddr::new(ip, *port), STRANGER_PATIENCE) {
+            Ok(_) => true,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        }
     })
 }

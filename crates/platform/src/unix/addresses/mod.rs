@@ -3,7 +3,7 @@
 mod neighbours;
 mod netlink;
 
-use crate::addresses::{CardAddress, PresentAddress};
+use crate::addresses::{CardAddress, Holder, PresentAddress};
 use neighbours::Neighbours;
 use netlink::{Netlink, ReadAddress};
 use std::io;
@@ -58,13 +58,25 @@ impl Addresses {
         }
     }
 
-    pub fn announce(&mut self, address: &CardAddress) -> io::Result<Option<String>> {
-        let index = self.netlink.index_of(&address.interface)?;
-        let links = self.netlink.links()?;
-        let Some(mac) = links.iter().find(|link| link.index == index).and_then(|link| link.ethernet) else {
-            // Nobody asks for hardware addresses there.
-            return Ok(None);
+    pub fn holder(&mut self, ip: IpAddr, interface: &str) -> io::Result<Holder> {
+        let Some((index, mac)) = self.ethernet(interface)? else { return Ok(Holder::NotAsked) };
+        let answer = match ip {
+            IpAddr::V4(ip) => neighbours::holder_of_v4(ip, index, mac),
+            IpAddr::V6(ip) => neighbours::holder_of_v6(ip, index, mac),
         };
+        answer.map(|other| other.map_or(Holder::Nobody, Holder::Other))
+    }
+
+    /// The card's number and hardware address; `None`: nobody asks for hardware addresses there.
+    fn ethernet(&mut self, interface: &str) -> io::Result<Option<(u32, [u8; 6])>> {
+        let index = self.netlink.index_of(interface)?;
+        let links = self.netlink.links()?;
+        let mac = links.iter().find(|link| link.index == index).and_then(|link| link.ethernet);
+        Ok(mac.map(|mac| (index, mac)))
+    }
+
+    pub fn announce(&mut self, address: &CardAddress) -> io::Result<Option<String>> {
+        let Some((index, mac)) = self.ethernet(&address.interface)? else { return Ok(None) };
         match address.ip {
             IpAddr::V4(ip) => self.neighbours.announce_v4(ip, index, mac),
             IpAddr::V6(ip) => self.neighbours.announce_v6(ip, index, mac).map(|()| None),

@@ -1,6 +1,7 @@
 //! What the neighbours are told: IPv4 by ARP (RFC 826, 5227), IPv6 by neighbour advertisements (RFC 4861).
 //!
-//! Deliberately never waits: a frame that does not get out at once is dropped, and another follows.
+//! Deliberately never waits where a guard could wait for it: a frame that does not get out at once is dropped, and another
+//! follows. Only `holder_of` waits, for an answer.
 
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, ipproto, recv, send, sendto, socket_with,
@@ -11,6 +12,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 const ETHERTYPE_ARP: u16 = 0x0806;
 const REQUEST: u8 = 1;
@@ -22,6 +24,14 @@ const FRAME_BYTES: usize = 42;
 const FRAMES_MAX: usize = 4096;
 /// Neighbour discovery is accepted only with this hop limit, which no router leaves alone.
 const HOP_LIMIT: u32 = 255;
+/// RFC 5227 asks three times too, and takes several seconds for it, because every host of a network may be switched on at once.
+/// Here one host asks, and a neighbour answers within a millisecond.
+const PROBES: u32 = 3;
+const PROBE_PATIENCE: Duration = Duration::from_millis(200);
+/// What answers a solicitation, with room for options behind the hardware address.
+const MESSAGE_BYTES: usize = 128;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 
 #[derive(Default)]
 pub struct Neighbours {
@@ -71,6 +81,53 @@ impl Neighbours {
     }
 }
 
+/// Asks the neighbours whose the address is, as a host does that is about to take it (RFC 5227, 2.1.1): nobody learns anything
+/// from the question. Returns the hardware address of whoever answers.
+pub fn holder_of_v4(ip: Ipv4Addr, index: u32, mac: [u8; 6]) -> io::Result<Option<String>> {
+    let socket = arp_socket(index)?;
+    let question = frame(mac, REQUEST, Ipv4Addr::UNSPECIFIED, NOBODY, ip);
+    ask(
+        &socket,
+        || send(&socket, &question, SendFlags::DONTWAIT).map(drop),
+        |said| sender_of(said, ip).filter(|sender| *sender != mac),
+    )
+}
+
+/// The same by a neighbour solicitation (RFC 4861, 7.2.2) to the group of those whose addresses end alike.
+pub fn holder_of_v6(ip: Ipv6Addr, index: u32, mac: [u8; 6]) -> io::Result<Option<String>> {
+    let socket = icmp_socket()?;
+    sockopt::set_ipv6_multicast_if(&socket, index)?;
+    let [.., high, low] = ip.segments();
+    let group = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 1, 0xFF00 | high & 0xFF, low);
+    let to = SocketAddrV6::new(group, 0, 0, index);
+    let question = solicitation(ip, mac);
+    ask(&socket, || sendto(&socket, &question, SendFlags::DONTWAIT, &to).map(drop), |said| advertised(said, ip))
+}
+
+fn ask(
+    socket: &OwnedFd,
+    question: impl Fn() -> Result<(), rustix::io::Errno>,
+    answer: impl Fn(&[u8]) -> Option<[u8; 6]>,
+) -> io::Result<Option<String>> {
+    let mut buffer = [0; MESSAGE_BYTES];
+    for _ in 0..PROBES {
+        question()?;
+        let begun = Instant::now();
+        while let Some(left) = PROBE_PATIENCE.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+            sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(left))?;
+            let Ok((length, _)) = recv(socket, &mut buffer, RecvFlags::empty()) else { continue };
+            if let Some(mac) = answer(&buffer[..length.min(MESSAGE_BYTES)]) {
+                return Ok(Some(shown(mac)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn shown(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
+
 fn arp_socket(index: u32) -> io::Result<OwnedFd> {
     let protocol = NonZeroU32::new(ETHERTYPE_ARP.to_be().into()).map(Protocol::from_raw);
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
@@ -114,7 +171,7 @@ fn other_holder(socket: &OwnedFd, ip: Ipv4Addr, mac: [u8; 6]) -> Option<String> 
         let Ok((length, _)) = recv(socket, &mut buffer, RecvFlags::DONTWAIT) else { break };
         other = sender_of(&buffer[..length.min(FRAME_BYTES)], ip).filter(|sender| *sender != mac).or(other);
     }
-    other.map(|mac| mac.map(|byte| format!("{byte:02x}")).join(":"))
+    other.map(shown)
 }
 
 /// The sender's hardware address, if the sender says that it has this IP address.
@@ -124,7 +181,6 @@ fn sender_of(frame: &[u8], ip: Ipv4Addr) -> Option<[u8; 6]> {
 
 /// The kernel adds the checksum.
 fn advertisement(ip: Ipv6Addr, mac: [u8; 6]) -> Vec<u8> {
-    const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
     const OVERRIDE: u8 = 0x20;
     let mut message = vec![NEIGHBOUR_ADVERTISEMENT, 0, 0, 0, OVERRIDE, 0, 0, 0];
     message.extend(ip.octets());
@@ -132,6 +188,24 @@ fn advertisement(ip: Ipv6Addr, mac: [u8; 6]) -> Vec<u8> {
     message.extend([2, 1]);
     message.extend(mac);
     message
+}
+
+/// With the asker's hardware address as option 1, so that the answer comes straight back. The kernel adds the checksum.
+fn solicitation(ip: Ipv6Addr, mac: [u8; 6]) -> Vec<u8> {
+    let mut message = vec![NEIGHBOUR_SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(ip.octets());
+    message.extend([1, 1]);
+    message.extend(mac);
+    message
+}
+
+/// Whose the address is, as an advertisement says; all zeros where it does not name its hardware address (option 2).
+fn advertised(message: &[u8], ip: Ipv6Addr) -> Option<[u8; 6]> {
+    if *message.first()? != NEIGHBOUR_ADVERTISEMENT || message.get(8..24)? != ip.octets() {
+        return None;
+    }
+    let named = message.get(24..26) == Some(&[2, 1]);
+    Some(message.get(26..32).filter(|_| named).and_then(|mac| mac.try_into().ok()).unwrap_or(NOBODY))
 }
 
 #[cfg(test)]
@@ -159,5 +233,17 @@ mod tests {
         let message = advertisement("fd00::42".parse().unwrap(), MAC);
         assert_eq!((message.len(), message[0], message[4]), (32, 136, 0x20));
         assert_eq!(message[24..], [2, 1, 2, 0, 0, 0, 0, 7]);
+    }
+
+    #[test]
+    fn an_answer_names_the_hardware_address_of_who_has_the_address() {
+        let ip = "fd00::42".parse().unwrap();
+        assert_eq!(solicitation(ip, MAC)[..4], [135, 0, 0, 0]);
+        let answer = advertisement(ip, MAC);
+        assert_eq!(advertised(&answer, ip), Some(MAC));
+        assert_eq!(advertised(&answer[..24], ip), Some(NOBODY), "without the option");
+        assert_eq!(advertised(&answer, "fd00::43".parse().unwrap()), None);
+        assert_eq!(advertised(&solicitation(ip, MAC), ip), None, "a question is no answer");
+        assert_eq!(advertised(&answer[..20], ip), None, "cut short");
     }
 }

@@ -4,6 +4,7 @@
 use super::support::{Done, Running, eventually, print_tail, program, run};
 use drill::eavesdrop::{Heard, How};
 use drill::net::{Network, program_in};
+use plan::{Member, Plan, Role};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -284,4 +285,52 @@ fn nothing_was_said_in_clear(heard: &[Heard], hosts: &[Host]) {
     }
     let others: BTreeSet<u16> = heard.iter().map(|it| it.to.port()).collect();
     println!("heard: {others:?}");
+}
+
+#[test]
+fn a_virtual_ip_of_a_host_behind_a_firewall_is_noticed() {
+    let mut network = Network::new(&format!("qvip{}", std::process::id()), [198, 18, 121]).unwrap();
+    let [first, other] = [("a", 1), ("b", 2)].map(|(name, last)| network.add_host(name, last).unwrap());
+    let on = |host: &drill::net::Host, words: &[&str]| {
+        Done::of(program_in(&host.namespace, words[0]).args(&words[1..])).ok();
+    };
+    // It answers to nothing but the questions that make a network work.
+    on(&other, &["nft", "add table inet silent; add chain inet silent input { type filter hook input priority 0; }"]);
+    on(&other, &["nft", "add rule inet silent input meta l4proto tcp drop"]);
+    let card = |host: &drill::net::Host| {
+        let shown =
+            Done::of(program_in(&host.namespace, "ip").args(["-o", "-4", "addr", "show", "scope", "global"])).ok();
+        shown.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    for (host, ip) in [(&first, "fd00:121::1/64"), (&other, "fd00:121::2/64")] {
+        on(host, &["ip", "addr", "add", ip, "dev", &card(host), "nodad"]);
+    }
+    let directory = directory();
+    let file = directory.path().join("plan.yaml");
+    let checked = |vip: &str, first_words: &[&str]| {
+        let mut plan = Plan::new("shop");
+        let member = |n: u8| Member::new(&format!("pg{n}"), &format!("198.18.121.{n}"), &[Role::Database, Role::Store]);
+        plan.members = (1..=3).map(member).collect();
+        plan.vips.push(plan::Vip { address: vip.to_owned(), ..Default::default() });
+        std::fs::write(&file, plan.to_yaml()).unwrap();
+        let mut words: Vec<std::ffi::OsString> = first_words.iter().map(Into::into).collect();
+        words.push(program("quorate").into());
+        let mut command = program_in(&first.namespace, &words[0]);
+        command.args(&words[1..]).args(["setup", "--dry-run", "--member", "pg1", "--from"]).arg(&file);
+        command.arg("--directory").arg(directory.path().join("home"));
+        Done::of(&mut command).err
+    };
+    // pg2's own address is refused by the plan itself, so it has one more.
+    on(&other, &["ip", "addr", "add", "198.18.121.42/24", "dev", &card(&other)]);
+    let mac = other.mac;
+    for (held, free) in [("198.18.121.42/24", "198.18.121.43/24"), ("fd00:121::2/64", "fd00:121::43/64")] {
+        let said = checked(held, &[]);
+        let ip = held.split('/').next().unwrap();
+        assert!(said.contains(&format!("another host has {ip}: {mac} answers for it")), "{said}");
+        let said = checked(free, &[]);
+        assert!(!said.contains("[setup-vip]"), "{said}");
+        // Without the privilege it says how it asked.
+        let without = checked(held, &["setpriv", "--bounding-set=-net_raw"]);
+        assert!(without.contains(&format!("nobody answers at {ip} on the ports 22 and 445")), "{without}");
+    }
 }
