@@ -1,6 +1,8 @@
 //! `quorate setup` as a new user meets it: the wizard in a real browser with every mistake, and a whole cluster of three
 //! servers made from nothing.
 
+mod terminal;
+
 use super::support::{Done, Running, eventually, print_tail, program, run};
 use drill::eavesdrop::{Heard, How};
 use drill::net::{Network, program_in};
