@@ -2,9 +2,9 @@
 
 use super::Setting;
 use super::bridge::{Home, home};
-use super::write::secrets;
+use super::write::{files as planned, secrets};
 use crate::cli::Failure;
-use plan::{CLUSTER_FILE, Plan, SECRETS_FILE, Secrets};
+use plan::{Plan, SECRETS_FILE, Secrets};
 use serde::Serialize;
 use std::path::Path;
 use types::MemberName;
@@ -34,7 +34,7 @@ pub fn preview(setting: &Setting, plan: &Plan, member: &MemberName) -> Result<Pr
     let at = &setting.home;
     let secrets = secrets(at)?;
     let mut files = Vec::new();
-    for file in plan.files(member, &secrets, at.directory()) {
+    for file in planned(at, plan, member, &secrets) {
         let path = at.directory().join(&file.path);
         let before = home::read(&path)?.map(|text| masked(&text, &secrets));
         let text = masked(file.contents.expose(), &secrets);
@@ -72,7 +72,11 @@ fn masked_line(line: &str) -> String {
 }
 
 fn command(setting: &Setting, member: &MemberName) -> String {
-    let mut words = vec!["quorate setup".to_owned(), format!("--from {CLUSTER_FILE}"), format!("--member {member}")];
+    let mut words = vec![
+        "quorate setup".to_owned(),
+        format!("--from {}", quoted(&setting.home.plan_file())),
+        format!("--member {member}"),
+    ];
     if setting.home != Home::at(None) {
         words.push(format!("--directory {}", quoted(setting.home.directory())));
     }
@@ -121,10 +125,10 @@ mod tests {
         let setting = |directory: &str, run, start| Setting { home: Home::at(Some(Path::new(directory))), run, start };
         let member = MemberName::new("pg1");
         let usual = Setting { home: Home::at(None), run: false, start: true };
-        assert_eq!(command(&usual, &member), "quorate setup --from cluster.yaml --member pg1 --yes");
+        assert_eq!(command(&usual, &member), "quorate setup --from /etc/quorate/cluster.yaml --member pg1 --yes");
         assert_eq!(
             command(&setting("/tmp/a b", true, true), &member),
-            "quorate setup --from cluster.yaml --member pg1 --directory '/tmp/a b' --run --yes"
+            "quorate setup --from '/tmp/a b/cluster.yaml' --member pg1 --directory '/tmp/a b' --run --yes"
         );
         assert!(command(&setting("/x", false, false), &member).ends_with("--directory /x --no-start --yes"));
     }

@@ -3,7 +3,7 @@
 use super::bridge::{self, Home, home};
 use super::{check, draft, refused};
 use crate::cli::Failure;
-use plan::{Finding, MEMBER_FILE, Plan, Secrets, has_errors};
+use plan::{Finding, MEMBER_FILE, Plan, PlannedFile, SECRETS_FILE, Secrets, has_errors};
 use types::MemberName;
 
 /// The passwords that are there, or new ones. Nothing is written.
@@ -12,6 +12,16 @@ pub fn secrets(home: &Home) -> Result<Secrets, Failure> {
         return home.secrets();
     }
     Secrets::make().map_err(|error| Failure::new("setup-random", error.to_string()))
+}
+
+/// What is written here, certificates apart. The first server keeps the passwords whatever its roles are: those that join get
+/// them from it.
+pub fn files(at: &Home, plan: &Plan, member: &MemberName, secrets: &Secrets) -> Vec<PlannedFile> {
+    let mut files = plan.files(member, secrets, at.directory());
+    if !files.iter().any(|file| file.path.as_os_str() == SECRETS_FILE) {
+        files.push(PlannedFile { path: SECRETS_FILE.into(), contents: secrets.to_yaml(), private: true });
+    }
+    files
 }
 
 /// Everything that is to be said about the plan on this server.
@@ -32,7 +42,7 @@ pub async fn write(at: &Home, plan: &Plan, member: &MemberName) -> Result<Vec<Fi
     }
     let secrets = secrets(at)?;
     at.prepare()?;
-    let files = plan.files(member, &secrets, at.directory());
+    let files = files(at, plan, member, &secrets);
     // The member's own file last: with it there, everything is.
     let (last, first): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.path.as_os_str() == MEMBER_FILE);
     for file in first {

@@ -78,11 +78,12 @@ pub fn runs(home: &Home) -> bool {
 }
 
 impl Server<'_> {
-    /// The first server lets the others in, by its REST API.
+    /// Whoever has the authority's key lets the others in, and changes the plan.
     fn first(&mut self, home: &Home) {
-        if self.own.is_witness() && !home.tls().authority.exists() {
-            let hint = "run quorate setup on a server with a database or a cache, and join this one afterwards";
-            self.say(Severity::Error, "setup-first", "member", "a witness cannot be the first server", hint);
+        if home.tls().authority.exists() && !home.authority_key().exists() {
+            let message = "this server has joined a cluster; its plan is changed on the first server";
+            let hint = "quorate setup on the server that has tls/ca.key, and quorate join here afterwards";
+            self.say(Severity::Error, "setup-first", "member", message, hint);
         }
     }
 
