@@ -1,7 +1,8 @@
 //! What an operator does on a day without faults: everything through the command line and the REST API.
 
 use super::support::{World, eventually, options, run};
-use drill::member::Part;
+use drill::member::{Part, ports};
+use drill::writer;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -28,11 +29,13 @@ async fn the_leader_is_handed_over(world: &mut World) {
     let view = world.whole_again().await;
     assert_eq!(view.leader().unwrap().name, candidate);
     assert_eq!(view.leader().unwrap().timeline, Some(2));
+    only_the_leader_keeps_log_for_others(world, &candidate).await;
 
     // Back, through the REST API of a member that does not lead.
     let (status, said) = world.post(&old, "/switchover", json!({ "leader": candidate, "candidate": old })).await;
     assert_eq!((status, said), (200, json!(format!("Successfully switched over to \"{old}\""))));
     assert_eq!(world.leader().await, old);
+    only_the_leader_keeps_log_for_others(world, &old).await;
 
     let lines = eventually("the history has both", async || {
         let lines: Vec<Value> = serde_json::from_str(&world.quorate("pg1", &["history", "-f", "json"]).ok()).unwrap();
@@ -44,6 +47,21 @@ async fn the_leader_is_handed_over(world: &mut World) {
     let (status, history) = world.get(&old, "/history").await;
     assert_eq!((status, history.as_array().map(Vec::len)), (200, Some(2)), "{history}");
     assert_eq!(pending_restarts(world), [Value::Null, Value::Null, Value::Null]);
+}
+
+/// A slot that nobody reads from any more would fill the disk of a former leader.
+async fn only_the_leader_keeps_log_for_others(world: &World, leader: &str) {
+    for member in world.members() {
+        let others = world.members().iter().map(|it| it.name.clone()).filter(|name| *name != member.name);
+        let wanted: Vec<String> = if member.name == leader { others.collect() } else { Vec::new() };
+        eventually(&format!("{} has slots for {wanted:?}", member.name), async || {
+            let connection = writer::connect(&world.login(member, ports::POSTGRES)).await.ok()?;
+            let text = "select slot_name from pg_replication_slots order by slot_name";
+            let rows = connection.query(text, &[]).await.ok()?;
+            (rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>() == wanted).then_some(())
+        })
+        .await;
+    }
 }
 
 /// What each member's line in the table says about a restart.
