@@ -27,17 +27,20 @@ pub struct StartArguments {
 #[derive(Args, Clone, Debug)]
 pub struct JoinArguments {
     /// A server that signs certificates, usually the first one: ADDRESS or ADDRESS:PORT of its REST API
-    #[arg(required_unless_present = "bundle", conflicts_with = "bundle")]
+    #[arg(required_unless_present_any = ["bundle", "refresh"], conflicts_with_all = ["bundle", "refresh"])]
     pub address: Option<String>,
     /// The token that `quorate token` has printed there; `-` or nothing: it is read from standard input
-    #[arg(conflicts_with = "bundle")]
+    #[arg(conflicts_with_all = ["bundle", "refresh"])]
     pub token: Option<String>,
     /// A file with the token, because other users of this server can see command lines
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "bundle"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "bundle", "refresh"])]
     pub token_file: Option<PathBuf>,
     /// Take everything from this file of `quorate bundle` instead
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
+    /// This server has joined: fetch its files anew after the plan was changed, with its certificate in place of a token
+    #[arg(long, conflicts_with_all = ["bundle", "run", "no_start"])]
+    pub refresh: bool,
     #[command(flatten)]
     pub home: HomeArgument,
     #[command(flatten)]

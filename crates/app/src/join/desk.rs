@@ -144,7 +144,15 @@ fn renewed(home: &Home, certificate: &[u8], body: &Map<String, Value>) -> JoinAn
         tracing::warn!(name = ?name.as_ref().map(MemberName::as_str), "a certificate was not renewed: there is no such member in the plan");
         return Err(Outcome::new(403, "this is no member's certificate"));
     };
-    let request = body.get("request").and_then(Value::as_str).unwrap_or_default();
+    let text = |key: &str| body.get(key).and_then(Value::as_str);
+    let request = text("request").unwrap_or_default();
+    // Who says where its files are gets those of the plan as it is now: it had all of them when it joined.
+    if let Some(directory) = text("directory") {
+        let enrolment = enrol(home, &authority, &member.name, request, Path::new(directory));
+        let enrolment = enrolment.map_err(|failure| not_now(&failure))?;
+        tracing::info!(member = %member.name, "a member has fetched its files anew");
+        return serde_json::to_value(enrolment).map_err(|_| Outcome::new(500, "it broke"));
+    }
     let signed = authority::certify(&authority, &plan, member, request, SystemTime::now());
     let certificate = signed.map_err(|failure| not_now(&failure))?;
     tracing::info!(member = %member.name, "a certificate was renewed");

@@ -58,6 +58,17 @@ impl Enrolment {
         }
     }
 
+    /// The names of the files that are others than those on the disk, certificates apart.
+    pub fn changed(&self, home: &Home) -> Result<Vec<&str>, Failure> {
+        let mut changed = Vec::new();
+        for file in &self.files {
+            if home::read(&home.directory().join(&file.path))?.as_deref() != Some(file.contents.as_str()) {
+                changed.push(file.path.as_str());
+            }
+        }
+        Ok(changed)
+    }
+
     pub fn write(&self, home: &Home, key: &Secret) -> Result<(), Failure> {
         let tls = home.tls();
         home::write(&tls.authority, &self.authority, false)?;

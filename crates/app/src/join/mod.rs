@@ -13,6 +13,7 @@ mod client;
 mod desk;
 mod enrolment;
 pub mod home;
+mod refresh;
 mod renewal;
 mod start;
 pub mod token;
@@ -28,6 +29,7 @@ use crate::cli::{EXIT_DONE, Failure};
 pub fn run_join(arguments: &JoinArguments) -> i32 {
     end(match &arguments.bundle {
         Some(file) => bundle::join(arguments, file),
+        None if arguments.refresh => refresh::refresh(&arguments.home),
         None => client::join(arguments),
     })
 }

@@ -105,36 +105,51 @@ impl Renewal {
     }
 
     async fn ask_others(&self, request: &str) -> Result<(String, String), Failure> {
-        let plan = self.home.plan()?;
-        let tls = ClientTls::open(client_files(&self.tls), &[HTTP1])
-            .map_err(|error| Failure::new("join-tls", error.to_string()).hint(error.hint()))?;
-        let client = http_client(reqwest::Client::builder().no_proxy().timeout(PATIENCE), &tls)
-            .map_err(|error| Failure::new("join-tls", error.to_string()).hint("see the log"))?;
-        let mut why = "there is no other member in the plan".to_owned();
-        for other in plan.members.iter().filter(|other| other.name != self.member) {
-            let (host, port) = (&other.address, plan.ports.rest_api.0);
-            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-            match ask(&client, &format!("https://{host}:{port}/renew"), request).await {
-                Ok(certificate) => return Ok((certificate, other.name.to_string())),
-                // One that does not sign is not the reason, if another one is.
-                Err((501 | 405, _)) if !why.is_empty() => {}
-                Err((_, reason)) => why = format!("{}: {reason}", other.name),
-            }
+        let (answer, by) = ask_others(&self.home, &self.member, &self.tls, &json!({ "request": request })).await?;
+        match answer["certificate"].as_str() {
+            Some(certificate) => Ok((certificate.to_owned(), by)),
+            None => Err(Failure::new("join-answer", format!("{by} answered without a certificate"))
+                .hint("install the same version of Quorate on both servers")),
         }
-        Err(Failure::new("join-renewal", format!("no member has signed it ({why})"))
-            .hint("the first server, which has tls/ca.key, must run and be reachable"))
     }
 }
 
+/// Sends it to one member after the other until one answers that signs. Returns who that was, too.
+pub(super) async fn ask_others(
+    home: &Home,
+    own: &MemberName,
+    tls: &ClientTlsFiles,
+    body: &Value,
+) -> Result<(Value, String), Failure> {
+    let plan = home.plan()?;
+    let tls = ClientTls::open(client_files(tls), &[HTTP1])
+        .map_err(|error| Failure::new("join-tls", error.to_string()).hint(error.hint()))?;
+    let client = http_client(reqwest::Client::builder().no_proxy().timeout(PATIENCE), &tls)
+        .map_err(|error| Failure::new("join-tls", error.to_string()).hint("see the log"))?;
+    let mut why = "there is no other member in the plan".to_owned();
+    for other in plan.members.iter().filter(|other| other.name != *own) {
+        let (host, port) = (&other.address, plan.ports.rest_api.0);
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        match ask(&client, &format!("https://{host}:{port}/renew"), body).await {
+            Ok(answer) => return Ok((answer, other.name.to_string())),
+            // One that does not sign is not the reason, if another one is.
+            Err((501 | 405, _)) if !why.is_empty() => {}
+            Err((_, reason)) => why = format!("{}: {reason}", other.name),
+        }
+    }
+    Err(Failure::new("join-renewal", format!("no member has signed it ({why})"))
+        .hint("the first server, which has tls/ca.key, must run and be reachable"))
+}
+
 /// The error has the status of the answer, 0 if there was none.
-async fn ask(client: &reqwest::Client, url: &str, request: &str) -> Result<String, (u16, String)> {
-    let sent = client.post(url).json(&json!({ "request": request })).send().await;
+async fn ask(client: &reqwest::Client, url: &str, body: &Value) -> Result<Value, (u16, String)> {
+    let sent = client.post(url).json(body).send().await;
     let answer = sent.map_err(|error| (0, error.without_url().to_string()))?;
     let status = answer.status().as_u16();
     let text = answer.text().await.map_err(|error| (status, error.without_url().to_string()))?;
     if status != 200 {
         return Err((status, text.lines().next().unwrap_or_default().to_owned()));
     }
-    let document: Value = serde_json::from_str(&text).map_err(|error| (status, error.to_string()))?;
-    document["certificate"].as_str().map(str::to_owned).ok_or((status, "it has no certificate in it".to_owned()))
+    // What cannot be read is not quoted: there may be passwords in it.
+    serde_json::from_str(&text).map_err(|_| (status, "its answer cannot be read".to_owned()))
 }

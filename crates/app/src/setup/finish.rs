@@ -22,6 +22,7 @@ pub fn finish(setting: &Setting, plan: &Plan, member: &MemberName) -> Result<i32
             println!("{}", line.expose());
         }
         eprintln!("\nLater, or again: quorate token MEMBER");
+        eprintln!("After a change of the plan, on each server that has joined: quorate join --refresh");
     }
     let how = match (setting.run, setting.start) {
         (true, _) => How::Foreground,

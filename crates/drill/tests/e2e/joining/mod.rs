@@ -27,7 +27,8 @@ fn servers_join_with_a_token_or_a_bundle_and_strangers_change_nothing() {
         // Its store has no majority yet.
         servers.first().answers().await;
 
-        let token = servers.token("pg2", "1h");
+        servers.first().quorate("token", &["revoke", "pg3"]).ok();
+        let token = servers.invitation(1).to_owned();
         watch.also(&token);
         assert!(servers.join(1, &token).ok().is_empty(), "data alone goes to standard output");
         private_files_are_private(&servers.all[1].home);
@@ -44,6 +45,7 @@ fn servers_join_with_a_token_or_a_bundle_and_strangers_change_nothing() {
         }
         security::strangers_change_nothing(&servers).await;
         security::only_members_are_renewed(&servers).await;
+        a_changed_plan_is_fetched(&mut servers);
         security::nothing_secret_is_told(&servers, &token);
         assert_eq!(watch.found(), [].into());
     });
@@ -112,6 +114,32 @@ async fn bad_tokens_are_refused(servers: &Servers, used: &str) {
     refused(&revoked, 1, "[join-refused]");
     // Enough is enough.
     refused(&revoked, 1, "[join-too-often]");
+}
+
+/// By who has joined, with its certificate. The agents are not disturbed.
+fn a_changed_plan_is_fetched(servers: &mut Servers) {
+    let (key, certificate) = (servers.all[1].tls().key, servers.all[1].tls().certificate);
+    let read = |file: &Path| std::fs::read_to_string(file).unwrap();
+    let before = (read(&key), read(&certificate));
+    servers.plan.promise = plan::Promise::Fastest;
+    servers.change_plan();
+    let refresh = |server: usize| servers.all[server].quorate("join", &["--refresh"]);
+    let said = refresh(1);
+    assert!(said.err.contains("pg1 has given this server anew: cluster.yaml, quorate.yml\n  hint: "), "{said:?}");
+    assert!(said.ok().is_empty());
+    for file in ["cluster.yaml", "quorate.yml"] {
+        let wanted = if file == "cluster.yaml" { "promise: fastest" } else { "synchronous_mode: false" };
+        assert!(read(&servers.all[1].home.join(file)).contains(wanted), "{file}");
+    }
+    private_files_are_private(&servers.all[1].home);
+    assert!(read(&key) == before.0 && read(&certificate) != before.1, "the key stays");
+    let again = refresh(1);
+    assert!(again.err.contains("nothing has changed") && again.code == Some(0), "{again:?}");
+    servers.all[1].settle();
+    assert!(refresh(0).failed(2).contains("[join-first]"));
+    // Whoever has joined changes no plan of its own.
+    let said = servers.set_up(1, &["--yes", "--no-start"]).failed(2);
+    assert!(said.contains("[setup-first]"), "{said}");
 }
 
 fn a_bundle_carries_everything(servers: &Servers) {

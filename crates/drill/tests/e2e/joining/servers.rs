@@ -12,9 +12,8 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use tls::{ClientFiles, ClientTls, HTTP1};
-use types::MemberName;
 
 const SERVER: &str = "SERVER";
 pub const SCOPE: &str = "shop";
@@ -35,10 +34,11 @@ pub struct Servers {
     pub plan: Plan,
     pub secrets: Secrets,
     pub all: Vec<Server>,
+    invitations: Vec<String>,
 }
 
 impl Servers {
-    /// One for each set of roles, of which the first has its files, as `quorate setup` leaves them.
+    /// One for each set of roles, of which the first has its files.
     pub fn planned(range: u8, roles: &[&[Role]], certificate_life: Option<&str>) -> Self {
         let directory = tempfile::Builder::new().prefix("quorate-e2e-join-").tempdir().unwrap();
         open(directory.path());
@@ -52,29 +52,53 @@ impl Servers {
             (1..=roles.len() as u8).map(|n| Server::new(directory.path(), n, address(range, 10 + n))).collect();
         let member = |(it, roles): (&Server, &&[Role])| Member::new(&it.name, &it.address.to_string(), roles);
         plan.members = all.iter().zip(roles).map(member).collect();
-        let made = Self { directory, plan, secrets: Secrets::make().unwrap(), all };
+        let secrets = Secrets::make().unwrap();
+        let mut made = Self { directory, plan, secrets, all, invitations: Vec::new() };
         made.set_up_first();
         made
     }
 
-    fn set_up_first(&self) {
+    /// By `quorate setup` without questions: first it only shows what it would do.
+    fn set_up_first(&mut self) {
         let first = &self.all[0];
-        let tls = first.tls();
-        std::fs::create_dir_all(first.home.join("tls")).unwrap();
-        open(&first.home);
-        for file in self.plan.files(&MemberName::new(first.name.as_str()), &self.secrets, &first.home) {
-            keep(&first.home.join(file.path), file.contents.expose());
+        let setup = |how: &[&str]| self.set_up(0, how);
+        let shown = setup(&["--dry-run"]).ok();
+        for written in ["cluster.yaml (new)", "secrets.yaml (new, private)", "quorate.yml (new, private)", "tls/ca.key"]
+        {
+            assert!(shown.contains(written), "{written}: {shown}");
         }
-        let now = SystemTime::now();
-        let authority = pki::Authority::create(SCOPE, now).unwrap();
-        let address = first.address.to_string();
-        let issued = authority.issue(&first.name, &[&address], now, self.plan.certificate_life()).unwrap();
-        keep(&tls.authority, authority.certificate_pem());
-        keep(&first.home.join("tls/ca.key"), authority.key_pem().expose());
-        keep(&tls.key, issued.key_pem.expose());
-        keep(&tls.certificate, &(issued.certificate_pem + authority.certificate_pem()));
-        hand_to_postgres(&first.home.join("tls"));
+        assert!(shown.contains("password: ********") && !first.home.exists(), "{shown}");
+        let lines = setup(&["--yes", "--no-start"]).ok();
+        let again = setup(&["--dry-run"]).ok();
+        assert!(again.contains("quorate.yml (unchanged, private)") && !again.contains("ca.key"), "{again}");
+        // Nothing but the lines for the other servers goes to standard output.
+        let start = format!("quorate join {}:8008 ", first.address);
+        let secrets = std::fs::read_to_string(first.home.join("secrets.yaml")).unwrap();
         first.settle();
+        self.secrets = Secrets::read(&secrets).unwrap();
+        self.invitations = lines.lines().map(|line| line.strip_prefix(&start).unwrap().to_owned()).collect();
+        assert_eq!(self.invitations.len(), self.all.len() - 1);
+    }
+
+    /// `quorate setup` of one server, with the plan as it is now.
+    pub fn set_up(&self, server: usize, how: &[&str]) -> Done {
+        let server = &self.all[server];
+        let file = self.directory.path().join("plan.yaml");
+        std::fs::write(&file, self.plan.to_yaml()).unwrap();
+        let mut setup = Command::new(program("quorate"));
+        setup.args(["setup", "--member", &server.name, "--from"]).arg(&file).arg("--directory").arg(&server.home);
+        Done::of(setup.args(how))
+    }
+
+    /// On the first server, beside its agent.
+    pub fn change_plan(&self) {
+        self.set_up(0, &["--yes", "--no-start"]).ok();
+        self.first().settle();
+    }
+
+    /// The token that setting up has printed for a server, by its place among all.
+    pub fn invitation(&self, server: usize) -> &str {
+        &self.invitations[server - 1]
     }
 
     pub fn first(&self) -> &Server {
