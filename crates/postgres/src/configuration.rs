@@ -42,6 +42,7 @@ pub struct Settings {
 
 /// What the server shall be when it starts. A running standby becomes a primary by promotion, not by these files:
 /// write `Primary` for it only after it has left recovery.
+#[allow(clippy::large_enum_variant, reason = "there is one of it at a time")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     Primary,
