@@ -295,13 +295,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// How many connections the primary port of this member's proxy has cut so far.
-    pub async fn cut_by_proxy(&self, member: &Member) -> Result<u64> {
+    /// How many clients the primary port of this member's proxy has refused so far.
+    pub async fn refused_by_proxy(&self, member: &Member) -> Result<u64> {
         let answer = self.http.get(self.rest_url(member, "/metrics")).send().await?.error_for_status()?;
         let metrics = answer.text().await?;
         let of_the_primary =
-            |line: &&str| line.starts_with("quorate_proxy_cut_total{") && line.contains("port=\"primary\"");
-        let line = metrics.lines().find(of_the_primary).context("the metrics do not say how many were cut")?;
+            |line: &&str| line.starts_with("quorate_proxy_refused_total{") && line.contains("port=\"primary\"");
+        let line = metrics.lines().find(of_the_primary).context("the metrics do not say how many were refused")?;
         let number = line.rsplit(' ').next().unwrap_or_default();
         Ok(number.parse::<f64>().with_context(|| format!("'{line}'"))? as u64)
     }

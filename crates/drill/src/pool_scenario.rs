@@ -18,7 +18,7 @@ const BEFORE_SWITCHOVER: Duration = Duration::from_millis(1500);
 const WHOLE_TIME_MAX: Duration = Duration::from_secs(90);
 /// Clients of each pgbench; more than the pool has connections.
 const CLIENTS: u32 = 8;
-/// What pgbench says of a connection that was cut, and of the client that had it.
+/// What pgbench says of a connection that had a server and lost it, and of the client that had it.
 const CUT: [&str; 3] = ["server closed the connection", "terminating connection", "aborted"];
 /// Long enough for a switchover after [`BEFORE_SWITCHOVER`] also when the machine stalls.
 const SECONDS: u32 = 6;
@@ -44,15 +44,16 @@ pub struct Handover {
 #[derive(Clone, Debug)]
 pub struct WithoutPool {
     pub report: Report,
-    /// Their connections that led to the old primary and were cut.
-    pub cut: u64,
+    /// Those who waited in vain, as the proxy counts them.
+    pub refused: u64,
 }
 
 impl WithoutPool {
-    /// Those who had a connection at that moment may lose it, and a transaction with it. Nobody else fails.
+    /// Those who had a connection at that moment may lose it, and a transaction with it: to the old primary itself, which ends it,
+    /// or to the proxy, which cuts it. Who has no server yet cannot fail but by a refusal, and there is none.
     pub fn only_the_connected_failed(&self) -> bool {
         let was_cut = |error: &String| CUT.iter().any(|words| error.contains(words));
-        self.report.aborted_clients as u64 <= self.cut && self.report.errors.iter().all(was_cut)
+        self.refused == 0 && self.report.errors.iter().all(was_cut)
     }
 }
 
@@ -99,7 +100,7 @@ pub async fn hand_over(cluster: &mut Cluster, pools: &Pools, run: &str, without_
     let (proxy, include) = (start(&pools.through_proxy, &names[0])?, start(&pools.through_include, &names[1])?);
     // Not the first one, whose proxy a PgBouncer uses.
     let other = cluster.members().iter().rfind(|member| member.name != old).context("there is only one member")?;
-    let cut_before = cluster.cut_by_proxy(other).await?;
+    let refused_before = cluster.refused_by_proxy(other).await?;
     let each = Load { connect_each_time: true, ..load };
     let none = without_pool.then(|| {
         let host = other.address.to_string();
@@ -111,7 +112,7 @@ pub async fn hand_over(cluster: &mut Cluster, pools: &Pools, run: &str, without_
     let without_pool = match none {
         Some(none) => {
             let report = none?.report().await?;
-            Some(WithoutPool { report, cut: cluster.cut_by_proxy(other).await? - cut_before })
+            Some(WithoutPool { report, refused: cluster.refused_by_proxy(other).await? - refused_before })
         }
         None => None,
     };

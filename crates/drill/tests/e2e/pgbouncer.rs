@@ -30,8 +30,8 @@ fn clients_of_pgbouncer_notice_a_switchover_as_a_pause() {
             // Straight through the proxy: who was connected at that moment was cut off, everybody else was held.
             let without = done.without_pool.unwrap();
             println!(
-                "without a pool: {} transactions, {} clients lost, {} connections cut",
-                without.report.transactions, without.report.aborted_clients, without.cut
+                "without a pool: {} transactions, {} clients lost, {} refused",
+                without.report.transactions, without.report.aborted_clients, without.refused
             );
             assert!(without.only_the_connected_failed(), "{without:?}");
         }
