@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// A host on the same network answers within a millisecond; nobody answers never.
 const STRANGER_PATIENCE: Duration = Duration::from_millis(400);
+const OTHER_ADDRESS: &str = "use an address that nobody has";
 /// Whoever has an address usually has one of these ports, open or closed: both are an answer.
 const STRANGER_PORTS: [u16; 2] = [22, 445];
 
@@ -74,34 +75,28 @@ impl Server<'_> {
     /// ARP, or a neighbour solicitation, is answered by every host that has the address; a connection only by those without a
     /// firewall. So the second is for where the first is not possible, and then it is said.
     fn unused(&mut self, field: &str, ip: IpAddr, interface: Option<String>) {
-        const OTHER: &str = "use an address that nobody has";
         let asked = interface.map(|card| Addresses::open().and_then(|mut cards| cards.holder(ip, &card)));
         match asked {
             Some(Ok(Holder::Nobody)) => {}
             Some(Ok(Holder::Other(mac))) => {
                 let message = format!("another host has {ip}: {mac} answers for it on the network");
-                self.say(Severity::Warning, "setup-vip", field, message, OTHER);
+                self.say(Severity::Warning, "setup-vip", field, message, OTHER_ADDRESS);
             }
-            Some(Ok(Holder::NotAsked) | Err(_)) | None => match somebody_answers(ip) {
-                Some(port) => {
-                    let message = format!("another host answers at {ip}, port {port}");
-                    self.say(Severity::Warning, "setup-vip", field, message, OTHER);
-                }
-                None => {
-                    let [one, two] = STRANGER_PORTS;
-                    let message = format!(
-                        "nobody answers at {ip} on the ports {one} and {two}, which a host behind a firewall would not do either"
-                    );
-                    self.say(
-                        Severity::Note,
-                        "setup-vip",
-                        field,
-                        message,
-                        "as root on Linux, the whole network is asked by ARP",
-                    );
-                }
-            },
+            Some(Ok(Holder::NotAsked) | Err(_)) | None => self.unused_as_far_as_connections_tell(field, ip),
         }
+    }
+
+    fn unused_as_far_as_connections_tell(&mut self, field: &str, ip: IpAddr) {
+        if let Some(port) = somebody_answers(ip) {
+            let message = format!("another host answers at {ip}, port {port}");
+            return self.say(Severity::Warning, "setup-vip", field, message, OTHER_ADDRESS);
+        }
+        let [one, two] = STRANGER_PORTS;
+        let message = format!(
+            "nobody answers at {ip} on the ports {one} and {two}, which a host behind a firewall would not do either"
+        );
+        let hint = "as root on Linux, the whole network is asked by ARP";
+        self.say(Severity::Note, "setup-vip", field, message, hint);
     }
 }
 

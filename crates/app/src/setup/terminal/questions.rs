@@ -116,7 +116,8 @@ impl<'a> Questions<'a> {
     fn unused_name(&self) -> String {
         let names = &self.draft.plan.members;
         let is_free = |name: &String| !names.iter().any(|it| it.name.as_str() == name);
-        (1..).map(|number| format!("pg{number}")).find(is_free).unwrap_or_default()
+        // One more than there are members is free for sure.
+        (1..=names.len() + 1).map(|number| format!("pg{number}")).find(is_free).unwrap_or_default()
     }
 
     /// Whether it is still in the plan.

@@ -11,10 +11,13 @@ pub fn review(setting: &Setting, plan: &Plan, member: &MemberName, agreed: bool)
     let preview = preview(setting, plan, member)?;
     list(&preview);
     eprintln!("\nThe same without questions: {}\n", preview.command);
-    while !agreed {
+    if agreed {
+        return Ok(());
+    }
+    loop {
         let answer = ask::prompt("Write these files (y, n, or s to see them first)", "n", "--yes")?;
         match answer.to_lowercase().as_str() {
-            "y" | "yes" => break,
+            "y" | "yes" => return Ok(()),
             "n" | "no" => {
                 return Err(Failure::usage("cli-aborted", "nothing was written").hint("what was typed is kept"));
             }
@@ -22,7 +25,6 @@ pub fn review(setting: &Setting, plan: &Plan, member: &MemberName, agreed: bool)
             other => eprintln!("'{other}' is none of y, n and s."),
         }
     }
-    Ok(())
 }
 
 /// A whole file scrolls everything else away, so only what changes in one that is there already is shown unasked.
