@@ -42,8 +42,8 @@ fn certificates_that_end_soon_are_renewed_without_a_connection_that_fails() {
         }
         // Twice on each server: the second time with a certificate that was renewed already.
         for _ in 0..2 {
-            for server in &servers.all {
-                let before = renewed_at(&server.home).unwrap();
+            let before: Vec<_> = servers.all.iter().map(|server| renewed_at(&server.home).unwrap()).collect();
+            for (server, before) in servers.all.iter().zip(before) {
                 eventually("the certificate is renewed", async || {
                     renewed_at(&server.home).filter(|ends| *ends > before)
                 })
