@@ -51,7 +51,15 @@ pub fn margin(ttl: Millis) -> Millis {
     Millis(ttl.0 / MARGIN_PER_TTL).clamp(MARGIN_MIN, MARGIN_MAX)
 }
 
-/// How often to renew.
+/// How long until the next renewal, `wall_clock` being the time since 1970: never longer than [`renew_interval`]. Members whose
+/// clocks agree renew at the same moment, which wakes the store, its disks and its network once for all of them. Nothing else
+/// depends on that clock.
+pub fn until_renewal(ttl: Millis, wall_clock: Millis) -> Millis {
+    let interval = renew_interval(ttl);
+    interval - Millis(wall_clock.0 % interval.0)
+}
+
+/// The longest time between two renewals.
 pub fn renew_interval(ttl: Millis) -> Millis {
     Millis((ttl.0 / RENEWALS_PER_TTL).max(100))
 }
@@ -128,6 +136,13 @@ mod tests {
                 "{ttl}: two renewals fit"
             );
         }
+    }
+
+    #[test]
+    fn members_renew_together_and_none_waits_longer_than_the_interval() {
+        let wait = |wall_clock| until_renewal(Millis(1500), Millis(wall_clock));
+        assert_eq!([0, 1, 299, 300, 90_100].map(wait), [300, 299, 1, 300, 200].map(Millis));
+        assert_eq!(until_renewal(Millis(0), Millis(99)), Millis(1), "the shortest interval there is");
     }
 
     #[test]

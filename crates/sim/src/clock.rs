@@ -65,6 +65,11 @@ impl Clock {
         }
     }
 
+    /// Since 1970, or since whenever somebody set it to.
+    pub fn wall_millis(&self, now: Time) -> Millis {
+        Millis((now / MS).saturating_add_signed(self.wall_offset_seconds.saturating_mul(1000)))
+    }
+
     /// For texts that people read.
     pub fn wall(&self, now: Time) -> String {
         let seconds = (now / SECOND).saturating_add_signed(self.wall_offset_seconds + 86_400);

@@ -9,7 +9,7 @@ use super::guard_link::GuardLink;
 use super::vip::Vips;
 use dcs::Dcs;
 use ha::guard::{PerServer, ServerKind, ToGuard};
-use ha::lease::{Lease, LedUnder, Withhold, may_renew, renew_interval};
+use ha::lease::{Lease, LedUnder, Withhold, may_renew, until_renewal};
 use ha::postgres::Arming;
 use platform::boot_clock;
 use serde::{Deserialize, Serialize};
@@ -166,7 +166,7 @@ impl Keeper {
                 Some(_) if self.state.is_to_be_replaced(self.asked) => self.grant().await,
                 Some(lease) => {
                     self.arm(lease);
-                    self.wait(until_all_renew(renew_interval(lease.ttl), SystemTime::now())).await;
+                    self.wait(until_renewal(lease.ttl, wall_clock())).await;
                     self.renew(lease).await;
                 }
             }
@@ -286,12 +286,10 @@ impl Keeper {
     }
 }
 
-/// At most this interval: until the members whose clocks agree renew, all at the same moment. The store, its disks and its network
-/// are woken once then instead of once for each. Nothing depends on it.
-fn until_all_renew(interval: Millis, wall_clock: SystemTime) -> Millis {
-    let since_1970 = wall_clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let into_interval = since_1970.as_millis() % u128::from(interval.0.max(1));
-    interval - Millis(into_interval as u64)
+/// Since 1970; a clock that stands before says nothing.
+fn wall_clock() -> Millis {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since_1970.as_millis()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -337,14 +335,6 @@ mod tests {
         assert!(!state.is_to_be_replaced(Millis(1500)), "it leads since then");
         state.retire(REDIS);
         assert!(state.is_to_be_replaced(Millis(1500)));
-    }
-
-    #[test]
-    fn members_renew_together_and_none_waits_longer_than_the_interval() {
-        let interval = Millis(300);
-        let wait = |ms: u64| until_all_renew(interval, SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
-        assert_eq!([0, 1, 299, 300, 90_100].map(wait), [300, 299, 1, 300, 200].map(Millis));
-        assert_eq!(until_all_renew(interval, SystemTime::UNIX_EPOCH - Duration::from_secs(1)), interval, "before 1970");
     }
 
     #[test]

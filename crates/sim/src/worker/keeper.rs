@@ -8,7 +8,7 @@ use crate::store::{Answer, Request};
 use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::guard::{ServerKind, ToGuard};
-use ha::lease::{Lease, Withhold, may_renew, renew_interval};
+use ha::lease::{Lease, Withhold, may_renew, renew_interval, until_renewal};
 use ha::postgres::Arming;
 use kv::{Command, Response};
 use types::{LeaseId, Millis};
@@ -71,7 +71,7 @@ impl World {
             }
             Err(why) if !blindly => {
                 say!(self, host, "keeper: the lease is not renewed: {why:?}");
-                self.worker_soon(host, renew_interval(lease.ttl).0 * MS, WorkerEvent::Keep);
+                self.keep_later(host, lease.ttl);
             }
             Ok(()) | Err(_) => {
                 let purpose = Purpose::Renew { id: lease.id, ttl: lease.ttl, sent, sent_at };
@@ -134,7 +134,7 @@ impl World {
             }
             Answer::Changed { .. } | Answer::Loaded { .. } | Answer::NotTaken | Answer::Unknown => {
                 say!(self, host, "keeper: the lease was not renewed");
-                self.worker_soon(host, renew_interval(ttl).0 * MS, WorkerEvent::Keep);
+                self.keep_later(host, ttl);
             }
         }
     }
@@ -150,9 +150,13 @@ impl World {
 
     fn after_renewal(&mut self, host: usize) {
         let Some(worker) = &self.hosts[host].worker else { return };
-        let interval = renew_interval(worker.lease.map_or(worker.ttl, |lease| lease.ttl));
-        self.worker_soon(host, interval.0 * MS, WorkerEvent::Keep);
+        self.keep_later(host, worker.lease.map_or(worker.ttl, |lease| lease.ttl));
         self.arm(host);
+    }
+
+    fn keep_later(&mut self, host: usize, ttl: Millis) {
+        let wait = until_renewal(ttl, self.hosts[host].clock.wall_millis(self.now));
+        self.worker_soon(host, wait.0 * MS, WorkerEvent::Keep);
     }
 
     /// Tells the guard what the last decision wants; after every renewal, and when that changes.
