@@ -3,20 +3,13 @@
 //! Deliberately no more than the beginnings: none of the protocols here goes back from TLS to plain text. The invariant: what
 //! was not understood counts as said in clear.
 
-use crate::net::{enter, listening_socket};
-use anyhow::{Context, Result};
-use rustix::net::{RecvFlags, recv};
+use crate::listening::Listening;
+use anyhow::Result;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
-/// Ethernet, the longest headers of IP and TCP, and the beginning of what is in them.
-const FRAME_BYTES: usize = 14 + 60 + 60 + BEGINNING_BYTES;
 /// Enough for PostgreSQL's question for TLS and the first record after it, and to recognise what else it is.
-const BEGINNING_BYTES: usize = 32;
+pub(crate) const BEGINNING_BYTES: usize = 32;
 /// More would be minutes of a busy network.
 const CONNECTIONS_MAX: usize = 100_000;
 /// What a client of PostgreSQL says before TLS: the length and the code of SSLRequest.
@@ -95,44 +88,21 @@ fn is_tls(said: &[u8]) -> bool {
 
 /// Listens until it is dropped. Connections that began before it are not heard.
 #[derive(Debug)]
-pub struct Eavesdropper {
-    heard: Arc<Mutex<Talks>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Eavesdropper(Listening<Talks>);
 
 impl Eavesdropper {
     pub(crate) fn start(namespace: &str) -> Result<Self> {
-        let (heard, stop) = (Arc::<Mutex<Talks>>::default(), Arc::<AtomicBool>::default());
-        let (found, stopped, namespace) = (heard.clone(), stop.clone(), namespace.to_owned());
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("eavesdropper".to_owned()).spawn(move || {
-            // A socket stays in the namespace it was made in, and so does this thread.
-            match enter(&namespace).and_then(|()| listening_socket()) {
-                Ok(socket) => {
-                    let _ = ready.send(Ok(()));
-                    listen(&socket, &found, &stopped);
-                }
-                Err(error) => drop(ready.send(Err(error))),
+        let hear = |talks: &mut Talks, frame: &[u8]| {
+            if let Some(segment) = segment_in(frame) {
+                talks.hear(&segment);
             }
-        })?;
-        is_ready.recv().context("the eavesdropper ended at once")??;
-        Ok(Self { heard, stop, thread: Some(thread) })
+        };
+        Listening::start(namespace, "eavesdropper", hear).map(Self)
     }
 
     /// In the order in which they were opened.
     pub fn connections(&self) -> Vec<Heard> {
-        let talks = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        talks.all.iter().map(|(from, to, talk)| Heard { from: *from, to: *to, how: talk.how() }).collect()
-    }
-}
-
-impl Drop for Eavesdropper {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.heard().all.iter().map(|(from, to, talk)| Heard { from: *from, to: *to, how: talk.how() }).collect()
     }
 }
 
@@ -181,16 +151,6 @@ struct Segment<'a> {
     opens: bool,
     acknowledges: bool,
     data: &'a [u8],
-}
-
-fn listen(socket: &OwnedFd, found: &Mutex<Talks>, stop: &AtomicBool) {
-    let mut frame = [0; FRAME_BYTES];
-    while !stop.load(Ordering::Acquire) {
-        let Ok((length, _)) = recv(socket, &mut frame, RecvFlags::empty()) else { continue };
-        if let Some(segment) = segment_in(&frame[..length.min(FRAME_BYTES)]) {
-            found.lock().unwrap_or_else(PoisonError::into_inner).hear(&segment);
-        }
-    }
 }
 
 /// Ethernet, IPv4, TCP; `None` is anything else.

@@ -26,6 +26,8 @@ pub mod health;
 #[cfg(target_os = "linux")]
 pub mod idle;
 #[cfg(target_os = "linux")]
+mod listening;
+#[cfg(target_os = "linux")]
 pub mod member;
 #[cfg(target_os = "linux")]
 mod member_config;

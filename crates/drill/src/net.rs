@@ -5,13 +5,13 @@
 //! that begin with its prefix, and everything in them) is removed when it is dropped, and nothing outside is touched.
 
 use crate::eavesdrop::Eavesdropper;
+use crate::listening::Listening;
 use anyhow::{Context, Result, bail, ensure};
-use rustix::net::{AddressFamily, Protocol, RecvFlags, SocketType, recv, socket};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,12 +25,8 @@ pub const CARD: &str = "eth0";
 const SWITCH: &str = "switch";
 /// A network has one octet for its hosts.
 const PREFIX_LENGTH: u8 = 24;
-/// How often a capture that hears nothing looks whether it is to end.
-const CAPTURE_LOOK: Duration = Duration::from_millis(20);
 /// How often a host's addresses are looked at.
 const HOLDER_LOOK: Duration = Duration::from_millis(2);
-/// What is looked at of a frame: the headers.
-const FRAME_BYTES: usize = 128;
 /// What is remembered of one capture; more would be minutes of a busy network.
 const FRAMES_MAX: usize = 2_000_000;
 
@@ -281,35 +277,22 @@ pub enum ClaimKind {
     Packet,
 }
 
-/// Listens until it is stopped or dropped.
+/// Listens until it is dropped.
 #[derive(Debug)]
-pub struct Capture {
-    claims: Arc<Mutex<Vec<Claim>>>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Capture(Listening<Vec<Claim>>);
 
 impl Capture {
     fn start(namespace: &str) -> Result<Self> {
-        let (claims, stop) = (Arc::<Mutex<Vec<Claim>>>::default(), Arc::<AtomicBool>::default());
-        let (found, stopped, namespace) = (claims.clone(), stop.clone(), namespace.to_owned());
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
-            // A socket stays in the namespace it was made in, and so does this thread.
-            match enter(&namespace).and_then(|()| listening_socket()) {
-                Ok(socket) => {
-                    let _ = ready.send(Ok(()));
-                    listen(&socket, &found, &stopped);
-                }
-                Err(error) => drop(ready.send(Err(error))),
+        let hear = |claims: &mut Vec<Claim>, frame: &[u8]| {
+            if claims.len() < FRAMES_MAX {
+                claims.extend(claim_in(frame));
             }
-        })?;
-        is_ready.recv().context("the capture ended at once")??;
-        Ok(Self { claims, stop, thread: Some(thread) })
+        };
+        Listening::start(namespace, "capture", hear).map(Self)
     }
 
     pub fn claims(&self) -> Vec<Claim> {
-        self.claims.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.heard().clone()
     }
 
     /// What was sent in the name of this address.
@@ -317,15 +300,6 @@ impl Capture {
         let mut claims = self.claims();
         claims.retain(|claim| claim.address == address);
         claims
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -416,28 +390,6 @@ fn look_for(host: &str, address: Ipv4Addr, holdings: &Mutex<Vec<Holding>>, stop:
             }
         }
         std::thread::sleep(HOLDER_LOOK);
-    }
-}
-
-pub(crate) fn listening_socket() -> Result<OwnedFd> {
-    const EVERY_PROTOCOL: u16 = 0x0003; // ETH_P_ALL
-    let every = std::num::NonZeroU32::new(EVERY_PROTOCOL.to_be().into()).map(Protocol::from_raw);
-    let listening = socket(AddressFamily::PACKET, SocketType::RAW, every).context("cannot listen on the switch")?;
-    rustix::net::sockopt::set_socket_timeout(&listening, rustix::net::sockopt::Timeout::Recv, Some(CAPTURE_LOOK))?;
-    rustix::net::sockopt::set_socket_recv_buffer_size(&listening, 8 << 20)?;
-    Ok(listening)
-}
-
-fn listen(socket: &OwnedFd, found: &Mutex<Vec<Claim>>, stop: &AtomicBool) {
-    let mut frame = [0; FRAME_BYTES];
-    while !stop.load(Ordering::Acquire) {
-        let Ok((length, _)) = recv(socket, &mut frame, RecvFlags::empty()) else { continue };
-        if let Some(claim) = claim_in(&frame[..length.min(FRAME_BYTES)]) {
-            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-            if found.len() < FRAMES_MAX {
-                found.push(claim);
-            }
-        }
     }
 }
 

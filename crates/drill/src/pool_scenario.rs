@@ -23,7 +23,7 @@ const CUT: [&str; 4] = [
     "server closed the connection",
     "terminating connection",
     "aborted",
-    // It came between the order to stop and the end of the route: the proxy learns of a planned stop only when it has begun. To be mended.
+    // A newcomer between the order to stop and the end of the proxy's route.
     "the database system is shutting down",
 ];
 /// Long enough for a switchover after [`BEFORE_SWITCHOVER`] also when the machine stalls.
@@ -55,8 +55,8 @@ pub struct WithoutPool {
 }
 
 impl WithoutPool {
-    /// Those who had a connection at that moment may lose it, and a transaction with it: to the old primary itself, which ends it,
-    /// or to the proxy, which cuts it. Who has no server yet cannot fail but by a refusal, and there is none.
+    /// Whom the old primary had at that moment may lose the connection, and a transaction with it: to the primary itself, which
+    /// ends it or tells a newcomer of its stop, or to the proxy, which cuts it. Everybody else waits, and nobody in vain.
     pub fn only_the_connected_failed(&self) -> bool {
         let was_cut = |error: &String| CUT.iter().any(|words| error.contains(words));
         self.refused == 0 && self.report.errors.iter().all(was_cut)

@@ -3,69 +3,39 @@
 //! The invariant: a certificate that the authority has not signed for servers, or that is over, is refused.
 
 use crate::client::server_name;
+use crate::judged::{Judge, Shown};
 use std::sync::Arc;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use tokio_rustls::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_rustls::rustls::{CertificateError, Error, RootCertStore};
 
 #[derive(Debug)]
 pub struct AnyOf {
     roots: RootCertStore,
     /// `None`: every name.
     names: Option<Vec<ServerName<'static>>>,
-    provider: Arc<CryptoProvider>,
 }
 
 impl AnyOf {
     /// A host that cannot be in a certificate is nobody's name.
-    pub fn new(roots: RootCertStore, hosts: Option<&Vec<String>>, provider: Arc<CryptoProvider>) -> Self {
+    pub fn new(roots: RootCertStore, hosts: Option<&Vec<String>>) -> Self {
         let names = hosts.map(|hosts| hosts.iter().filter_map(|host| server_name(host).ok()).collect());
-        Self { roots, names, provider }
+        Self { roots, names }
     }
 }
 
-impl ServerCertVerifier for AnyOf {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let parsed = ParsedCertificate::try_from(certificate)?;
-        let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)?;
+impl Judge for AnyOf {
+    fn judge(&self, shown: &Shown<'_>, provider: &Arc<CryptoProvider>) -> Result<(), Error> {
+        let parsed = ParsedCertificate::try_from(shown.certificate)?;
+        let algorithms = provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, shown.intermediates, shown.now, algorithms)?;
         match &self.names {
             Some(names) if !names.iter().any(|name| verify_server_name(&parsed, name).is_ok()) => {
                 Err(Error::InvalidCertificate(CertificateError::NotValidForName))
             }
-            Some(_) | None => Ok(ServerCertVerified::assertion()),
+            Some(_) | None => Ok(()),
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

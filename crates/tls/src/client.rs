@@ -2,10 +2,10 @@
 
 use crate::any_of::AnyOf;
 use crate::anybody::Anybody;
-
 use crate::error::TlsError;
 use crate::files::{self, Lifetime, identity, provider};
 use crate::fresh::{Fresh, Refresh, Source};
+use crate::judged::{Judge, Judged};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 
@@ -75,17 +76,15 @@ impl Source for Client {
             (Some(file), Some(bytes)) => files::authorities(file, bytes),
             (Some(_) | None, Some(_) | None) => files::system_authorities(),
         };
-        let builder = match &self.files.trust {
-            Trust::Host => builder.with_root_certificates(roots()?),
-            Trust::OneOf(hosts) => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyOf::new(
-                roots()?,
-                Some(hosts),
-                provider(),
-            ))),
-            Trust::AnyName => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyOf::new(roots()?, None, provider())))
-            }
-            Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider()))),
+        let verifier = match &self.files.trust {
+            Trust::Host => None,
+            Trust::OneOf(hosts) => Some(judged(AnyOf::new(roots()?, Some(hosts)))),
+            Trust::AnyName => Some(judged(AnyOf::new(roots()?, None))),
+            Trust::Anybody => Some(judged(Anybody)),
+        };
+        let builder = match verifier {
+            None => builder.with_root_certificates(roots()?),
+            Some(verifier) => builder.dangerous().with_custom_certificate_verifier(verifier),
         };
         let (mut config, lifetime) = match (&self.files.identity, own) {
             (Some((certificate, key)), [certificate_bytes, key_bytes]) => {
@@ -97,6 +96,10 @@ impl Source for Client {
         config.alpn_protocols.clone_from(&self.protocols);
         Ok((config, lifetime))
     }
+}
+
+fn judged(judge: impl Judge + 'static) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(Judged { judge, provider: provider() })
 }
 
 impl ClientTls {

@@ -11,6 +11,7 @@ mod client;
 mod error;
 mod files;
 mod fresh;
+mod judged;
 
 mod pinned;
 mod server;
