@@ -89,12 +89,12 @@ pub enum Reason {
     SwitchoverUnderway {
         candidate: MemberName,
     },
-    /// As the leader: the connection poolers of these members do not hold their clients yet.
-    PausingPools {
+    /// As the leader: the proxies and poolers of these members do not hold clients yet.
+    HoldingClients {
         names: Vec<MemberName>,
     },
     /// And it went on without them.
-    PoolsNotPaused {
+    ClientsNotHeld {
         names: Vec<MemberName>,
     },
     SynchronousStandbyLost {
@@ -211,8 +211,8 @@ impl Reason {
             Self::SwitchoverImpossible { .. } => "switchover_impossible",
             Self::SwitchoverScheduled { .. } => "switchover_scheduled",
             Self::SwitchoverUnderway { .. } => "switchover_underway",
-            Self::PausingPools { .. } => "pausing_pools",
-            Self::PoolsNotPaused { .. } => "pools_not_paused",
+            Self::HoldingClients { .. } => "holding_clients",
+            Self::ClientsNotHeld { .. } => "clients_not_held",
             Self::SynchronousStandbyLost { .. } => "synchronous_standby_lost",
             Self::SynchronousStandbyAdded { .. } => "synchronous_standby_added",
             Self::NoSynchronousStandby { .. } => "no_synchronous_standby",

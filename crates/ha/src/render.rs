@@ -78,15 +78,11 @@ impl fmt::Display for Reason {
             Self::SwitchoverImpossible { candidate: None, why } => write!(f, "no member can take over: {}", list(why)),
             Self::SwitchoverScheduled { at } => write!(f, "a switchover is scheduled for {at}"),
             Self::SwitchoverUnderway { candidate } => write!(f, "a switchover to {candidate} is under way"),
-            Self::PausingPools { names } => {
-                write!(f, "the connection poolers of {} hold their clients before PostgreSQL stops", join(names))
+            Self::HoldingClients { names } => {
+                write!(f, "new clients, and those of poolers, are held at {} before PostgreSQL stops", join(names))
             }
-            Self::PoolsNotPaused { names } => {
-                write!(
-                    f,
-                    "the switchover goes on although {} did not say that their connection poolers are held",
-                    join(names)
-                )
+            Self::ClientsNotHeld { names } => {
+                write!(f, "the switchover goes on although {} did not say that their clients are held", join(names))
             }
             Self::SynchronousStandbyLost { name } => write!(f, "{name} is no longer a synchronous standby"),
             Self::SynchronousStandbyAdded { name } => write!(f, "{name} becomes a synchronous standby"),

@@ -2,7 +2,7 @@
 
 use crate::console::{Command, Console};
 use crate::{Error, Include};
-use ha::pools::{PoolsPrimary, Wanted};
+use ha::hold::{Primary, Wanted};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -85,7 +85,7 @@ pub struct Instance {
     console: Option<Console>,
     known: Known,
     /// Which primary its server connections lead to, as far as it was told.
-    led_to: Option<PoolsPrimary>,
+    led_to: Option<Primary>,
     /// The include file was changed and PgBouncer has not read it yet.
     reload: bool,
 }
@@ -159,7 +159,7 @@ impl Instance {
     }
 
     /// First where to, then go: a client that goes on must not meet the old primary.
-    async fn flow(&mut self, primary: Option<&PoolsPrimary>) -> Result<(), Error> {
+    async fn flow(&mut self, primary: Option<&Primary>) -> Result<(), Error> {
         if let (Some(include), Some(primary)) = (&self.settings.include, primary) {
             self.reload |= include.write(&include.text(&self.settings.databases, &primary.address))?;
         }

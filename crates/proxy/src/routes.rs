@@ -32,6 +32,8 @@ pub struct Replica {
 pub struct Routes {
     /// The member that may take writes. `None` from the moment the old one is fenced until the new one is known.
     pub primary: Option<Target>,
+    /// The primary is about to hand over: connections to it stay, new ones wait.
+    pub holds: bool,
     /// Members that answer reads. A replica that is being promoted stays here until it is the primary; otherwise its
     /// read connections are cut.
     pub replicas: Vec<Replica>,
@@ -70,9 +72,10 @@ impl Port {
     /// Whom to try for a new connection: the first choice of equals, and when all of those failed, the second.
     pub(crate) fn candidates(self, routes: &Routes) -> (Vec<&Target>, Option<&Target>) {
         let replicas = || routes.replicas.iter().filter(|replica| replica.accepts).map(|replica| &replica.target);
+        let primary = routes.primary.as_ref().filter(|_| !routes.holds);
         match self {
-            Self::Primary => (Vec::new(), routes.primary.as_ref()),
-            Self::Replicas { fall_back_to_primary: true } => (replicas().collect(), routes.primary.as_ref()),
+            Self::Primary => (Vec::new(), primary),
+            Self::Replicas { fall_back_to_primary: true } => (replicas().collect(), primary),
             Self::Replicas { fall_back_to_primary: false } => (replicas().collect(), None),
         }
     }
@@ -89,8 +92,8 @@ mod tests {
     #[test]
     fn a_connection_may_exist_only_where_the_routes_allow_it() {
         let replica = |member, accepts| Replica { target: target(member), accepts };
-        let routes =
-            Routes { primary: Some(target("a")), replicas: vec![replica("b", true), replica("d", false)], epoch: 1 };
+        let replicas = vec![replica("b", true), replica("d", false)];
+        let routes = Routes { primary: Some(target("a")), holds: true, replicas, epoch: 1 };
         let replicas = Port::Replicas { fall_back_to_primary: false };
         for (port, member, allowed) in [
             (Port::Primary, "a", true),
@@ -110,10 +113,13 @@ mod tests {
     fn new_readers_go_to_replicas_that_accept_and_to_the_primary_last() {
         let replica = |member, accepts| Replica { target: target(member), accepts };
         let replicas = vec![replica("b", true), replica("c", false), replica("d", true)];
-        let routes = Routes { primary: Some(target("a")), replicas, epoch: 1 };
+        let mut routes = Routes { primary: Some(target("a")), replicas, epoch: 1, ..Routes::default() };
         let (a, b, d) = (target("a"), target("b"), target("d"));
         assert_eq!(Port::Primary.candidates(&routes), (vec![], Some(&a)));
         assert_eq!(Port::Replicas { fall_back_to_primary: true }.candidates(&routes), (vec![&b, &d], Some(&a)));
         assert_eq!(Port::Replicas { fall_back_to_primary: false }.candidates(&routes), (vec![&b, &d], None));
+        routes.holds = true;
+        assert_eq!(Port::Primary.candidates(&routes), (vec![], None));
+        assert_eq!(Port::Replicas { fall_back_to_primary: true }.candidates(&routes), (vec![&b, &d], None));
     }
 }

@@ -229,8 +229,8 @@ async fn servers(
     };
     tokio::spawn(switchboard.run(hello, from_guard));
     world.pulse.bind(keeper);
-    let (snapshots, commands, pools) = if let Some(role) = postgres {
-        (role.snapshots, role.commands, Some(role.pools))
+    let (snapshots, commands, holder) = if let Some(role) = postgres {
+        (role.snapshots, role.commands, Some(role.holder))
     } else {
         let (snapshots, commands) =
             witness::publish(member, dcs, redis.as_ref().map(|role| role.api.snapshots.clone()));
@@ -260,8 +260,8 @@ async fn servers(
         },
         None => all_ends(&mut cycles).await?,
     };
-    if let Some(pools) = pools {
-        pools.let_flow().await;
+    if let Some(holder) = holder {
+        holder.let_flow().await;
     }
     finish(&world, store, &directories, end).await
 }

@@ -172,13 +172,13 @@ pub struct Quorate {
     /// PostgreSQL accepts writes (promotion finished). The proxies route by it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub writable: bool,
-    /// This member has connection poolers, and holding their clients may take so long.
+    /// This member has a proxy or connection poolers, and holding the clients there may take so long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<Millis>,
-    /// As the leader: everybody is to hold the clients of their poolers, for this request of `/failover`.
+    /// As the leader: everybody is to hold new clients, and those of poolers, for this request of `/failover`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_pools: Option<Revision>,
-    /// The request for which the clients of this member's poolers are held.
+    /// The request for which the clients of this member's proxy and poolers are held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools_paused: Option<Revision>,
     /// The virtual addresses of the primary that this member has.

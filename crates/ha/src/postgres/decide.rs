@@ -216,7 +216,7 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
         situation(&mut draft);
         entry::publish(&mut draft);
     }
-    view.pools.reasons.iter().for_each(|reason| draft.because(reason.clone()));
+    view.hold.reasons.iter().for_each(|reason| draft.because(reason.clone()));
     let standing = standing(&draft);
     let Draft { memory, actions, reasons, arming, wake_at, finished, .. } = draft;
     Decision { next: memory, actions, reasons, arming, standing, wake_at, finished }

@@ -44,9 +44,9 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> MemberData {
         // A server that is about to stop refuses new clients; the proxies hold them instead.
         writable: is_writable(draft),
         addresses: draft.view.addresses.clone(),
-        pools: view.pools.pause_max,
-        pause_pools: draft.memory.switchover.as_ref().and_then(Switchover::pauses_pools),
-        pools_paused: view.pools.paused_for,
+        pools: view.hold.pause_max,
+        pause_pools: draft.memory.switchover.as_ref().and_then(Switchover::holds_clients),
+        pools_paused: view.hold.paused_for,
     });
     data
 }

@@ -72,19 +72,19 @@ pub struct Switchover {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SwitchoverStage {
     Checkpoint,
-    /// The connection poolers hold their clients; since then.
-    Pause {
+    /// Proxies and connection poolers hold clients; since then.
+    Hold {
         since: Millis,
     },
     Stop,
 }
 
 impl Switchover {
-    /// The request for which the connection poolers are to hold their clients.
-    pub(super) fn pauses_pools(&self) -> Option<Revision> {
+    /// The request for which proxies and connection poolers are to hold clients.
+    pub(super) fn holds_clients(&self) -> Option<Revision> {
         match self.stage {
             SwitchoverStage::Checkpoint => None,
-            SwitchoverStage::Pause { .. } | SwitchoverStage::Stop => Some(self.request),
+            SwitchoverStage::Hold { .. } | SwitchoverStage::Stop => Some(self.request),
         }
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn view(in_recovery: bool, armed: Option<Millis>) -> View {
         requests: vec![],
         schedule_is_due: true,
         stopping: false,
-        pools: crate::pools::PoolsView::default(),
+        hold: crate::hold::HoldView::default(),
     }
 }
 

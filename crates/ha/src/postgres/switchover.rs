@@ -1,8 +1,8 @@
 //! The planned change, as the leader carries it out: checkpoint while writes go on, stop, release to the candidate.
 //!
 //! Nothing waits for a fixed time. A stopping PostgreSQL hands all of its WAL to the replicas that stream before it
-//! ends, so the candidate is complete when the key is released. Where there are connection poolers, their clients are held
-//! before it stops (`pools`): a transaction that has ended is not cut.
+//! ends, so the candidate is complete when the key is released. Before it stops the proxies hold who comes anew, and
+//! connection poolers their clients (`hold`): a transaction that has ended is not cut.
 
 use super::decide::{Action, Draft, Job};
 use super::election::switchover_obstacles;
@@ -11,7 +11,7 @@ use super::memory::{Switchover, SwitchoverStage};
 use super::view::{JobState, Running};
 use crate::cluster::{FailoverRequest, StoreWrite};
 use crate::guard::StopMode;
-use crate::pools;
+use crate::hold;
 use crate::reason::{Obstacle, Reason};
 use types::{MemberName, Millis, Revision};
 
@@ -60,13 +60,13 @@ fn advance(draft: &mut Draft<'_>, candidate: MemberName, request: Revision) {
     let stop = Job::Stop { mode: StopMode::Fast };
     let (stage, job) = match same.map(|underway| underway.stage) {
         Some(SwitchoverStage::Checkpoint) if checkpointed && still_flowing(draft, request, now) => {
-            (SwitchoverStage::Pause { since: now }, None)
+            (SwitchoverStage::Hold { since: now }, None)
         }
-        Some(SwitchoverStage::Pause { since }) if still_flowing(draft, request, since) => {
-            (SwitchoverStage::Pause { since }, None)
+        Some(SwitchoverStage::Hold { since }) if still_flowing(draft, request, since) => {
+            (SwitchoverStage::Hold { since }, None)
         }
         Some(SwitchoverStage::Checkpoint) if checkpointed => (SwitchoverStage::Stop, Some(stop)),
-        Some(SwitchoverStage::Pause { .. } | SwitchoverStage::Stop) => (SwitchoverStage::Stop, Some(stop)),
+        Some(SwitchoverStage::Hold { .. } | SwitchoverStage::Stop) => (SwitchoverStage::Stop, Some(stop)),
         Some(SwitchoverStage::Checkpoint) | None => (SwitchoverStage::Checkpoint, Some(Job::Checkpoint)),
     };
     if job.is_none_or(|job| draft.begin(job)) {
@@ -87,19 +87,19 @@ pub(super) fn give_up_a_stop_in_vain(draft: &mut Draft<'_>) {
     }
 }
 
-/// Are there connection poolers whose clients are not held yet, and are they worth waiting for?
+/// Are there members whose proxy or poolers do not hold clients yet, and are they worth waiting for?
 fn still_flowing(draft: &mut Draft<'_>, request: Revision, since: Millis) -> bool {
     let view = draft.view;
-    let Some(pause_max) = pools::pause_max(draft.cluster, &view.me, &view.pools) else { return false };
-    let names = pools::waiting_for(draft.cluster, &view.me, &view.pools, request);
+    let Some(pause_max) = hold::pause_max(draft.cluster, &view.me, &view.hold) else { return false };
+    let names = hold::waiting_for(draft.cluster, &view.me, &view.hold, request);
     if names.is_empty() {
         return false;
     }
     let over = view.now.since(since) >= pause_max;
     if over {
-        draft.because(Reason::PoolsNotPaused { names });
+        draft.because(Reason::ClientsNotHeld { names });
     } else {
-        draft.because(Reason::PausingPools { names });
+        draft.because(Reason::HoldingClients { names });
         draft.wake(since + pause_max);
     }
     !over

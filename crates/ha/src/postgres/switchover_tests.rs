@@ -5,8 +5,8 @@ use crate::cluster::{
     Cluster, FailoverRequest, Leader, Member, MemberData, Quorate, Role, RunState, StoreWrite, Tags, Versioned,
 };
 use crate::guard::StopMode;
+use crate::hold::HoldView;
 use crate::lease::Lease;
-use crate::pools::PoolsView;
 use crate::reason::Reason;
 use crate::vip::Standing;
 use types::{LeaseId, Lsn, Millis, Revision, Timeline};
@@ -78,7 +78,7 @@ fn view(pools_of_b: Option<Millis>) -> View {
         requests: vec![],
         schedule_is_due: true,
         stopping: false,
-        pools: PoolsView::default(),
+        hold: HoldView::default(),
     }
 }
 
@@ -118,18 +118,18 @@ fn without_poolers_nothing_is_waited_for() {
 #[test]
 fn postgresql_stops_when_all_poolers_hold_their_clients() {
     let mut view = view(Some(PAUSE_MAX));
-    view.pools.pause_max = Some(PAUSE_MAX);
+    view.hold.pause_max = Some(PAUSE_MAX);
     let mut decision = checkpointed(&mut view);
     assert_eq!(wishes(&decision), [Some(REQUEST)], "{decision:?}");
     let waits = |decision: &Decision, names: &[&str]| {
         let names = names.iter().map(|name| (*name).into()).collect();
         assert!(!decision.actions.contains(&STOP), "{decision:?}");
-        assert!(decision.reasons.contains(&Reason::PausingPools { names }), "{decision:?}");
+        assert!(decision.reasons.contains(&Reason::HoldingClients { names }), "{decision:?}");
     };
     waits(&decision, &["b", "a"]);
     // For another request, long ago.
     says_paused(&mut view, "b", Revision(3));
-    view.pools.paused_for = Some(REQUEST);
+    view.hold.paused_for = Some(REQUEST);
     decision = decide(&decision.next, &view);
     waits(&decision, &["b"]);
     says_paused(&mut view, "b", REQUEST);
@@ -145,7 +145,7 @@ fn a_pooler_that_never_answers_does_not_keep_the_switchover_from_happening() {
     assert!(!decision.actions.contains(&STOP) && wake_at <= NOW + Millis(4000), "{decision:?}");
     view.now = NOW + Millis(4000);
     let decision = decide(&decision.next, &view);
-    assert!(decision.reasons.contains(&Reason::PoolsNotPaused { names: vec!["b".into()] }), "{decision:?}");
+    assert!(decision.reasons.contains(&Reason::ClientsNotHeld { names: vec!["b".into()] }), "{decision:?}");
     assert!(decision.actions.contains(&STOP), "{decision:?}");
 }
 

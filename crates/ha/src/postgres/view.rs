@@ -2,8 +2,8 @@
 
 use super::decide::Job;
 use crate::cluster::{Cluster, HistoryLine, MemberData, Tags};
+use crate::hold::HoldView;
 use crate::lease::Lease;
-use crate::pools::PoolsView;
 use std::net::IpAddr;
 use types::{Lsn, MemberName, Millis, SystemId, Timeline};
 
@@ -33,7 +33,7 @@ pub struct View {
     /// The agent was asked to stop.
     pub stopping: bool,
     /// The connection poolers of this member.
-    pub pools: PoolsView,
+    pub hold: HoldView,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -86,7 +86,7 @@ impl World {
             requests: worker.requests.iter().cloned().collect(),
             schedule_is_due: true,
             stopping: worker.stopping,
-            pools: worker.pools.view.clone(),
+            hold: worker.hold.view.clone(),
         })
     }
 
@@ -99,7 +99,7 @@ impl World {
         if worker.refused {
             return;
         }
-        let pools_wake_at = self.pools_now(host);
+        let hold_wake_at = self.hold_now(host);
         let Some(view) = self.view(host) else { return };
         let Some(worker) = &mut self.hosts[host].worker else { return };
         let decision = decide(&worker.memory, &view);
@@ -130,7 +130,7 @@ impl World {
             worker.finished = decision.finished;
         }
         self.finish_if_all_have(host);
-        if let Some(wake_at) = decision.wake_at.into_iter().chain(pools_wake_at).min() {
+        if let Some(wake_at) = decision.wake_at.into_iter().chain(hold_wake_at).min() {
             let at = self.hosts[host].clock.when(wake_at, self.now).max(self.now + MS);
             self.decide_at(host, at);
         }

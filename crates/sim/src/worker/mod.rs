@@ -5,10 +5,10 @@
 //! the long work. Deliberately no rule of its own about who may lead.
 
 mod cycle;
+mod hold;
 mod jobs;
 mod keeper;
 mod observer;
-mod pools;
 mod writer;
 
 use crate::clock::Time;
@@ -25,9 +25,9 @@ use ha::lease::Lease;
 use ha::postgres::{Arming, DataDirectory, JobView, Memory, Request, Running, Server};
 use ha::reason::Reason;
 use ha::vip::VipLine;
+pub use hold::Hold;
 pub use jobs::JobStep;
 pub use observer::{NamesInForce, Work};
-pub use pools::Pools;
 use std::collections::{BTreeMap, VecDeque};
 use store::Event;
 use types::{LeaseId, MemberName, Millis, Revision};
@@ -94,7 +94,7 @@ pub struct Worker {
     /// PostgreSQL is stopped, and the agent may end as far as that goes.
     pub finished: bool,
     pub redis: RedisWorker,
-    pub pools: Pools,
+    pub hold: Hold,
 }
 
 /// What happens to a worker.
@@ -221,7 +221,7 @@ impl Worker {
             work_until: 0,
             finished: false,
             redis: RedisWorker::default(),
-            pools: Pools::default(),
+            hold: Hold::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ use console::{AgentCommand, CommandRequest, Outcome, RestApiSettings, Snapshot};
 use dcs::{Dcs, DcsView as StoreView};
 use ha::cluster::{Cluster, MemberData, Role, StoreWrite};
 use ha::guard::{FromGuard, ServerKind, StopMode, ToGuard};
-use ha::pools::PoolsView;
+use ha::hold::HoldView;
 use ha::postgres::{
     Action, DataDirectory, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, PostgresView, Request, Server,
     View, decide,
@@ -56,7 +56,7 @@ pub struct Inputs {
     pub jobs: mpsc::Receiver<(Job, Result<(), String>)>,
     pub data: mpsc::Receiver<DataDirectory>,
     pub commands: mpsc::Receiver<CommandRequest>,
-    pub pools: watch::Receiver<PoolsView>,
+    pub hold: watch::Receiver<HoldView>,
     pub cloned: watch::Receiver<CloneProgress>,
 }
 
@@ -114,7 +114,7 @@ pub struct State {
     look_first_until: Option<Millis>,
     /// What the worker before this one has published of the running server stands until the server was asked.
     say_nothing_until: Option<Millis>,
-    pools: PoolsView,
+    hold: HoldView,
     cloned_percent: Option<u8>,
 }
 
@@ -143,7 +143,7 @@ impl State {
             lease_id: None,
             look_first_until: None,
             say_nothing_until: None,
-            pools: PoolsView::default(),
+            hold: HoldView::default(),
             cloned_percent: None,
         }
     }
@@ -168,8 +168,8 @@ impl Cycle {
                 Some((job, result)) = inputs.jobs.recv() => self.job_ended(job, result),
                 Some(data) = inputs.data.recv() => self.state.data = data,
                 Some(request) = inputs.commands.recv() => self.command(request),
-                // Without poolers nobody sends, and nothing is waited for here.
-                Ok(()) = inputs.pools.changed() => {}
+                // Without proxy and poolers nobody sends, and nothing is waited for here.
+                Ok(()) = inputs.hold.changed() => {}
                 // Nobody sends but pg_basebackup.
                 Ok(()) = inputs.cloned.changed() => self.state.cloned_percent = inputs.cloned.borrow_and_update().percent(),
                 _ = lease.changed() => {
@@ -180,9 +180,11 @@ impl Cycle {
             }
             // News of the store that came together with something of no interest.
             decide_now |= inputs.store.has_changed().unwrap_or(false);
-            self.state.pools.clone_from(&inputs.pools.borrow_and_update());
+            self.state.hold.clone_from(&inputs.hold.borrow_and_update());
             let view = inputs.store.borrow_and_update().clone();
             self.take_view(&view);
+            // Before this member says that it holds its clients.
+            self.lead_clients(&view);
             if !decide_now {
                 self.publish_snapshot(&view, None);
                 continue;
@@ -292,7 +294,7 @@ impl Cycle {
             schedule_is_due: schedule
                 .is_none_or(|at| at.parse::<jiff::Timestamp>().is_ok_and(|at| at <= wall.timestamp())),
             stopping: self.state.stopping,
-            pools: self.state.pools.clone(),
+            hold: self.state.hold.clone(),
         }
     }
 
@@ -598,13 +600,18 @@ impl Cycle {
         self.state.cluster.members.get(&self.member.name).map(|member| &member.data)
     }
 
+    fn lead_clients(&self, store: &StoreView) {
+        let lease = *self.keeper.lease().borrow();
+        let contact = Millis(store.last_contact.elapsed().as_millis() as u64);
+        let trusted = store.connected || lease.is_some_and(|lease| contact < lease.ttl);
+        let routes = routes::routes(&self.state.cluster, trusted, self.state.hold.holds, ReadRules::of(&self.member));
+        self.outputs.routes.send_if_modified(|old| std::mem::replace(old, routes.clone()) != routes);
+    }
+
     fn publish_snapshot(&mut self, store: &StoreView, decision: Option<&Decision>) {
         let now = boot_clock();
         let lease = *self.keeper.lease().borrow();
         let contact = store.last_contact.elapsed();
-        let trusted = store.connected || lease.is_some_and(|lease| Millis(contact.as_millis() as u64) < lease.ttl);
-        let routes = routes::routes(&self.state.cluster, trusted, ReadRules::of(&self.member));
-        self.outputs.routes.send_if_modified(|old| std::mem::replace(old, routes.clone()) != routes);
         let previous = self.outputs.snapshots.borrow().clone();
         let entry = self.own_entry().cloned().unwrap_or_else(|| self.identity.clone());
         let explanation = match decision {

@@ -2,10 +2,10 @@
 
 mod configurator;
 mod cycle;
+mod hold;
 mod instance;
 mod jobs;
 mod observer;
-mod pools;
 mod publish;
 mod routes;
 
@@ -15,8 +15,8 @@ use console::{CommandRequest, PATRONI_VERSION, Snapshot};
 use cycle::{Cycle, Inputs, Outputs, State};
 use ha::cluster::{MemberData, Quorate};
 use ha::guard::FromGuard;
+pub use hold::Holder;
 use instance::Instance;
-pub use pools::Pools;
 use postgres::clone::CloneProgress;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub struct PostgresRole {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub commands: mpsc::Sender<CommandRequest>,
     pub routes: watch::Receiver<proxy::Routes>,
-    pub pools: Pools,
+    pub holder: Holder,
 }
 
 pub async fn start(
@@ -76,7 +76,7 @@ pub async fn start(
         world.look_again.clone(),
     ));
     tokio::spawn(read_new_certificates(instance.clone(), renewed));
-    let pools = Pools::start(world);
+    let holder = Holder::start(world);
     let cycle = Cycle {
         identity: identity(member),
         jobs: Arc::new(jobs::Jobs { instance: instance.clone(), guard: guard.clone(), cloned }),
@@ -99,7 +99,7 @@ pub async fn start(
         jobs: jobs_in,
         data: data_in,
         commands: commands_in,
-        pools: pools.view.clone(),
+        hold: holder.view.clone(),
         cloned: cloned_in,
     };
     let keeper = keeper.clone();
@@ -108,7 +108,7 @@ pub async fn start(
         keeper.retire(ha::guard::ServerKind::Postgres);
         end
     });
-    Ok(PostgresRole { snapshots: snapshot, commands, routes: route, pools })
+    Ok(PostgresRole { snapshots: snapshot, commands, routes: route, holder })
 }
 
 fn identity(member: &MemberConfig) -> MemberData {

@@ -26,8 +26,8 @@ impl ReadRules {
     }
 }
 
-/// `None` as the primary means: hold the clients.
-pub fn routes(cluster: &Cluster, trusted: bool, rules: ReadRules) -> Routes {
+/// `None` as the primary means: hold the clients. `holds`: those that come now, also while there is one.
+pub fn routes(cluster: &Cluster, trusted: bool, holds: bool, rules: ReadRules) -> Routes {
     let target = |name: &MemberName, data: &MemberData| {
         let address = if rules.pooler { data.pooler_address() } else { data.postgres_address() };
         Some(Target { member: name.to_string(), address: address?.to_owned() })
@@ -51,6 +51,7 @@ pub fn routes(cluster: &Cluster, trusted: bool, rules: ReadRules) -> Routes {
     Routes {
         replicas: replicas.collect(),
         primary: primary.and_then(|(name, member)| target(name, &member.data)),
+        holds,
         epoch: cluster.leader.as_ref().map_or(0, |leader| leader.epoch.0.unsigned_abs()),
     }
 }
@@ -110,14 +111,18 @@ mod tests {
     }
 
     fn check(cluster: &Cluster, rules: ReadRules, expected: &str) {
-        assert_eq!(shown(&routes(cluster, true, rules)), expected);
+        assert_eq!(shown(&routes(cluster, true, false, rules)), expected);
     }
 
     #[test]
     fn writers_go_to_the_leader_while_it_is_known_to_take_writes() {
         let mut all = cluster(Some("a"), vec![primary("a"), member("b", |_| {})]);
         check(&all, ReadRules::default(), "a: b");
-        assert_eq!(shown(&routes(&all, false, ReadRules::default())), "-: b", "nobody knows whether it still is");
+        assert_eq!(
+            shown(&routes(&all, false, false, ReadRules::default())),
+            "-: b",
+            "nobody knows whether it still is"
+        );
         all.members.get_mut(&"a".into()).unwrap().data.quorate.as_mut().unwrap().writable = false;
         check(&all, ReadRules::default(), "-: b");
         all.leader = None;
@@ -153,7 +158,7 @@ mod tests {
         let mut leader = primary("a");
         leader.1.data.proxy_url = Some("postgres://a:6432/postgres".to_owned());
         let all = cluster(Some("a"), vec![leader, member("b", |_| {})]);
-        let routes = routes(&all, true, ReadRules { pooler: true, ..ReadRules::default() });
+        let routes = routes(&all, true, false, ReadRules { pooler: true, ..ReadRules::default() });
         assert_eq!(routes.primary.map(|target| target.address).as_deref(), Some("a:6432"));
         assert!(routes.replicas.is_empty(), "b has no pooler");
     }

@@ -48,6 +48,7 @@ fn routes(group: &RedisGroup, trusted: bool) -> Routes {
     let target = master.map(|(name, member)| Target { member: name.to_string(), address: member.data.address.clone() });
     Routes {
         primary: target,
+        holds: false,
         replicas: Vec::new(),
         epoch: group.leader.as_ref().map_or(0, |leader| leader.epoch.0.unsigned_abs()),
     }

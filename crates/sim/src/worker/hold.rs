@@ -1,10 +1,10 @@
-//! A model of a member's connection poolers around the real decisions, `ha::pools::decide`.
+//! A model of a member's connection poolers around the real decisions, `ha::hold::decide`.
 //!
 //! Every third seed has them. They hold their clients at once, after a moment, or never, by their place in the cluster, so
 //! that a leader meets all of it; no random number is drawn, so that the other seeds stay what they were.
 
 use crate::world::World;
-use ha::pools::{self, PoolsMemory, PoolsView, Wanted};
+use ha::hold::{self, HoldMemory, HoldView, Wanted};
 use types::{Millis, Revision};
 
 const SEEDS_WITH: u64 = 3;
@@ -14,34 +14,35 @@ const HOLD_MAX: Millis = Millis(3000);
 const TAKES: [Millis; 3] = [Millis(0), Millis(60), Millis(60_000)];
 
 #[derive(Default)]
-pub struct Pools {
-    memory: PoolsMemory,
+pub struct Hold {
+    memory: HoldMemory,
     /// Told to hold, for this request and since then.
     told: Option<(Revision, Millis)>,
-    pub view: PoolsView,
+    pub view: HoldView,
 }
 
 impl World {
     /// Called before every decision, as the real one is by every change of the store. Answers when to be called again.
-    pub(super) fn pools_now(&mut self, host: usize) -> Option<Millis> {
+    pub(super) fn hold_now(&mut self, host: usize) -> Option<Millis> {
         if !self.setup.seed.is_multiple_of(SEEDS_WITH) {
             return None;
         }
         let now = self.hosts[host].clock.read(self.now);
         let worker = self.hosts[host].worker.as_mut()?;
         let cluster = worker.cluster.as_ref()?;
-        let decision = pools::decide(&worker.pools.memory, cluster, HOLD_MAX, now);
-        worker.pools.memory = decision.next;
+        let decision = hold::decide(&worker.hold.memory, cluster, HOLD_MAX, now);
+        worker.hold.memory = decision.next;
         let told = match decision.wanted {
             Wanted::Hold { request } => {
-                Some(worker.pools.told.filter(|(before, _)| *before == request).unwrap_or((request, now)))
+                Some(worker.hold.told.filter(|(before, _)| *before == request).unwrap_or((request, now)))
             }
             Wanted::Flow { .. } => None,
         };
-        worker.pools.told = told;
+        worker.hold.told = told;
         let done_at = told.map(|(request, since)| (request, since + TAKES[host % TAKES.len()]));
-        worker.pools.view = PoolsView {
+        worker.hold.view = HoldView {
             pause_max: Some(PAUSE_MAX),
+            holds: told.is_some(),
             paused_for: done_at.filter(|(_, at)| *at <= now).map(|(request, _)| request),
             reasons: Vec::new(),
         };

@@ -33,13 +33,13 @@ fn asking() -> Cluster {
 }
 
 fn flow(member: &str, address: &str, epoch: i64) -> Wanted {
-    let primary = PoolsPrimary { member: member.into(), address: address.to_owned(), epoch: Revision(epoch) };
+    let primary = Primary { member: member.into(), address: address.to_owned(), epoch: Revision(epoch) };
     Wanted::Flow { primary: Some(primary) }
 }
 
 #[test]
 fn a_hold_ends_with_another_primary_or_the_end_of_the_switchover_or_its_time() {
-    let begun = decide(&PoolsMemory::default(), &asking(), HOLD_MAX, NOW);
+    let begun = decide(&HoldMemory::default(), &asking(), HOLD_MAX, NOW);
     assert_eq!(begun.wanted, Wanted::Hold { request: REQUEST });
     assert_eq!(begun.wake_at, Some(NOW + HOLD_MAX));
 
@@ -72,7 +72,7 @@ fn a_hold_ends_with_another_primary_or_the_end_of_the_switchover_or_its_time() {
 
 #[test]
 fn a_request_whose_time_is_over_is_not_held_for_again() {
-    let held = decide(&PoolsMemory::default(), &asking(), HOLD_MAX, NOW);
+    let held = decide(&HoldMemory::default(), &asking(), HOLD_MAX, NOW);
     let over = decide(&held.next, &asking(), HOLD_MAX, NOW + HOLD_MAX);
     assert_eq!(over.wanted, flow("a", "10.0.0.1:5432", 7));
     assert_eq!(decide(&over.next, &asking(), HOLD_MAX, NOW + HOLD_MAX + Millis(1)).wanted, over.wanted);
@@ -90,14 +90,14 @@ fn only_the_leaders_wish_for_the_request_that_stands_counts() {
     replica_asks.members.insert("b".into(), member("10.0.0.2:5432", false, Some(REQUEST)));
     let withdrawn = Cluster { failover: None, ..asking() };
     for cluster in [replica_asks, withdrawn] {
-        let decision = decide(&PoolsMemory::default(), &cluster, HOLD_MAX, NOW);
+        let decision = decide(&HoldMemory::default(), &cluster, HOLD_MAX, NOW);
         assert_eq!(decision.wanted, flow("a", "10.0.0.1:5432", 7));
     }
 }
 
 #[test]
 fn after_a_failover_the_pools_are_led_to_the_new_primary_and_until_then_nowhere_else() {
-    let first = decide(&PoolsMemory::default(), &Cluster { failover: None, ..asking() }, HOLD_MAX, NOW);
+    let first = decide(&HoldMemory::default(), &Cluster { failover: None, ..asking() }, HOLD_MAX, NOW);
     let nobody = led_by(None, &[("b", member("10.0.0.2:5432", false, None))], None);
     let between = decide(&first.next, &nobody, HOLD_MAX, NOW);
     assert_eq!(between.wanted, flow("a", "10.0.0.1:5432", 7));
@@ -109,7 +109,7 @@ fn after_a_failover_the_pools_are_led_to_the_new_primary_and_until_then_nowhere_
 fn the_leader_waits_for_everybody_with_pools_as_long_as_the_slowest_may_take() {
     let mut cluster = asking();
     let me: MemberName = "a".into();
-    let none = PoolsView::default();
+    let none = HoldView::default();
     assert_eq!((pause_max(&cluster, &me, &none), waiting_for(&cluster, &me, &none, REQUEST)), (None, vec![]));
     let mut with_pools = |name: &str, pools: u64, pools_paused| {
         let mut entry = member("h:1", false, None);
@@ -119,9 +119,9 @@ fn the_leader_waits_for_everybody_with_pools_as_long_as_the_slowest_may_take() {
     };
     with_pools("b", 2000, Some(REQUEST));
     with_pools("c", 3000, Some(Revision(19)));
-    let mine = PoolsView { pause_max: Some(Millis(1000)), ..PoolsView::default() };
+    let mine = HoldView { pause_max: Some(Millis(1000)), ..HoldView::default() };
     assert_eq!(waiting_for(&cluster, &me, &mine, REQUEST), ["c".into(), "a".into()]);
-    let mine = PoolsView { paused_for: Some(REQUEST), ..mine };
+    let mine = HoldView { paused_for: Some(REQUEST), ..mine };
     assert_eq!(waiting_for(&cluster, &me, &mine, REQUEST), ["c".into()]);
     assert_eq!(pause_max(&cluster, &me, &mine), Some(Millis(3000) + REPORT_TIME_MAX));
 }

@@ -1,9 +1,10 @@
-//! The PgBouncers of this member: each has a task that brings it to what `ha::pools` wants, and the decisions about
-//! PostgreSQL are told how far they are.
+//! The proxy and the PgBouncers of this member, as far as `ha::hold` wants something of them: each PgBouncer has a task that
+//! brings it there, the proxy's routes are made from [`HoldView::holds`], and the decisions about PostgreSQL are told how far
+//! all are.
 
 use crate::agent::World;
-use config::{PgbouncerConfig, PgbouncerInstance, Secret};
-use ha::pools::{self, PoolsMemory, PoolsView, Wanted};
+use config::{MemberConfig, PgbouncerInstance, Secret};
+use ha::hold::{self, HoldMemory, HoldView, Wanted};
 use ha::reason::Reason;
 use pgbouncer::{Include, Instance, Outcome, Settings, Status};
 use platform::boot_clock;
@@ -17,21 +18,25 @@ use types::{Millis, Revision};
 /// A worker that ends lets the clients go on; a PgBouncer that does not answer is not waited for longer.
 const LAST_WORD_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// The poolers that are looked after. Without the section nothing runs, and the view says so for ever.
-pub struct Pools {
-    pub view: watch::Receiver<PoolsView>,
+/// A connection that was let in just before new ones are held gets so long to log in, and to do what it came for. Writes go on
+/// meanwhile.
+const NEWCOMERS_TIME: Millis = Millis(20);
+
+/// What is looked after. Without a proxy and poolers nothing runs, and the view says so for ever.
+pub struct Holder {
+    pub view: watch::Receiver<HoldView>,
     stop: CancellationToken,
     task: Option<tokio::task::JoinHandle<()>>,
 }
 
-impl Pools {
+impl Holder {
     pub fn start(world: &World) -> Self {
-        let (view, seen) = watch::channel(PoolsView::default());
+        let (view, seen) = watch::channel(HoldView::default());
         // Ended by `let_flow`, before the rest of the worker.
         let stop = CancellationToken::new();
-        let task = world.member.pgbouncer.as_ref().map(|config| {
-            view.send_modify(|view| view.pause_max = Some(config.pause_timeout));
-            tokio::spawn(Driver::new(config, view).run(world.dcs.watch(), stop.clone()))
+        let task = Driver::new(&world.member, view).map(|driver| {
+            driver.publish();
+            tokio::spawn(driver.run(world.dcs.watch(), stop.clone()))
         });
         Self { view: seen, stop, task }
     }
@@ -51,35 +56,48 @@ struct Driver {
     pause_timeout: Millis,
     /// From the beginning of a hold.
     hold_max: Millis,
+    /// Zero without a proxy.
+    newcomers_time: Millis,
+    held_since: Millis,
+    /// Of the poolers.
     names: Vec<String>,
     wanted: watch::Sender<Wanted>,
     statuses: Vec<watch::Receiver<Status>>,
     /// One of the statuses has changed.
     news: watch::Receiver<()>,
     tasks: JoinSet<()>,
-    view: watch::Sender<PoolsView>,
-    memory: PoolsMemory,
+    view: watch::Sender<HoldView>,
+    memory: HoldMemory,
 }
 
 impl Driver {
-    fn new(config: &PgbouncerConfig, view: watch::Sender<PoolsView>) -> Self {
+    fn new(member: &MemberConfig, view: watch::Sender<HoldView>) -> Option<Self> {
+        let (proxy, poolers) = (member.proxy.as_ref(), member.pgbouncer.as_ref());
+        let hold_max = match (proxy, poolers) {
+            (_, Some(poolers)) => poolers.pause_timeout + poolers.hold,
+            (Some(proxy), None) => proxy.hold,
+            (None, None) => return None,
+        };
         let (wanted, _) = watch::channel(Wanted::default());
         let (news, news_seen) = watch::channel(());
         let mut driver = Self {
-            pause_timeout: config.pause_timeout,
-            hold_max: config.pause_timeout + config.hold,
-            names: config.instances.keys().cloned().collect(),
+            pause_timeout: poolers.map(|poolers| poolers.pause_timeout).unwrap_or_default(),
+            hold_max,
+            newcomers_time: proxy.map(|_| NEWCOMERS_TIME).unwrap_or_default(),
+            held_since: Millis::default(),
+            names: Vec::new(),
             wanted,
             statuses: Vec::new(),
             news: news_seen,
             tasks: JoinSet::new(),
             view,
-            memory: PoolsMemory::default(),
+            memory: HoldMemory::default(),
         };
-        for (name, instance) in &config.instances {
+        for (name, instance) in poolers.into_iter().flat_map(|poolers| &poolers.instances) {
             let (status, mut seen) = watch::channel(Status::default());
+            driver.names.push(name.clone());
             driver.statuses.push(seen.clone());
-            let instance = Instance::new(settings(name, instance, config.pause_timeout));
+            let instance = Instance::new(settings(name, instance, driver.pause_timeout));
             driver.tasks.spawn(instance.run(driver.wanted.subscribe(), status));
             let news = news.clone();
             tokio::spawn(async move {
@@ -88,7 +106,7 @@ impl Driver {
                 }
             });
         }
-        driver
+        Some(driver)
     }
 
     async fn run(mut self, mut store: watch::Receiver<Arc<dcs::DcsView>>, stop: CancellationToken) {
@@ -96,12 +114,14 @@ impl Driver {
         loop {
             let view = store.borrow_and_update().clone();
             if view.generation > 0 {
-                let decision = pools::decide(&self.memory, &view.cluster, self.hold_max, boot_clock());
+                let decision = hold::decide(&self.memory, &view.cluster, self.hold_max, boot_clock());
                 self.memory = decision.next;
                 wake_at = decision.wake_at.unwrap_or(Millis::MAX);
                 self.want(decision.wanted);
             }
-            self.publish();
+            if let Some(at) = self.publish() {
+                wake_at = wake_at.min(at);
+            }
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = store.changed() => if changed.is_err() { break },
@@ -117,32 +137,36 @@ impl Driver {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    fn want(&self, wanted: Wanted) {
-        self.wanted.send_if_modified(|old| {
-            if *old == wanted {
-                return false;
+    fn want(&mut self, wanted: Wanted) {
+        if *self.wanted.borrow() == wanted {
+            return;
+        }
+        match &wanted {
+            Wanted::Hold { .. } => {
+                tracing::info!("clients are held for the switchover");
+                self.held_since = boot_clock();
             }
-            match (&wanted, &*old) {
-                (Wanted::Hold { .. }, _) => tracing::info!("PgBouncer is told to hold its clients for the switchover"),
-                (Wanted::Flow { primary: Some(primary) }, _) => {
-                    tracing::info!(primary = %primary.member, "PgBouncer is told to lead its clients to the primary");
-                }
-                (Wanted::Flow { primary: None }, _) => tracing::info!("PgBouncer is told to let its clients go on"),
-            }
-            *old = wanted;
-            true
-        });
+            Wanted::Flow { primary: Some(primary) } => tracing::info!(primary = %primary.member, "clients are let on"),
+            Wanted::Flow { primary: None } => tracing::info!("clients are let on, to whomever they had"),
+        }
+        self.wanted.send_replace(wanted);
     }
 
-    fn publish(&self) {
+    /// When to look again even if nothing happens.
+    fn publish(&self) -> Option<Millis> {
         let wanted = self.wanted.borrow().clone();
         let statuses: Vec<Status> = self.statuses.iter().map(|status| status.borrow().clone()).collect();
-        let view = PoolsView {
-            pause_max: Some(self.pause_timeout),
-            paused_for: paused_for(&wanted, &statuses),
+        let holds = matches!(wanted, Wanted::Hold { .. });
+        let newcomers_until = self.held_since + self.newcomers_time;
+        let are_through = newcomers_until <= boot_clock();
+        let view = HoldView {
+            pause_max: Some(self.pause_timeout.max(self.newcomers_time)),
+            holds,
+            paused_for: paused_for(&wanted, &statuses).filter(|_| are_through),
             reasons: reasons(&self.names, &statuses, self.pause_timeout),
         };
         self.view.send_if_modified(|old| std::mem::replace(old, view.clone()) != view);
+        (holds && !are_through).then_some(newcomers_until)
     }
 }
 

@@ -1,9 +1,11 @@
-//! The connection poolers (PgBouncer) of a member: when their clients wait, and for which primary they go on.
+//! The ways to the primary that a member looks after, its proxy and its connection poolers (PgBouncer): when clients wait
+//! there, and for which primary they go on.
 //!
-//! A planned switchover holds the clients of the poolers between two transactions, so that they notice a pause and no
-//! error. The leader asks for it in its entry (`quorate.pause_pools`), everybody with poolers says there when they are
-//! held (`quorate.pools_paused`), and everybody lets them go on by what the store shows. Deliberately nothing of how a
-//! pooler is told, and nothing that keeps two primaries apart: a pooler that is not held costs errors, no data.
+//! A planned switchover holds new connections in the proxies, and the clients of the poolers between two transactions, so
+//! that they notice a pause and no error. The leader asks for it in its entry (`quorate.pause_pools`), everybody with a
+//! proxy or poolers says there when all are held (`quorate.pools_paused`), and everybody lets them go on by what the store
+//! shows. Deliberately nothing of how a proxy or a pooler is told, and nothing that keeps two primaries apart: who is not
+//! held costs errors, no data.
 //!
 //! The invariant: a hold ends: with another primary, with the switchover given up, or with its time.
 
@@ -14,24 +16,24 @@ use crate::cluster::{Cluster, MemberData};
 use crate::reason::Reason;
 use types::{MemberName, Millis, Revision};
 
-/// What an entry takes to reach the store and the leader; added to the time that a member's poolers may take.
+/// What an entry takes to reach the store and the leader; added to the time that holding may take at a member.
 const REPORT_TIME_MAX: Millis = Millis(1000);
 
 /// A primary that accepts writes, under one leadership.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolsPrimary {
+pub struct Primary {
     pub member: MemberName,
     /// `host:port`.
     pub address: String,
     pub epoch: Revision,
 }
 
-/// What the poolers are to be brought to.
+/// What the proxy and the poolers are to be brought to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Clients are served; by this primary, once one was seen.
-    Flow { primary: Option<PoolsPrimary> },
-    /// Clients wait between two transactions, for this request of `/failover`.
+    Flow { primary: Option<Primary> },
+    /// New clients wait, and those of poolers between two transactions, for this request of `/failover`.
     Hold { request: Revision },
 }
 
@@ -43,11 +45,11 @@ impl Default for Wanted {
 
 /// What is remembered from one decision to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PoolsMemory {
+pub struct HoldMemory {
     hold: Option<Hold>,
     /// The request whose hold ended with its time; it is not held for again.
     expired: Option<Revision>,
-    primary: Option<PoolsPrimary>,
+    primary: Option<Primary>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,26 +61,28 @@ struct Hold {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolsDecision {
-    pub next: PoolsMemory,
+pub struct HoldDecision {
+    pub next: HoldMemory,
     pub wanted: Wanted,
     /// Decide again at this time even if nothing happens.
     pub wake_at: Option<Millis>,
 }
 
-/// What the decisions about PostgreSQL are shown of this member's poolers.
+/// What the decisions about PostgreSQL are shown of this member's proxy and poolers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PoolsView {
-    /// How long they may take to hold their clients; `None` without poolers.
+pub struct HoldView {
+    /// How long they may take to hold their clients; `None` without any.
     pub pause_max: Option<Millis>,
-    /// The request they are held for, as far as they can be.
+    /// [`Wanted::Hold`] is in force; how far it is shows `paused_for`.
+    pub holds: bool,
+    /// The request that all clients are held for, as far as they can be.
     pub paused_for: Option<Revision>,
-    /// What people should know of them.
+    /// What people should know of the poolers.
     pub reasons: Vec<Reason>,
 }
 
 /// `hold_max`: from the beginning of a hold to its end, whatever has become of the switchover.
-pub fn decide(memory: &PoolsMemory, cluster: &Cluster, hold_max: Millis, now: Millis) -> PoolsDecision {
+pub fn decide(memory: &HoldMemory, cluster: &Cluster, hold_max: Millis, now: Millis) -> HoldDecision {
     let mut next = memory.clone();
     if let Some(hold) = &memory.hold
         && let Some(end) = end_of(hold, cluster, hold_max, now)
@@ -100,7 +104,7 @@ pub fn decide(memory: &PoolsMemory, cluster: &Cluster, hold_max: Millis, now: Mi
         next.primary = primary(cluster).or(next.primary);
         (Wanted::Flow { primary: next.primary.clone() }, None)
     };
-    PoolsDecision { next, wanted, wake_at }
+    HoldDecision { next, wanted, wake_at }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,32 +139,32 @@ fn wish(data: &MemberData) -> Option<Revision> {
     data.quorate.as_ref()?.pause_pools
 }
 
-fn primary(cluster: &Cluster) -> Option<PoolsPrimary> {
+fn primary(cluster: &Cluster) -> Option<Primary> {
     let (name, member) = cluster.leader_member().filter(|(_, member)| member.data.is_writable())?;
-    Some(PoolsPrimary {
+    Some(Primary {
         member: name.clone(),
         address: member.data.postgres_address()?.to_owned(),
         epoch: cluster.leader.as_ref()?.epoch,
     })
 }
 
-/// As the leader: does anybody have poolers, and who has not said yet that they are held? `mine` is newer than the own entry.
-pub(crate) fn waiting_for(cluster: &Cluster, me: &MemberName, mine: &PoolsView, request: Revision) -> Vec<MemberName> {
-    with_pools(cluster, me, mine)
+/// As the leader: who can hold clients, and has not said yet that they are held? `mine` is newer than the own entry.
+pub(crate) fn waiting_for(cluster: &Cluster, me: &MemberName, mine: &HoldView, request: Revision) -> Vec<MemberName> {
+    who_holds(cluster, me, mine)
         .filter(|(_, _, paused_for)| *paused_for != Some(request))
         .map(|(name, _, _)| name)
         .collect()
 }
 
-/// As the leader: how long holding the poolers may take; `None` when nobody has any.
-pub(crate) fn pause_max(cluster: &Cluster, me: &MemberName, mine: &PoolsView) -> Option<Millis> {
-    with_pools(cluster, me, mine).map(|(_, pause_max, _)| pause_max + REPORT_TIME_MAX).max()
+/// As the leader: how long holding the clients may take; `None` when nobody can.
+pub(crate) fn pause_max(cluster: &Cluster, me: &MemberName, mine: &HoldView) -> Option<Millis> {
+    who_holds(cluster, me, mine).map(|(_, pause_max, _)| pause_max + REPORT_TIME_MAX).max()
 }
 
-fn with_pools(
+fn who_holds(
     cluster: &Cluster,
     me: &MemberName,
-    mine: &PoolsView,
+    mine: &HoldView,
 ) -> impl Iterator<Item = (MemberName, Millis, Option<Revision>)> {
     let others = cluster.members.iter().filter(move |(name, _)| *name != me).filter_map(|(name, member)| {
         let quorate = member.data.quorate.as_ref()?;
