@@ -23,6 +23,25 @@ async fn a_new_connection_is_held_until_there_is_a_primary_and_keeps_what_it_sen
 }
 
 #[tokio::test]
+async fn while_the_primary_is_about_to_hand_over_connections_stay_and_new_ones_wait_for_the_next() {
+    let (a, b) = (server("a").await, server("b").await);
+    let world = world(|_| {});
+    world.route(Some(&a), &[]);
+    let (mut before, _) = ask(world.primary()).await;
+    world.routes.send_modify(|routes| routes.holds = true);
+    let mut during = connect(world.primary()).await;
+    during.write_all(b"ping").await.unwrap();
+    world.until(|now| now.primary.held_now == 1).await;
+    assert_eq!(ask_on(&mut before).await.unwrap(), "a");
+    world.routes.send_modify(|routes| {
+        routes.primary = Some(b.target.clone());
+        routes.holds = false;
+    });
+    assert_reset(&mut before).await;
+    assert_eq!(read(&mut during).await.unwrap(), "b");
+}
+
+#[tokio::test]
 async fn a_primary_that_refuses_is_tried_again_until_it_accepts() {
     let gone = server("a").await;
     let address = gone.target.address.clone();

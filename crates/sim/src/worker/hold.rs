@@ -1,4 +1,4 @@
-//! A model of a member's connection poolers around the real decisions, `ha::hold::decide`.
+//! A model of a member's proxy and connection poolers around the real decisions, `ha::hold::decide`.
 //!
 //! Every third seed has them. They hold their clients at once, after a moment, or never, by their place in the cluster, so
 //! that a leader meets all of it; no random number is drawn, so that the other seeds stay what they were.
