@@ -145,12 +145,13 @@ impl Member {
     }
 
     pub fn worker(&self) -> Option<Process> {
-        let guard = self.guard.as_ref().map(|guard| guard.id() as i32);
-        self.processes().into_iter().find(|process| {
-            Some(process.pid) != guard
-                && process.name.starts_with("quorate")
-                && process.arguments().iter().any(|word| word == "worker")
-        })
+        self.processes().into_iter().find(|process| self.is_worker(process))
+    }
+
+    fn is_worker(&self, process: &Process) -> bool {
+        Some(process.pid) != self.guard.as_ref().map(|guard| guard.id() as i32)
+            && process.name.starts_with("quorate")
+            && process.arguments().iter().any(|word| word == "worker")
     }
 
     pub fn postmaster(&self) -> Option<Process> {
@@ -171,7 +172,9 @@ impl Member {
         let mut killed = BTreeSet::new();
         loop {
             // Again and again: a process may have forked between the look and the signal.
-            let left = self.processes();
+            let mut left = self.processes();
+            // First whoever would tell the others that the rest is dying.
+            left.sort_by_key(|process| !self.is_worker(process));
             self.bury()?;
             // The kernel reports a process as dead while the last of its threads still ends; only then it can be buried.
             if left.is_empty() && self.guard.is_none() && self.etcd.as_ref().is_none_or(|etcd| etcd.pid().is_none()) {
