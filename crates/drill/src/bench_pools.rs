@@ -4,7 +4,7 @@ use crate::options::Output;
 use anyhow::{Context, Result, bail};
 use drill::cluster::{Cluster, ClusterOptions};
 use drill::pgbench::Report;
-use drill::pool_scenario::{Handover, Pools, hand_over, plans};
+use drill::pool_scenario::{Asked, Handover, Pools, hand_over, plans};
 use drill::scenario::BOOTSTRAP_TIME_MAX;
 use serde::Serialize;
 
@@ -31,7 +31,7 @@ pub async fn run(mut options: ClusterOptions, runs: u32, output: Output) -> Resu
     cluster.wait_whole(BOOTSTRAP_TIME_MAX).await?;
     let mut done: Vec<Handover> = Vec::new();
     for number in 1..=runs {
-        let handover = hand_over(&mut cluster, &pools, &format!("run{number}"), true).await;
+        let handover = hand_over(&mut cluster, &pools, &format!("run{number}"), Asked::ToSwitchOver, true).await;
         let handover = handover.with_context(|| format!("switchover {number}"))?;
         let Handover { old_leader, new_leader, through_proxy, through_include, .. } = &handover;
         let failures = through_proxy.failed + through_include.failed;

@@ -83,8 +83,22 @@ impl Pools {
     }
 }
 
-/// One switchover to any candidate under load. `run` is unique on the server; letters and digits.
-pub async fn hand_over(cluster: &mut Cluster, pools: &Pools, run: &str, without_pool: bool) -> Result<Handover> {
+/// What makes the leader hand over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    ToSwitchOver,
+    /// The agent ends, and is started again. Not one that looks after a PgBouncer.
+    ToStop,
+}
+
+/// One planned change to any candidate under load. `run` is unique on the server; letters and digits.
+pub async fn hand_over(
+    cluster: &mut Cluster,
+    pools: &Pools,
+    run: &str,
+    asked: Asked,
+    without_pool: bool,
+) -> Result<Handover> {
     let view = cluster.wait_whole(WHOLE_TIME_MAX).await?;
     let old = view.leader().context("there is no leader")?.name.clone();
     let direct = cluster.login(cluster.member(&old)?, ports::PROXY_PRIMARY);
@@ -107,7 +121,10 @@ pub async fn hand_over(cluster: &mut Cluster, pools: &Pools, run: &str, without_
         Pgbench::start(&host, ports::PROXY_PRIMARY, "postgres", &password, &names[2], each)
     });
     sleep(BEFORE_SWITCHOVER).await;
-    cluster.switchover(&old).await?;
+    match asked {
+        Asked::ToSwitchOver => cluster.switchover(&old).await?,
+        Asked::ToStop => cluster.member(&old)?.ask_to_stop(),
+    }
     let (through_proxy, through_include) = tokio::try_join!(proxy.report(), include.report())?;
     let without_pool = match none {
         Some(none) => {
@@ -116,6 +133,13 @@ pub async fn hand_over(cluster: &mut Cluster, pools: &Pools, run: &str, without_
         }
         None => None,
     };
+    if asked == Asked::ToStop {
+        let stopped = cluster.member_mut(&old)?;
+        if stopped.is_running()? {
+            bail!("the agent of {old} did not end");
+        }
+        stopped.start()?;
+    }
     let view = cluster.wait_whole(WHOLE_TIME_MAX).await?;
     let new_leader = view.leader().context("there is no leader")?.name.clone();
     if new_leader == old {

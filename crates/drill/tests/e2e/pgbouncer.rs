@@ -2,7 +2,7 @@
 
 use super::support::{World, eventually, options, run};
 use drill::pgbouncer::PgBouncer;
-use drill::pool_scenario::{Pools, hand_over, plans};
+use drill::pool_scenario::{Asked, Handover, Pools, hand_over, plans};
 use drill::scenario::BOOTSTRAP_TIME_MAX;
 use drill::writer;
 use std::time::{Duration, Instant};
@@ -18,15 +18,9 @@ fn clients_of_pgbouncer_notice_a_switchover_as_a_pause() {
     run(async {
         let (mut world, pools) = start("pgbouncer", 31).await;
         for number in 1..=SWITCHOVERS {
-            let done = hand_over(&mut world, &pools, &format!("run{number}"), true).await.unwrap();
-            for (way, report) in [("the proxy", &done.through_proxy), ("the include file", &done.through_include)] {
-                println!(
-                    "{} -> {} by {way}: {} transactions, longest pause {:.0} ms",
-                    done.old_leader, done.new_leader, report.transactions, report.longest_pause_ms
-                );
-                assert_eq!((report.failed, report.aborted_clients), (0, 0), "{way}: {report:?}");
-                assert!(report.longest_pause_ms < PAUSE_MAX_MS, "{way}: {report:?}");
-            }
+            let name = format!("run{number}");
+            let done = hand_over(&mut world, &pools, &name, Asked::ToSwitchOver, true).await.unwrap();
+            assert_is_a_pause(&done);
             // Straight through the proxy: who was connected at that moment was cut off, everybody else was held.
             let without = done.without_pool.unwrap();
             println!(
@@ -35,18 +29,35 @@ fn clients_of_pgbouncer_notice_a_switchover_as_a_pause() {
             );
             assert!(without.only_the_connected_failed(), "{without:?}");
         }
+        pg3_leads(&mut world).await;
+        // So is the end of the agent, as when its host is started anew.
+        assert_is_a_pause(&hand_over(&mut world, &pools, "stop", Asked::ToStop, false).await.unwrap());
         a_failover_is_followed(&mut world, &pools).await;
     });
 }
 
-/// Errors are allowed here: there was nobody to hold the clients before.
-async fn a_failover_is_followed(world: &mut World, pools: &Pools) {
-    // The agents of the first two look after the PgBouncers.
-    let leader = world.leader().await;
-    if leader != "pg3" {
+fn assert_is_a_pause(done: &Handover) {
+    for (way, report) in [("the proxy", &done.through_proxy), ("the include file", &done.through_include)] {
+        println!(
+            "{} -> {} by {way}: {} transactions, longest pause {:.0} ms",
+            done.old_leader, done.new_leader, report.transactions, report.longest_pause_ms
+        );
+        assert_eq!((report.failed, report.aborted_clients), (0, 0), "{way}: {report:?}");
+        assert!(report.longest_pause_ms < PAUSE_MAX_MS, "{way}: {report:?}");
+    }
+}
+
+/// The agents of the first two look after the PgBouncers.
+async fn pg3_leads(world: &mut World) {
+    if world.leader().await != "pg3" {
         world.quorate("pg1", &["switchover", "--candidate", "pg3", "--force"]).ok();
     }
     world.whole_again().await;
+}
+
+/// Errors are allowed here: there was nobody to hold the clients before.
+async fn a_failover_is_followed(world: &mut World, pools: &Pools) {
+    pg3_leads(world).await;
     world.member_mut("pg3").unwrap().kill().unwrap();
     for pool in pools.each() {
         let member = eventually("it leads to the new primary", async || ask(world, pool, WHO).await).await;
@@ -75,7 +86,7 @@ async fn a_long_transaction_is_cut_and_the_others_notice_nothing(world: &mut Wor
     })
     .await;
     let begun = Instant::now();
-    let done = hand_over(world, pools, "long", false).await.unwrap();
+    let done = hand_over(world, pools, "long", Asked::ToSwitchOver, false).await.unwrap();
     assert_eq!((done.through_proxy.failed, done.through_proxy.aborted_clients), (0, 0), "{:?}", done.through_proxy);
     assert_eq!(
         (done.through_include.failed, done.through_include.aborted_clients),

@@ -23,6 +23,8 @@ pub struct Memory {
     /// The `synchronous_standby_names` that were asked for last.
     pub names_asked: Option<String>,
     pub switchover: Option<Switchover>,
+    /// As a leader whose agent ends: it asked for a switchover then.
+    pub leaving_since: Option<Millis>,
     /// Failures in a row and the earliest next try, by kind of job.
     pub retries: BTreeMap<&'static str, Retry>,
     /// The data directory is to be made anew from the leader, because rewinding failed or somebody asked.

@@ -105,7 +105,7 @@ fn still_flowing(draft: &mut Draft<'_>, request: Revision, since: Millis) -> boo
     !over
 }
 
-fn choose(draft: &Draft<'_>, request: &FailoverRequest, running: &Running) -> Result<MemberName, Reason> {
+pub(super) fn choose(draft: &Draft<'_>, request: &FailoverRequest, running: &Running) -> Result<MemberName, Reason> {
     if request.leader.as_ref().is_some_and(|leader| *leader != draft.view.me) {
         return Err(Reason::SwitchoverImpossible {
             candidate: request.candidate.clone(),

@@ -207,6 +207,46 @@ fn addresses_leave_when_postgresql_has_stopped_and_the_key_follows_them() {
 }
 
 #[test]
+fn a_leader_whose_agent_is_asked_to_stop_switches_over() {
+    let mut view = view(Some(PAUSE_MAX));
+    view.stopping = true;
+    let request = view.dcs.cluster.as_mut().unwrap().failover.take();
+    let begins = |decision: &Decision, job: &Action| decision.actions.contains(job);
+    let checkpoint = Action::Begin(Job::Checkpoint);
+    let asks = decide(&Memory::default(), &view);
+    let asked_for = FailoverRequest { leader: Some("a".into()), candidate: Some("b".into()), scheduled_at: None };
+    let put = Action::Write(StoreWrite::PutFailover { request: asked_for, expected: None });
+    assert!(begins(&asks, &put) && !begins(&asks, &checkpoint), "{asks:?}");
+
+    let waits = decide(&asks.next, &view);
+    assert!(!begins(&waits, &put) && !begins(&waits, &checkpoint) && !begins(&waits, &STOP), "{waits:?}");
+    view.now = waits.wake_at.unwrap();
+    assert!(begins(&decide(&waits.next, &view), &checkpoint), "the store did not take the request");
+
+    view.now = NOW;
+    view.dcs.cluster.as_mut().unwrap().failover = request;
+    let first = decide(&waits.next, &view);
+    assert!(begins(&first, &checkpoint), "{first:?}");
+    view.job = Some(JobView { job: Job::Checkpoint, state: JobState::Done });
+    let holds = decide(&first.next, &view);
+    view.job = None;
+    assert_eq!(wishes(&holds), [Some(REQUEST)], "{holds:?}");
+    says_paused(&mut view, "b", REQUEST);
+    assert!(begins(&decide(&holds.next, &view), &STOP));
+}
+
+#[test]
+fn a_leader_that_is_asked_to_stop_and_that_nobody_can_follow_stops_without() {
+    let mut view = view(None);
+    view.stopping = true;
+    let cluster = view.dcs.cluster.as_mut().unwrap();
+    cluster.failover = None;
+    cluster.members.remove(&"b".into());
+    let decision = decide(&Memory::default(), &view);
+    assert!(decision.actions.contains(&Action::Begin(Job::Checkpoint)), "{decision:?}");
+}
+
+#[test]
 fn addresses_come_with_the_key() {
     let mut view = view(None);
     let Server::Running(running) = &mut view.postgres.server else { unreachable!() };
