@@ -329,8 +329,8 @@ fn what_is_not_supported_yet_says_so() {
         ),
         (
             "",
-            "bootstrap: {dcs: {standby_cluster: {host: x}}}\n",
-            "q.yml:9: bootstrap.dcs.standby_cluster: standby clusters are not supported yet [config-unsupported]",
+            "bootstrap: {dcs: {standby_cluster: {host: x, create_replica_methods: [wal_e]}}}\n",
+            "q.yml:9: bootstrap.dcs.standby_cluster.create_replica_methods: other methods than basebackup are not supported [config-unsupported]",
         ),
     ]);
 }

@@ -10,7 +10,7 @@ use crate::reply::Reply;
 use crate::schedule::Schedule;
 use crate::snapshot::Snapshot;
 use dcs::Written;
-use ha::cluster::{Cluster, FailoverRequest, Member, StoreWrite};
+use ha::cluster::{Cluster, FailoverRequest, Member, Role, StoreWrite};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -175,7 +175,8 @@ pub(crate) fn obstacle(
     if leader.is_some() && leader != cluster.leader_name() {
         return Some("leader name does not match".into());
     }
-    let synchronous = cluster.config().is_synchronous();
+    let config = cluster.config();
+    let synchronous = config.is_synchronous() && config.standby_cluster.is_none();
     let members: Vec<&Member> = if let Some(candidate) = candidate {
         if action == Action::Switchover && synchronous && !is_sync_standby(cluster, candidate) {
             return Some("candidate name does not match with sync_standby".into());
@@ -235,8 +236,9 @@ impl Wish {
         }
         match cluster.leader_name() {
             Some(leader) if Some(leader) != self.old.as_ref() => {
-                let is_writable = cluster.leader_member().is_some_and(|(_, member)| member.data.is_writable());
-                is_writable.then(|| self.success(leader))
+                let leads = |member: &Member| member.data.is_writable() || member.data.role == Role::StandbyLeader;
+                let leads = cluster.leader_member().is_some_and(|(_, member)| leads(member));
+                leads.then(|| self.success(leader))
             }
             // Somebody withdrew the wish and the leader stayed. Without a leader the race is still open.
             Some(_) if cluster.failover.is_none() => Some(Reply::text(503, format!("{} failed", self.action.title()))),

@@ -30,14 +30,16 @@ pub struct ClusterView {
 }
 
 impl ClusterView {
+    /// That of a standby cluster, too.
     pub fn leader(&self) -> Option<&MemberView> {
-        self.members.iter().find(|member| member.role == "leader")
+        self.members.iter().find(|member| matches!(member.role.as_str(), "leader" | "standby_leader"))
     }
 
     /// What is missing to a whole cluster of `members`; `None` when nothing is.
     pub fn why_not_whole(&self, members: usize, synchronous: bool) -> Option<String> {
         let Some(leader) = self.leader() else { return Some("there is no leader".to_owned()) };
-        if leader.state != "running" {
+        let healthy = if leader.role == "leader" { "running" } else { "streaming" };
+        if leader.state != healthy {
             return Some(format!("the leader {} is {}", leader.name, leader.state));
         }
         if self.members.len() != members {

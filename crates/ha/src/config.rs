@@ -3,10 +3,13 @@
 //! Read with Patroni's names. Values that are missing have defaults; values that are wrong are refused when somebody
 //! writes them, and the last good configuration stays in force when somebody else did.
 
+mod standby_cluster;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use thiserror::Error;
+pub use standby_cluster::StandbyCluster;
 use types::Millis;
 
 /// The leader's lease. Patroni's 30 s keep a cluster without a primary for half a minute; with the fence in the guard
@@ -94,6 +97,8 @@ pub struct DynamicConfig {
     pub synchronous_mode: SynchronousMode,
     pub synchronous_mode_strict: bool,
     pub synchronous_node_count: usize,
+    /// While it stands nobody is promoted: the leader follows the remote primary.
+    pub standby_cluster: Option<StandbyCluster>,
     pub pause: bool,
     pub check_timeline: bool,
     pub use_pg_rewind: bool,
@@ -114,6 +119,7 @@ impl Default for DynamicConfig {
             synchronous_mode: SynchronousMode::Off,
             synchronous_mode_strict: false,
             synchronous_node_count: 1,
+            standby_cluster: None,
             pause: false,
             check_timeline: false,
             use_pg_rewind: true,
@@ -165,9 +171,7 @@ impl DynamicConfig {
             other if flag(other, "synchronous_mode")?.unwrap_or(false) => SynchronousMode::On,
             _ => SynchronousMode::Off,
         };
-        if map.get("standby_cluster").is_some_and(|value| !value.is_null()) {
-            return Err(problem("standby_cluster", "standby clusters are not supported yet"));
-        }
+        config.standby_cluster = StandbyCluster::read(map.get("standby_cluster"))?;
         let set = |target: &mut bool, map: &Map<String, Value>, key: &str| -> Result<(), ConfigProblem> {
             *target = flag(map.get(key), key)?.unwrap_or(*target);
             Ok(())

@@ -1,6 +1,7 @@
 //! Every why, typed. `render` turns them into words; metrics count them by `code`.
 
 use crate::lease::Withhold;
+use crate::postgres::Source;
 use types::{Lsn, MemberName, Millis, Revision, Timeline};
 
 /// Why something was decided, or why nothing was.
@@ -9,6 +10,11 @@ pub enum Reason {
     // Nothing to do.
     Leading {
         epoch: Revision,
+    },
+    /// As the leader of a standby cluster.
+    LeadingStandby {
+        epoch: Revision,
+        remote: String,
     },
     Following {
         leader: MemberName,
@@ -111,6 +117,15 @@ pub enum Reason {
     Unresponsive {
         since: Millis,
     },
+    // Leading a standby cluster.
+    /// A primary that is to follow the remote one.
+    Demoting {
+        remote: String,
+    },
+    RemoteSilent {
+        since: Millis,
+    },
+    SynchronousIgnored,
     // Following.
     AnotherLeads {
         leader: MemberName,
@@ -119,10 +134,10 @@ pub enum Reason {
         leader: MemberName,
     },
     Cloning {
-        from: MemberName,
+        from: Source,
     },
     Rejoining {
-        leader: MemberName,
+        leader: Source,
     },
     NotStreaming {
         since: Millis,
@@ -179,6 +194,7 @@ impl Reason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Leading { .. } => "leading",
+            Self::LeadingStandby { .. } => "leading_standby",
             Self::Following { .. } => "following",
             Self::NotReadyYet => "not_ready_yet",
             Self::JobRunning { .. } => "job_running",
@@ -218,6 +234,9 @@ impl Reason {
             Self::NoSynchronousStandby { .. } => "no_synchronous_standby",
             Self::AddressesLeave => "addresses_leave",
             Self::Unresponsive { .. } => "unresponsive",
+            Self::Demoting { .. } => "demoting",
+            Self::RemoteSilent { .. } => "remote_silent",
+            Self::SynchronousIgnored => "synchronous_ignored",
             Self::AnotherLeads { .. } => "another_leads",
             Self::LeaderNotReady { .. } => "leader_not_ready",
             Self::Cloning { .. } => "cloning",

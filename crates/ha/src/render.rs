@@ -15,6 +15,10 @@ impl fmt::Display for Reason {
             Self::Leading { epoch } => {
                 write!(f, "it holds the leader key (taken at revision {epoch}) and PostgreSQL accepts writes")
             }
+            Self::LeadingStandby { epoch, remote } => write!(
+                f,
+                "it holds the leader key (taken at revision {epoch}) of a standby cluster and follows the remote primary {remote}"
+            ),
             Self::Following { leader } => write!(f, "it follows {leader}"),
             Self::NotReadyYet => f.write_str("the agent has not seen the store, the guard and the data directory yet"),
             Self::JobRunning { what, .. } => write!(f, "{what} is under way"),
@@ -96,6 +100,13 @@ impl fmt::Display for Reason {
                 f.write_str("the virtual addresses are being removed here before the leadership passes")
             }
             Self::Unresponsive { .. } => f.write_str("PostgreSQL runs and does not answer"),
+            Self::Demoting { remote } => write!(
+                f,
+                "standby_cluster is set: it is to follow the remote primary {remote}, and stays the primary until that one is known \
+                 to be of the same system"
+            ),
+            Self::RemoteSilent { .. } => f.write_str("it does not stream from the remote primary"),
+            Self::SynchronousIgnored => f.write_str("synchronous_mode has no effect in a standby cluster"),
             Self::AnotherLeads { leader } => {
                 write!(f, "{leader} holds the leader key; PostgreSQL is stopped here at once")
             }
@@ -103,7 +114,7 @@ impl fmt::Display for Reason {
                 write!(f, "{leader} holds the leader key and does not accept writes yet")
             }
             Self::Cloning { from } => write!(f, "the data directory is cloned from {from}"),
-            Self::Rejoining { leader } => write!(f, "its history is compared with {leader}'s before it follows"),
+            Self::Rejoining { leader } => write!(f, "its history is compared with that of {leader} before it follows"),
             Self::NotStreaming { .. } => f.write_str("it does not stream from the leader"),
             Self::RetryLater { what, .. } => write!(f, "{what} failed and is tried again later"),
             Self::RequestedRestart => f.write_str("an operator asked for a restart"),

@@ -94,6 +94,9 @@ impl Conninfo {
             config.host(host);
         }
         config.port(self.port).user(&self.user);
+        if self.options.get("target_session_attrs").is_some_and(|attrs| attrs == "read-write") {
+            config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+        }
         config.dbname(self.dbname.as_deref().unwrap_or("postgres"));
         config.application_name(self.application_name.as_deref().unwrap_or("quorate"));
         // What the options say of encryption is `sql::encryption`'s.

@@ -39,15 +39,16 @@ pub enum CardChange {
     Remove { address: VirtualAddress },
 }
 
-/// The primary's address, and the Redis master's.
-pub fn line(redis: bool) -> VipLine {
+/// The primary's address, the Redis master's, and the standby leader's.
+pub fn line(redis: bool, standby: bool) -> VipLine {
     let address = |ip: &str| VirtualAddress {
         ip: ip.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])),
         prefix: 24,
         interface: "eth0".to_owned(),
     };
     let redis = redis.then(|| (VipRole::RedisMaster, address("10.0.0.43")));
-    VipLine::new([(VipRole::Primary, address("10.0.0.42"))].into_iter().chain(redis))
+    let standby = standby.then(|| (VipRole::StandbyLeader, address("10.0.0.44")));
+    VipLine::new([(VipRole::Primary, address("10.0.0.42"))].into_iter().chain(redis).chain(standby))
 }
 
 impl World {
@@ -125,11 +126,11 @@ impl World {
         self.hosts[host].card = Card::default();
     }
 
-    /// A decision about a server was made.
-    pub(crate) fn vip_decided(&mut self, host: usize, server: ServerKind, standing: Standing) {
+    /// A decision about a role was made.
+    pub(crate) fn vip_decided(&mut self, host: usize, role: VipRole, standing: Standing) {
         let now = self.hosts[host].clock.read(self.now);
         let Some(worker) = &mut self.hosts[host].worker else { return };
-        let messages = worker.vips.decided(now, server, standing);
+        let messages = worker.vips.decided(now, role, standing);
         self.vip_asks(host, messages);
     }
 
@@ -165,11 +166,22 @@ impl World {
     }
 
     /// After healing: the leader's address is on the leader's host.
-    pub(crate) fn address_is_missing(&self, leader: usize) -> Option<String> {
+    pub(crate) fn address_is_missing(&self, leader: usize, role: VipRole) -> Option<String> {
         let worker = self.hosts[leader].worker.as_ref()?;
-        let vip = worker.vips.vips().first()?;
+        let vip = worker.vips.vips().iter().find(|vip| vip.role == role)?;
         let there = self.is_on_card(leader, &vip.state.address) && vip.state.presence == Presence::Present;
         (!there).then(|| format!("{} leads and has not the address {}", self.hosts[leader].name, vip.state.address.ip))
+    }
+}
+
+impl World {
+    /// Nobody has the role.
+    pub(crate) fn address_is_there(&self, role: VipRole) -> Option<String> {
+        self.hosts.iter().enumerate().find_map(|(at, host)| {
+            let vip = host.worker.as_ref()?.vips.vips().iter().find(|vip| vip.role == role)?;
+            self.is_on_card(at, &vip.state.address)
+                .then(|| format!("m{} has the address of a {}", at + 1, role.as_str()))
+        })
     }
 }
 

@@ -156,6 +156,24 @@ impl Faults {
         if setup.redis {
             at = crate::redis::faults::draw_more(setup.seed, CALM, at, &mut planned);
         }
+        if setup.standby {
+            // About half of the worlds end as a standby cluster, some after having been something else.
+            let mut order = |from: Time, order: Order| {
+                let at = random.between(from, at + SECOND);
+                planned.push(Planned { at, fault: Fault::Order(order), lasts: 0, aim: Aim::Leader });
+                at
+            };
+            let changes = setup.seed % 4;
+            if changes > 0 {
+                let promoted = order(CALM, Order::PromoteCluster);
+                if changes > 1 {
+                    let demoted = order(promoted, Order::DemoteCluster);
+                    if changes > 2 {
+                        order(demoted, Order::PromoteCluster);
+                    }
+                }
+            }
+        }
         let ends_at = at + random.between(2 * SECOND, 10 * SECOND);
         Self { planned, ends_at, ..Self::default() }
     }

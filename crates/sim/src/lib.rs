@@ -23,6 +23,7 @@ pub mod oracle;
 pub mod postgres;
 pub mod random;
 pub mod redis;
+pub mod remote;
 pub mod run;
 pub mod sentinel;
 mod service;

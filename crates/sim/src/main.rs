@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 /// The end of a failing run's trace that is printed without `--trace`.
 const TAIL_LINES: usize = 60;
-const USAGE: &str = "usage: quorate-sim [--world sentinel] [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis] \
+const USAGE: &str = "usage: quorate-sim [--world sentinel] [--seeds COUNT] [--start SEED] [--seed SEED] [--trace] [--keep-going] [--redis | --standby] \
      [--mutant NAME]";
 
 #[derive(Default)]
@@ -21,6 +21,7 @@ struct Options {
     keep_going: bool,
     mutant: Option<Mutant>,
     redis: bool,
+    standby: bool,
     /// The world of sentinels, and a rule broken there.
     sentinel: bool,
     sentinel_mutant: Option<sim::sentinel::mutant::Mutant>,
@@ -40,6 +41,7 @@ fn options() -> Result<Options, String> {
             "--seed" => options.seed = Some(number()?),
             "--trace" => options.trace = true,
             "--redis" => options.redis = true,
+            "--standby" => options.standby = true,
             "--keep-going" => options.keep_going = true,
             "--world" => match arguments.next().as_deref() {
                 Some("sentinel") => options.sentinel = true,
@@ -78,7 +80,11 @@ fn main() -> ExitCode {
         return if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let redis = options.redis || options.mutant.is_some_and(Mutant::is_of_redis);
-    let plain = |seed| if redis { Setup::with_redis(seed) } else { Setup::new(seed) };
+    let plain = |seed| match (redis, options.standby) {
+        (true, _) => Setup::with_redis(seed),
+        (false, true) => Setup::as_standby(seed),
+        (false, false) => Setup::for_mutant(seed, options.mutant),
+    };
     let setup = |seed| Setup { mutant: options.mutant, trace: options.trace, ..plain(seed) };
     if let Some(seed) = options.seed {
         let outcome = run(setup(seed));

@@ -26,6 +26,8 @@ pub enum Mutant {
     VipSkipFence,
     /// A virtual address is given up with its lease only, and the role passes on without waiting for it.
     VipKeptBeyondRole,
+    /// The leader of a standby cluster does not see that it is one.
+    ForgetStandbyCluster,
     /// The guard's fence over Redis never falls.
     RedisSkipFence,
     /// Redis is promoted when the leader key is asked for, not when it is held.
@@ -44,7 +46,7 @@ pub enum Mutant {
     RedisRefusalEndsLease,
 }
 
-pub const MUTANTS: [(&str, Mutant); 19] = [
+pub const MUTANTS: [(&str, Mutant); 20] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
@@ -56,6 +58,7 @@ pub const MUTANTS: [(&str, Mutant); 19] = [
     ("claim-ends-with-lease", Mutant::ClaimEndsWithLease),
     ("vip-skip-fence", Mutant::VipSkipFence),
     ("vip-kept-beyond-role", Mutant::VipKeptBeyondRole),
+    ("standby-forget-cluster", Mutant::ForgetStandbyCluster),
     ("redis-skip-fence", Mutant::RedisSkipFence),
     ("redis-promote-early", Mutant::RedisPromoteEarly),
     ("redis-hand-over-early", Mutant::RedisHandOverEarly),
@@ -74,6 +77,11 @@ impl Mutant {
     /// It is about Redis, so the world must have one.
     pub fn is_of_redis(self) -> bool {
         self.name().starts_with("redis-")
+    }
+
+    /// It is about standby clusters.
+    pub fn is_of_standby(self) -> bool {
+        self.name().starts_with("standby-")
     }
 
     pub fn name(self) -> &'static str {

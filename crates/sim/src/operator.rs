@@ -23,6 +23,9 @@ pub enum Order {
         on: bool,
         strict: bool,
     },
+    /// `standby_cluster` is taken out, or put in.
+    PromoteCluster,
+    DemoteCluster,
     /// Somebody with etcdctl.
     DeleteLeaderKey,
     StopAgent,
@@ -63,6 +66,10 @@ impl World {
             Order::Reinitialize => return self.ask_member(at, MemberRequest::Reinitialize { from_leader: true }),
             Order::Pause => return self.configure(at, &[("pause", "true")]),
             Order::Resume => return self.configure(at, &[("pause", "false")]),
+            Order::PromoteCluster => return self.set(at, "standby_cluster", serde_json::Value::Null),
+            Order::DemoteCluster => {
+                return self.set(at, "standby_cluster", serde_json::json!({"host": "remote"}));
+            }
             Order::Synchronous { on, strict } => {
                 let word = |value: bool| if value { "true" } else { "false" };
                 return self
@@ -92,10 +99,20 @@ impl World {
     }
 
     fn configure(&mut self, at: usize, changes: &[(&str, &str)]) {
+        let changes: Vec<_> =
+            changes.iter().map(|(key, value)| (*key, serde_json::Value::Bool(*value == "true"))).collect();
+        self.change_config(at, &changes);
+    }
+
+    fn set(&mut self, at: usize, key: &str, value: serde_json::Value) {
+        self.change_config(at, &[(key, value)]);
+    }
+
+    fn change_config(&mut self, at: usize, changes: &[(&str, serde_json::Value)]) {
         let Some(text) = self.oracle.truth.config_text.clone() else { return };
         let Ok(serde_json::Value::Object(mut map)) = serde_json::from_str(&text.value) else { return };
         for (key, value) in changes {
-            map.insert((*key).to_owned(), serde_json::Value::Bool(*value == "true"));
+            map.insert((*key).to_owned(), value.clone());
         }
         let write =
             StoreWrite::PutConfig { text: serde_json::Value::Object(map).to_string(), expected: Some(text.revision) };

@@ -8,13 +8,16 @@
 //! 5. There is no primary, and a member that lives gives no reason.
 //! 6. A member decides and decides, as if time were free.
 //! 7. A virtual address is on two hosts: see `cards`.
-//! 8. The store gives one revision two meanings, goes back, or ends a lease before its time.
+//! 8. A member begins to make a primary while its view of the store says `standby_cluster`, or there is a primary in a cluster that
+//!    never was anything but a standby cluster.
+//! 9. The store gives one revision two meanings, goes back, or ends a lease before its time.
 
 use crate::clock::{MS, SECOND, Time};
 use crate::note;
 use crate::postgres::Phase;
 use crate::world::World;
 use ha::cluster::{Cluster, Keys, StoreWrite};
+use ha::postgres::Job;
 use kv::{Event, EventKind};
 use std::collections::{BTreeMap, BTreeSet};
 use types::{LeaseId, Millis, Revision};
@@ -52,6 +55,10 @@ pub struct Oracle {
     pub leaderships: Vec<Time>,
     pub healthy_since: Option<Time>,
     pub healed_at: Option<Time>,
+    /// No configuration has been without `standby_cluster`.
+    always_standby: bool,
+    /// Commits of older branches may have been given up for the remote primary's.
+    protected_from: u32,
     reasonless: BTreeMap<usize, Time>,
     /// Since the last sample.
     decisions: BTreeMap<usize, u32>,
@@ -72,8 +79,8 @@ impl Renewal {
 }
 
 impl Oracle {
-    pub fn new(members: usize) -> Self {
-        Self { applied: vec![(0, Revision(0)); members], ..Self::default() }
+    pub fn new(members: usize, always_standby: bool) -> Self {
+        Self { applied: vec![(0, Revision(0)); members], always_standby, ..Self::default() }
     }
 
     pub fn next_write(&mut self) -> u64 {
@@ -168,6 +175,7 @@ impl World {
             self.oracle.truth.apply(&keys, event);
             self.look_at_expiry(&keys, event);
         }
+        self.standby_cluster_changed(&before);
         let is_synchronous = self.oracle.truth.config().is_synchronous();
         if was_synchronous != is_synchronous {
             note!(self, "synchronous mode is {}", if is_synchronous { "on" } else { "off" });
@@ -188,6 +196,27 @@ impl World {
                     self.leadership_passes(host, &before);
                 }
             }
+        }
+    }
+
+    fn standby_cluster_changed(&mut self, before: &Cluster) {
+        let stands = |cluster: &Cluster| cluster.config.as_ref().map(|config| config.value.standby_cluster.is_some());
+        let now = stands(&self.oracle.truth);
+        self.oracle.always_standby &= now != Some(false);
+        if now == stands(before) || stands(before).is_none() {
+            return;
+        }
+        note!(self, "the cluster is to be {}", if now == Some(true) { "a standby cluster" } else { "on its own" });
+        self.oracle.protected.clear();
+        self.oracle.protected_from = self.newest_branch() + 1;
+    }
+
+    /// A job begins.
+    pub(crate) fn look_at_standby_cluster(&mut self, host: usize, job: &Job) {
+        let makes_primary = matches!(job, Job::Promote { .. } | Job::Start { fence: Some(_), .. } | Job::Initdb);
+        let config = self.hosts[host].worker.as_ref().and_then(|worker| worker.cluster.as_ref()).map(Cluster::config);
+        if makes_primary && config.is_some_and(|config| config.standby_cluster.is_some()) {
+            self.violation(format!("m{} begins {} in a standby cluster", host + 1, job.kind()));
         }
     }
 
@@ -249,7 +278,8 @@ impl World {
         let newest = oracle.newest_acknowledging;
         let mine =
             oracle.truth.sync.as_ref().is_some_and(|sync| sync.value.leader.as_ref() == Some(&self.hosts[host].name));
-        let promised = synchronous && (mine || waited);
+        let kept = branch >= oracle.protected_from && oracle.truth.config().standby_cluster.is_none();
+        let promised = synchronous && kept && (mine || waited);
         // What standbys had confirmed before the stop may be answered after it; whether it is lost is looked at below.
         if branch < newest && !self.is_excused(host) {
             return self.violation(format!(
@@ -262,8 +292,8 @@ impl World {
         if !promised {
             return;
         }
-        let kept = oracle.protected.entry(branch).or_default();
-        *kept = end.max(*kept);
+        let protected = oracle.protected.entry(branch).or_default();
+        *protected = end.max(*protected);
         let (newest_branch, owner) = oracle.newest_branch;
         let has_it = |wal: &crate::postgres::wal::Wal| wal.branch() != newest_branch || wal.contains(branch, end);
         if newest_branch > branch
@@ -280,6 +310,9 @@ impl World {
 
     /// A PostgreSQL accepts writes from now on.
     pub(crate) fn primary_begins(&mut self, host: usize) {
+        if self.oracle.always_standby {
+            return self.violation(format!("m{} is a primary in a standby cluster", host + 1));
+        }
         let Some(cluster) = self.hosts[host].postgres.data.cluster() else { return };
         let branch = cluster.wal.branch();
         let lost = self.oracle.protected.iter().find(|(branch, end)| !cluster.wal.contains(**branch, **end));

@@ -52,9 +52,7 @@ pub fn run(setup: Setup) -> Outcome {
 
 /// The first of these seeds that violates anything.
 pub fn first_failure(seeds: Range<u64>, mutant: Option<Mutant>) -> Option<Outcome> {
-    let redis = mutant.is_some_and(Mutant::is_of_redis);
-    let plain = |seed| if redis { Setup::with_redis(seed) } else { Setup::new(seed) };
-    first_failure_of(seeds.map(|seed| Setup { mutant, ..plain(seed) }))
+    first_failure_of(seeds.map(|seed| Setup::for_mutant(seed, mutant)))
 }
 
 /// The first of these worlds that violates anything.

@@ -6,11 +6,14 @@ use crate::mutant::Mutant;
 use crate::random::Random;
 
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // kinds of worlds, each on its own
 pub struct Setup {
     pub seed: u64,
     pub members: usize,
     pub mutant: Option<Mutant>,
     pub trace: bool,
+    /// The cluster begins as a standby cluster.
+    pub standby: bool,
     /// Every member has a Redis beside its PostgreSQL.
     pub redis: bool,
     /// The last member comes late, when the others have a master already, and brings data of Redis along.
@@ -42,6 +45,7 @@ impl Setup {
             members,
             mutant: None,
             trace: false,
+            standby: false,
             redis: false,
             redis_latecomer: false,
             redis_ping: SECOND,
@@ -57,9 +61,30 @@ impl Setup {
         Self { redis: true, redis_latecomer, ..Self::new(seed) }
     }
 
+    /// The same as a standby cluster.
+    pub fn as_standby(seed: u64) -> Self {
+        let plain = Self::new(seed);
+        let bootstrap_config = plain.bootstrap_config.replacen('{', r#"{"standby_cluster":{"host":"remote"},"#, 1);
+        Self { standby: true, bootstrap_config, ..plain }
+    }
+
+    /// As a world that this mutant is about.
+    pub fn for_mutant(seed: u64, mutant: Option<Mutant>) -> Self {
+        let plain = match mutant {
+            Some(mutant) if mutant.is_of_redis() => Self::with_redis(seed),
+            Some(mutant) if mutant.is_of_standby() => Self::as_standby(seed),
+            Some(_) | None => Self::new(seed),
+        };
+        Self { mutant, ..plain }
+    }
+
     /// The command that runs this again.
     pub fn replay(&self) -> String {
-        let redis = if self.redis { " --redis" } else { "" };
+        let redis = match (self.redis, self.standby) {
+            (true, _) => " --redis",
+            (false, true) => " --standby",
+            (false, false) => "",
+        };
         let mutant = self.mutant.map(|mutant| format!(" --mutant {}", mutant.name())).unwrap_or_default();
         format!("cargo run -p sim --bin quorate-sim -- --seed {}{redis}{mutant} --trace", self.seed)
     }

@@ -15,6 +15,7 @@ use crate::oracle::Oracle;
 use crate::postgres::{Postgres, PostgresEvent};
 use crate::random::Random;
 use crate::redis::{Redis, RedisEvent};
+use crate::remote::Remote;
 use crate::setup::Setup;
 use crate::store::Inbound;
 use crate::trace::Trace;
@@ -104,6 +105,8 @@ pub struct World {
     pub keys: Keys,
     pub network: Network,
     pub hosts: Vec<Host>,
+    /// The cluster is a standby cluster, or may become one.
+    pub remote: Option<Remote>,
     pub oracle: Oracle,
     pub faults: Faults,
     pub last_call: u64,
@@ -125,7 +128,8 @@ impl World {
             trace: Trace::new(setup.trace),
             keys: Keys::new(None, &"sim".into()),
             network: Network::default(),
-            oracle: Oracle::new(setup.members),
+            oracle: Oracle::new(setup.members, setup.standby),
+            remote: None,
             hosts,
             faults,
             random,
@@ -138,6 +142,9 @@ impl World {
             events: 0,
             done: false,
         };
+        if world.setup.standby {
+            world.remote = Some(Remote::new(world.next_branch()));
+        }
         for host in 0..world.hosts.len() {
             if world.setup.mutant == Some(Mutant::ForgetFsync) {
                 world.hosts[host].disk.set_lies(true);
@@ -273,6 +280,7 @@ impl World {
             PostgresEvent::Stream { from, from_run, wal } => self.stream_arrives(host, from, from_run, wal),
             PostgresEvent::StandbyFlushed { receiver, wal } => self.standby_flushed(host, receiver, wal),
             PostgresEvent::Feedback { from, run, flush } => self.feedback(host, from, run, flush),
+            PostgresEvent::FromRemote => self.remote_sends(host),
             PostgresEvent::SendAgain { to } => self.send_again(host, to),
             PostgresEvent::TryToReceive => self.try_to_receive(host),
             PostgresEvent::LookAtReceiver => self.look_at_receiver(host),
@@ -287,6 +295,10 @@ impl World {
 
     pub fn next_branch(&mut self) -> u32 {
         self.last_branch += 1;
+        self.last_branch
+    }
+
+    pub fn newest_branch(&self) -> u32 {
         self.last_branch
     }
 

@@ -5,7 +5,7 @@
 
 use crate::failover_ip::Asked;
 use config::VipConfig;
-use ha::guard::{Presence, ServerKind};
+use ha::guard::Presence;
 use ha::lease::Lease;
 use ha::vip::{Standing, VipReason, VipRole, VipView, Wish, decide};
 use serde_json::{Value, json};
@@ -34,9 +34,9 @@ impl RoutedVip {
             .collect()
     }
 
-    /// After every decision about a server.
-    pub fn decided(&mut self, now: Millis, server: ServerKind, standing: Standing) {
-        if self.role.server() == server {
+    /// After every decision about a role.
+    pub fn decided(&mut self, now: Millis, role: VipRole, standing: Standing) {
+        if self.role == role {
             self.standing = standing;
             self.ask(now);
         }

@@ -8,7 +8,7 @@ use super::routed_vip::RoutedVip;
 use config::VipConfig;
 use ha::guard::{FromGuard, Presence, ServerKind, ToGuard};
 use ha::lease::Lease;
-use ha::vip::{Standing, Vip, VipLine, VipReason, VirtualAddress};
+use ha::vip::{Standing, Vip, VipLine, VipReason, VipRole, VirtualAddress};
 use platform::boot_clock;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -53,11 +53,11 @@ impl Vips {
     }
 
     /// After every decision of a role.
-    pub fn decided(&self, server: ServerKind, standing: Standing) {
+    pub fn decided(&self, role: VipRole, standing: Standing) {
         let now = boot_clock();
-        self.ask(|line| line.decided(now, server, standing));
+        self.ask(|line| line.decided(now, role, standing));
         for vip in &mut self.lock().routed {
-            vip.decided(now, server, standing);
+            vip.decided(now, role, standing);
         }
     }
 

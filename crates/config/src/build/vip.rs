@@ -45,7 +45,7 @@ impl Builder<'_> {
                 );
             }
             let (section, listen) = match vip.role {
-                VipRole::Primary => ("postgresql", postgresql),
+                VipRole::Primary | VipRole::StandbyLeader => ("postgresql", postgresql),
                 VipRole::RedisMaster => ("redis", redis),
             };
             match listen {
@@ -98,16 +98,7 @@ impl Builder<'_> {
         };
         let role = match text("role").unwrap_or_default().to_ascii_lowercase().as_str() {
             "redis_master" => VipRole::RedisMaster,
-            "standby_leader" => {
-                self.fail_vip(
-                    node,
-                    "role",
-                    Code::Unsupported,
-                    "'standby_leader' is not supported yet",
-                    "standby clusters are not built yet",
-                );
-                return None;
-            }
+            "standby_leader" => VipRole::StandbyLeader,
             _ => VipRole::Primary,
         };
         let hetzner = text("manager").is_some_and(|manager| manager.eq_ignore_ascii_case("hetzner"));

@@ -16,7 +16,12 @@ pub const VIP: &[Field] = &[
         "the one whose network contains the address",
         "The network interface: eth0, or on Windows its name, such as Ethernet 2.",
     ),
-    choice("role", ROLES, "primary", "Whom the address leads to."),
+    choice(
+        "role",
+        ROLES,
+        "primary",
+        "Whom the address leads to; standby_leader: the leader of a standby cluster, which has no primary.",
+    ),
     choice(
         "manager",
         MANAGERS,

@@ -33,6 +33,7 @@ mod screen;
 mod secured;
 mod service;
 mod setup;
+mod standby_cluster;
 mod stock_tools;
 mod support;
 mod vip_program;

@@ -1,5 +1,6 @@
 //! The cluster does not exist yet: one member wins the race, creates it, and tells the store when it is done.
 
+use super::Source;
 use super::decide::{Draft, Job};
 use super::leaderless::take;
 use super::view::{DataDirectory, JobState, Server, View};
@@ -37,19 +38,24 @@ pub(super) fn decide(draft: &mut Draft<'_>) {
     if draft.cluster.initialize_lease != Some(lease.id) {
         return draft.because(Reason::OtherBootstraps);
     }
-    if draft.cluster.config.is_none() && !draft.cluster.unreadable.contains_key("config") {
-        draft.write(StoreWrite::PutConfig { text: view.bootstrap_config.clone(), expected: None });
-    }
     draft.because(Reason::ClaimingInitialize);
+    if draft.cluster.config.is_none() && !draft.cluster.unreadable.contains_key("config") {
+        // It says of what the cluster is made.
+        return draft.write(StoreWrite::PutConfig { text: view.bootstrap_config.clone(), expected: None });
+    }
     if let Some(job) = &view.job
-        && job.job == Job::Initdb
+        && matches!(job.job, Job::Initdb | Job::Clone { .. })
         && matches!(job.state, JobState::Failed { .. } | JobState::Impossible { .. })
     {
         return draft.write(StoreWrite::AbandonInitialize { expected: initialize.revision });
     }
     match (&view.postgres.data, &view.postgres.server) {
         (DataDirectory::Empty, _) => {
-            draft.begin(Job::Initdb);
+            let from = draft.config.standby_cluster.as_ref().map(Source::remote);
+            if let Some(from) = from.clone() {
+                draft.because(Reason::Cloning { from });
+            }
+            draft.begin(from.map_or(Job::Initdb, |from| Job::Clone { from }));
         }
         // The key first, then the server: it starts as a primary, which needs a fence.
         (DataDirectory::Valid { .. }, Server::Down | Server::Running(_)) if !draft.job_runs() => {

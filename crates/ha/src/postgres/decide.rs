@@ -2,13 +2,13 @@
 
 use super::memory::Memory;
 use super::view::{DataDirectory, JobState, Server, View};
-use super::{bootstrap, entry, following, leaderless, leading, stopping};
+use super::{Source, bootstrap, entry, following, leaderless, leading, stopping};
 use crate::cluster::{Cluster, Fence, StoreWrite};
-use crate::config::DynamicConfig;
+use crate::config::{DynamicConfig, StandbyCluster};
 use crate::guard::StopMode;
 use crate::reason::Reason;
 use crate::vip::Standing;
-use types::{Lsn, MemberName, Millis, Timeline};
+use types::{Lsn, Millis, Timeline};
 
 /// So many failures in a row, about half a minute with their pauses, and the data directory is made anew.
 const REJOIN_FAILURES_MAX: u32 = 6;
@@ -21,7 +21,7 @@ pub enum Job {
     PostBootstrap,
     /// Done as soon as the postmaster runs. `fence` stands where it starts as a primary.
     Start {
-        upstream: Option<MemberName>,
+        upstream: Option<Source>,
         fence: Option<Millis>,
     },
     /// Done when every process of PostgreSQL is gone.
@@ -37,11 +37,15 @@ pub enum Job {
     Checkpoint,
     /// Makes the data directory anew; what was there is moved aside.
     Clone {
-        from: MemberName,
+        from: Source,
     },
     /// Compares the stopped data directory's history with the leader's and rewinds it where they differ.
     Rejoin {
-        leader: MemberName,
+        leader: Source,
+    },
+    /// Asks the remote primary of a standby cluster who it is. Done: it is of the same system as the data directory here.
+    Survey {
+        remote: Box<StandbyCluster>,
     },
 }
 
@@ -56,6 +60,7 @@ impl Job {
             Self::Checkpoint => "checkpoint",
             Self::Clone { .. } => "clone",
             Self::Rejoin { .. } => "rejoin",
+            Self::Survey { .. } => "survey",
         }
     }
 }
@@ -68,9 +73,9 @@ pub enum Action {
     Probe,
     /// The stop that is under way is not to wait for anybody any more.
     StopImmediately,
-    /// Point the running replica at this member.
+    /// Point the running replica at this server.
     Follow {
-        leader: MemberName,
+        source: Source,
     },
     SetSynchronousStandbyNames {
         names: String,
@@ -106,6 +111,8 @@ pub struct Decision {
     pub arming: Arming,
     /// Whether the primary's virtual addresses belong here.
     pub standing: Standing,
+    /// Whether the standby leader's do.
+    pub standby_standing: Standing,
     /// Decide again at this time even if nothing happens.
     pub wake_at: Option<Millis>,
     /// The agent may end.
@@ -217,9 +224,18 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
         entry::publish(&mut draft);
     }
     view.hold.reasons.iter().for_each(|reason| draft.because(reason.clone()));
-    let standing = standing(&draft);
+    let (standing, standby_standing) = standings(&draft);
     let Draft { memory, actions, reasons, arming, wake_at, finished, .. } = draft;
-    Decision { next: memory, actions, reasons, arming, standing, wake_at, finished }
+    Decision { next: memory, actions, reasons, arming, standing, standby_standing, wake_at, finished }
+}
+
+/// As the primary, and as the standby leader: nobody is both.
+fn standings(draft: &Draft<'_>) -> (Standing, Standing) {
+    let standing = standing(draft);
+    let elsewhere = if standing == Standing::Unknown { Standing::Unknown } else { Standing::Lost };
+    // A primary that is to be demoted has clients until it is.
+    let as_standby = draft.config.standby_cluster.is_some() && !primary(draft);
+    if as_standby { (elsewhere, standing) } else { (standing, elsewhere) }
 }
 
 /// Addresses come with the key and go with it, not with PostgreSQL: who connects before it takes writes, or while it stops, is
@@ -237,7 +253,9 @@ fn standing(draft: &Draft<'_>) -> Standing {
         Server::Unknown | Server::Starting => Standing::Unknown,
         // A worker that was started again takes up the lease of the one before.
         Server::Running(_) | Server::Unresponsive { .. }
-            if primary(draft) && draft.view.dcs.lease.is_none() && !entry::stops(draft) =>
+            if (primary(draft) || draft.config.standby_cluster.is_some())
+                && draft.view.dcs.lease.is_none()
+                && !entry::stops(draft) =>
         {
             Standing::Unknown
         }
@@ -319,12 +337,17 @@ fn take_up_job(draft: &mut Draft<'_>) {
                     draft.memory.rejoined = leader_timeline;
                     draft.memory.restarting = false;
                 }
-                Job::Rejoin { .. } => draft.memory.rejoined = leader_timeline,
+                Job::Rejoin { leader: Source::Member(_) } => draft.memory.rejoined = leader_timeline,
+                // The leader is this member, which may not have said yet on which timeline it is.
+                Job::Rejoin { leader: Source::Remote(_) } => {
+                    draft.memory.rejoined = leader_timeline.or(Some(Timeline::default()));
+                }
                 Job::Stop { .. }
                 | Job::Initdb
                 | Job::PostBootstrap
                 | Job::Promote { .. }
                 | Job::Checkpoint
+                | Job::Survey { .. }
                 | Job::Start { .. } => {}
             }
             if !matches!(job.job, Job::Start { .. }) {
@@ -337,8 +360,10 @@ fn take_up_job(draft: &mut Draft<'_>) {
                 draft.memory.failed(&job.job, now);
             }
             // A leader that cannot be reached for a moment is no reason to copy everything.
+            // And a remote primary that does not want us is none to throw the cluster's data away.
+            let of_member = matches!(job.job, Job::Rejoin { leader: Source::Member(_) });
             let hopeless = matches!(job.state, JobState::Impossible { .. })
-                || draft.memory.failures("rejoin") >= REJOIN_FAILURES_MAX;
+                || of_member && draft.memory.failures("rejoin") >= REJOIN_FAILURES_MAX;
             if matches!(job.job, Job::Rejoin { .. }) && hopeless {
                 draft.memory.needs_clone = true;
             }
@@ -405,13 +430,23 @@ fn arm(draft: &mut Draft<'_>) {
     let free = sure && (replica && unfenced || draft.view.postgres.server.is_down());
     draft.arming = if draft.cluster.is_paused() && (free || entry::claim_is_durable(draft)) {
         Arming::Disarm
-    } else if draft.fence().is_some() || may_take_the_key_again(draft) {
+    } else if draft.fence().is_some() && may_be_writable(draft) || may_take_the_key_again(draft) {
         Arming::Arm
     } else if free {
         Arming::Disarm
     } else {
         Arming::Leave
     };
+}
+
+/// The leader of a standby cluster has nothing to be fenced for, and PostgreSQL goes on when the lease is lost. Unless it still is a
+/// primary, or something was begun to make it one before the cluster became a standby cluster.
+fn may_be_writable(draft: &Draft<'_>) -> bool {
+    let starting = matches!(draft.view.postgres.server, Server::Starting | Server::Unknown);
+    draft.config.standby_cluster.is_none()
+        || primary(draft)
+        || draft.memory.promoting
+        || starting && draft.view.guard.armed.is_some()
 }
 
 /// How far the cluster's WAL is known to go: what the last leader noted.

@@ -3,6 +3,7 @@
 use super::decide::Job;
 use super::decide::{Action, Draft};
 use super::memory::Switchover;
+use super::standby;
 use super::view::{DataDirectory, JobState, Server, View};
 use crate::cluster::{MemberData, Quorate, Role, RunState, StoreWrite};
 use types::LeaseId;
@@ -14,8 +15,10 @@ pub(super) fn build(draft: &Draft<'_>, claim: bool) -> MemberData {
     let mut data = view.identity.clone();
     data.tags = view.tags.clone();
     data.state = state(view);
+    let leads = draft.fence().is_some_and(|fence| draft.memory.released != Some(fence.epoch)) && !draft.gives_up;
     data.role = match running {
         Some(running) if !running.in_recovery => Role::Primary,
+        Some(_) if leads && draft.config.standby_cluster.is_some() => Role::StandbyLeader,
         _ => Role::Replica,
     };
     if matches!(view.postgres.data, DataDirectory::Empty) {
@@ -131,7 +134,9 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
 /// armed again.
 pub(super) fn lease_of_claim(draft: &Draft<'_>, lease: LeaseId) -> Option<LeaseId> {
     let armed = draft.view.guard.armed.is_some_and(|until| until > draft.view.now);
-    let durable = draft.cluster.is_paused() || claim_is_durable(draft) && !armed;
+    // Whoever leads a standby cluster writes nothing that others had to be kept from.
+    let standby = draft.config.standby_cluster.is_some() && standby::is_surely_replica(draft);
+    let durable = !standby && (draft.cluster.is_paused() || claim_is_durable(draft) && !armed);
     (!durable).then_some(lease)
 }
 

@@ -1,7 +1,7 @@
 //! Why the present leader leads, and what keeps each other member from it: by the store alone, so any member can say.
 
 use super::election::{obstacles, switchover_obstacles};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Role};
 use crate::reason::{Obstacle, Reason};
 use types::MemberName;
 
@@ -21,6 +21,10 @@ pub fn explain(cluster: &Cluster) -> Explanation {
     match (&cluster.leader, cluster.leader_member()) {
         (Some(leader), Some((_, member))) if member.data.is_writable() => {
             because.push(Reason::Leading { epoch: leader.epoch });
+        }
+        (Some(leader), Some((_, member))) if member.data.role == Role::StandbyLeader => {
+            let remote = config.standby_cluster.as_ref().map(ToString::to_string).unwrap_or_default();
+            because.push(Reason::LeadingStandby { epoch: leader.epoch, remote });
         }
         (Some(leader), _) => because.push(Reason::LeaderNotReady { leader: leader.name.clone() }),
         (None, _) => because.push(Reason::NoLeaderSince { since: types::Millis::ZERO }),

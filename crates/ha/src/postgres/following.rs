@@ -4,6 +4,7 @@ use super::decide::{Action, Draft, Job};
 use super::leading::slot_name;
 use super::timelines;
 use super::view::{DataDirectory, Request, Running, Server};
+use crate::cluster::Role;
 use crate::guard::StopMode;
 use crate::reason::Reason;
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use types::{MemberName, Millis, Timeline};
 
 /// A replica that does not stream from a leader that serves is looked at after this time: usually its history went
 /// another way. Long enough for a walreceiver's own retry (`wal_retrieve_retry_interval`).
-const STREAM_WAIT: Millis = Millis(6000);
+pub(super) const STREAM_WAIT: Millis = Millis(6000);
 /// A replica that is still starting after this time is stopped, and its history is compared with the leader's. Each time
 /// in vain doubles the wait, without end: a recovery that is only long gets the time it needs.
 const START_WAIT: Millis = Millis(15_000);
@@ -50,12 +51,17 @@ pub(super) fn decide(draft: &mut Draft<'_>, leader: &MemberName) {
 
 fn follow(draft: &mut Draft<'_>, leader: &MemberName, running: &Running) {
     draft.because(Reason::Following { leader: leader.clone() });
-    if draft.view.postgres.following.as_ref() != Some(leader) {
+    if draft.view.postgres.following.as_ref() != Some(&leader.into()) {
         draft.memory.not_streaming_since = None;
-        return draft.actions.push(Action::Follow { leader: leader.clone() });
+        return draft.actions.push(Action::Follow { source: leader.into() });
     }
     let Some(since) = draft.memory.not_streaming_since else { return leave_no_slots(draft, running) };
     draft.because(Reason::NotStreaming { since });
+    // A standby leader that was chosen while this one was away may have less of the remote primary's log. It gets there; what is
+    // here and nowhere else must not be thrown away for it.
+    if draft.config.standby_cluster.is_some() && is_ahead(draft, running) {
+        return;
+    }
     let wait = Millis(STREAM_WAIT.0.saturating_mul(1 << draft.memory.futile_starts.min(8))).min(STREAM_WAIT_MAX);
     draft.wake(since + wait);
     if leader_serves(draft) && draft.view.now.since(since) >= wait && draft.begin(Job::Stop { mode: StopMode::Fast }) {
@@ -108,25 +114,26 @@ fn come_back(draft: &mut Draft<'_>, leader: &MemberName) {
         }
         DataDirectory::Valid { timeline, was_primary, .. }
             if !draft.memory.needs_clone
-                && (*was_primary && is_twin(draft, *timeline) || Some(*timeline) > leader_timeline) =>
+                && (*was_primary && is_twin(draft, *timeline)
+                    || Some(*timeline) > leader_timeline && draft.config.standby_cluster.is_none()) =>
         {
             draft.memory.needs_clone = true;
-            draft.because(Reason::Cloning { from: leader.clone() });
-            draft.begin(Job::Clone { from: leader.clone() });
+            draft.because(Reason::Cloning { from: leader.into() });
+            draft.begin(Job::Clone { from: leader.into() });
         }
         DataDirectory::Valid { timeline, was_primary, .. } if !draft.memory.needs_clone => {
             let looked_at = draft.memory.rejoined.is_some() && draft.memory.rejoined == leader_timeline;
             let in_doubt = draft.memory.failures("start") >= 2 || draft.memory.futile_starts > 0;
             if !looked_at && (*was_primary || leader_timeline != Some(*timeline) || in_doubt) {
-                draft.because(Reason::Rejoining { leader: leader.clone() });
-                draft.begin(Job::Rejoin { leader: leader.clone() });
+                draft.because(Reason::Rejoining { leader: leader.into() });
+                draft.begin(Job::Rejoin { leader: leader.into() });
             } else {
-                draft.begin(Job::Start { upstream: Some(leader.clone()), fence: None });
+                draft.begin(Job::Start { upstream: Some(leader.into()), fence: None });
             }
         }
         DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown | DataDirectory::Invalid { .. } => {
-            draft.because(Reason::Cloning { from: leader.clone() });
-            draft.begin(Job::Clone { from: leader.clone() });
+            draft.because(Reason::Cloning { from: leader.into() });
+            draft.begin(Job::Clone { from: leader.into() });
         }
     }
 }
@@ -144,8 +151,20 @@ fn is_twin(draft: &Draft<'_>, timeline: Timeline) -> bool {
     began.and_then(|line| line.new_leader.as_ref()).is_some_and(|other| *other != draft.view.me.as_str())
 }
 
+/// It can be followed and cloned from.
 fn leader_serves(draft: &Draft<'_>) -> bool {
-    draft.cluster.leader_member().is_some_and(|(_, member)| member.data.is_writable())
+    let standby_cluster = draft.config.standby_cluster.is_some();
+    draft.cluster.leader_member().is_some_and(|(_, member)| {
+        let leads_standby = member.data.role == Role::StandbyLeader && member.data.is_running();
+        member.data.is_writable() || standby_cluster && leads_standby
+    })
+}
+
+/// On the leader's own timeline, with as much of it as the leader has told, or more.
+fn is_ahead(draft: &Draft<'_>, running: &Running) -> bool {
+    draft.cluster.leader_member().is_some_and(|(_, leader)| {
+        leader.data.timeline == Some(running.timeline) && running.position() >= leader.data.position()
+    })
 }
 
 /// Restart and reinitialize, as an operator asked.

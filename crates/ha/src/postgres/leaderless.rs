@@ -7,6 +7,7 @@ use crate::cluster::{StoreWrite, SyncState};
 use crate::guard::StopMode;
 use crate::reason::Reason;
 use std::collections::BTreeSet;
+use types::Millis;
 
 pub(super) fn decide(draft: &mut Draft<'_>) {
     let view = draft.view;
@@ -86,17 +87,22 @@ pub(super) fn take(draft: &mut Draft<'_>, reason: Reason) {
     }
     draft.because(reason);
     let members = draft.cluster.members.iter().map(|(name, member)| (name.clone(), member.revision)).collect();
-    let sync = draft.config.is_synchronous().then(|| {
-        let expected = draft.cluster.sync.as_ref().map(|sync| sync.revision);
-        (SyncState::new(&view.me, BTreeSet::new()), expected)
-    });
+    let present = draft.cluster.sync.as_ref();
+    let expected = present.map(|sync| sync.revision);
+    let sync = if draft.config.standby_cluster.is_some() {
+        // Nothing is acknowledged there: whoever may lead now, everybody may. (The leader that was a primary has been one of them.)
+        present.filter(|sync| sync.value != SyncState::default()).map(|_| (SyncState::default(), expected))
+    } else {
+        draft.config.is_synchronous().then(|| (SyncState::new(&view.me, BTreeSet::new()), expected))
+    };
     // A request that names another candidate did not come true; either way this leadership ends it.
     let failover = draft.cluster.failover.as_ref().filter(|request| request.value.scheduled_at.is_none());
     // Whoever is to be promoted takes the number of its timeline along. A history that cannot be read is replaced before the
     // promotion: it keeps nobody from leading.
     let in_recovery = view.postgres.server.running().is_some_and(|running| running.in_recovery);
     let readable = !draft.cluster.unreadable.contains_key("history");
-    let history = (in_recovery && readable).then(|| timelines::reserve(draft));
+    let promotes = in_recovery && draft.config.standby_cluster.is_none();
+    let history = (promotes && readable).then(|| timelines::reserve(draft));
     let write = StoreWrite::TakeLeader {
         me: view.me.clone(),
         lease: lease.id,
@@ -129,8 +135,22 @@ fn start_as_replica(draft: &mut Draft<'_>) {
             draft.begin(Job::Start { upstream: None, fence: None });
         }
         DataDirectory::Invalid { why } => draft.because(Reason::DataDirectoryInvalid { why: why.clone() }),
+        // In a standby cluster there is somebody to clone from, if nobody here has anything.
+        DataDirectory::Valid { .. } | DataDirectory::Empty if may_clone_from_remote(draft) => {
+            take(draft, Reason::NothingToCloneFrom);
+        }
         DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown => {
             draft.because(Reason::NothingToCloneFrom);
         }
     }
+}
+
+fn may_clone_from_remote(draft: &Draft<'_>) -> bool {
+    let has_data = |member: &crate::cluster::Member| member.data.timeline.is_some();
+    let mut others = draft.cluster.members.iter().filter(|(name, _)| **name != draft.view.me);
+    let waited = draft.memory.leader_missing_since.map_or(Millis::ZERO, |since| draft.view.now.since(since));
+    draft.config.standby_cluster.is_some()
+        && !draft.view.tags.nofailover()
+        && waited >= election::CANDIDATE_WAIT
+        && !others.any(|(_, member)| has_data(member))
 }

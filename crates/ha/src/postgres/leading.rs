@@ -4,10 +4,11 @@ use super::decide::{Action, Draft, Job};
 use super::election::switchover_obstacles;
 use super::memory::SwitchoverStage;
 use super::view::{DataDirectory, Request, Running, Server};
-use super::{bootstrap, entry, switchover, synchronous, timelines};
-use crate::cluster::{Fence, HistoryLine, Status, StoreWrite};
+use super::{bootstrap, entry, standby, switchover, synchronous, timelines};
+use crate::cluster::{Fence, HistoryLine, Status, StoreWrite, SyncState};
 use crate::guard::StopMode;
 use crate::reason::Reason;
+use std::collections::BTreeSet;
 use types::{Lsn, Millis};
 
 /// A primary that could not be started this often gives its place up, if somebody else can take it.
@@ -18,6 +19,9 @@ const MEMBER_SLOTS_TTL: Millis = Millis(30 * 60 * 1000);
 pub(super) fn decide(draft: &mut Draft<'_>, fence: &Fence) {
     let view = draft.view;
     switchover::give_up_a_stop_in_vain(draft);
+    if let Some(remote) = draft.config.standby_cluster.as_ref() {
+        return standby::lead(draft, fence, remote);
+    }
     match &view.postgres.server {
         Server::Running(running) if running.in_recovery => promote(draft, fence),
         Server::Running(running) => serve(draft, fence, running),
@@ -38,6 +42,13 @@ fn promote(draft: &mut Draft<'_>, fence: &Fence) {
     if !draft.view.guard.answering || !kept_apart {
         return draft.because(Reason::GuardNotArmed);
     }
+    // So does `/sync`, unless synchronous mode was switched on since, or the cluster was a standby cluster: whoever stands there
+    // otherwise has not what is acknowledged here.
+    let sync = draft.cluster.sync.as_ref();
+    if draft.config.is_synchronous() && sync.is_none_or(|sync| sync.value.leader.as_ref() != Some(&draft.view.me)) {
+        let (state, expected) = (SyncState::new(&draft.view.me, BTreeSet::new()), sync.map(|sync| sync.revision));
+        return draft.write(StoreWrite::PutSync { fence: fence.clone(), state, expected });
+    }
     // It came with the key, unless somebody deleted the history since, or this server started as a primary before.
     let Some(beyond) = timelines::reserved_beyond(draft, fence) else {
         let (lines, _) = timelines::reserve(draft);
@@ -46,7 +57,7 @@ fn promote(draft: &mut Draft<'_>, fence: &Fence) {
     draft.begin(Job::Promote { beyond });
 }
 
-fn serve(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
+pub(super) fn serve(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
     draft.because(Reason::Leading { epoch: fence.epoch });
     if draft.job_runs() {
         return;
@@ -65,7 +76,7 @@ fn serve(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
 }
 
 /// The server is starting (crash recovery, or a restart): for how long?
-fn starting(draft: &mut Draft<'_>) {
+pub(super) fn starting(draft: &mut Draft<'_>) {
     let since = not_serving_since(draft);
     if is_over(draft, since) && somebody_can_take_over(draft) {
         draft.begin(Job::Stop { mode: StopMode::Immediate });
@@ -109,7 +120,7 @@ fn down(draft: &mut Draft<'_>, fence: &Fence) {
 }
 
 /// Since when, with the reason.
-fn not_serving_since(draft: &mut Draft<'_>) -> Millis {
+pub(super) fn not_serving_since(draft: &mut Draft<'_>) -> Millis {
     let since = *draft.memory.down_since.get_or_insert(draft.view.now);
     draft.because(if draft.memory.restarting { Reason::RequestedRestart } else { Reason::CrashRecovery { since } });
     since
@@ -117,12 +128,12 @@ fn not_serving_since(draft: &mut Draft<'_>) -> Millis {
 
 /// `primary_start_timeout` is about a primary that went down by itself; the start that an operator asked for is given
 /// up only when it fails.
-fn is_over(draft: &Draft<'_>, since: Millis) -> bool {
+pub(super) fn is_over(draft: &Draft<'_>, since: Millis) -> bool {
     let took_too_long = draft.view.now.since(since) >= draft.config.primary_start_timeout;
     took_too_long && !draft.memory.restarting || draft.memory.failures("start") >= START_FAILURES_MAX
 }
 
-fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
+pub(super) fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
     draft.cluster.members.keys().any(|name| switchover_obstacles(draft.cluster, draft.config, name).is_empty())
 }
 
@@ -130,17 +141,20 @@ fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
 pub(super) fn release_again(draft: &mut Draft<'_>, fence: &Fence) {
     draft.because(Reason::NoLease);
     let end = match &draft.view.postgres.data {
+        _ if standby::is_surely_replica(draft) => {
+            draft.view.postgres.server.running().map(Running::position)
+        }
         DataDirectory::Valid { clean: true, checkpoint, .. } => Some(*checkpoint),
         DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown | DataDirectory::Invalid { .. } => {
             None
         }
     };
-    if draft.view.postgres.server.is_down() && !draft.job_runs() {
+    if draft.view.postgres.server.is_down() && !draft.job_runs() || standby::is_surely_replica(draft) {
         release(draft, fence, end);
     }
 }
 
-/// Gives the leadership up; PostgreSQL is not running here, and the addresses of the primary are gone.
+/// Gives the leadership up; PostgreSQL is not running here or surely is a replica, and the addresses of the role are gone.
 pub(super) fn release(draft: &mut Draft<'_>, fence: &Fence, end: Option<Lsn>) {
     let Some(lease) = draft.view.dcs.lease else { return };
     draft.gives_up = true;
@@ -153,6 +167,9 @@ pub(super) fn release(draft: &mut Draft<'_>, fence: &Fence, end: Option<Lsn>) {
         quorate.writable = false;
     }
     let slots = draft.cluster.status.as_ref().map(|status| status.value.slots.clone()).unwrap_or_default();
+    // The last checkpoint of a replica is not the end of its log.
+    let known = if draft.config.standby_cluster.is_some() { super::decide::known_end(draft.cluster) } else { Lsn(0) };
+    let end = end.map(|end| end.max(known));
     draft.memory.released = Some(fence.epoch);
     draft.write(StoreWrite::ReleaseLeader {
         fence: fence.clone(),
@@ -162,16 +179,16 @@ pub(super) fn release(draft: &mut Draft<'_>, fence: &Fence, end: Option<Lsn>) {
     });
 }
 
-fn note_status(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
+pub(super) fn note_status(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
     let now = draft.view.now;
     let due = match draft.memory.status_written {
         None => true,
-        Some((at, lsn)) => lsn != running.write && now.since(at) >= draft.config.loop_wait,
+        Some((at, lsn)) => lsn != running.position() && now.since(at) >= draft.config.loop_wait,
     };
     if due {
-        draft.memory.status_written = Some((now, running.write));
+        draft.memory.status_written = Some((now, running.position()));
         let slots = draft.cluster.status.as_ref().map(|status| status.value.slots.clone()).unwrap_or_default();
-        let status = Status { optime: running.write, slots };
+        let status = Status { optime: running.position(), slots };
         draft.write(StoreWrite::PutStatus { fence: fence.clone(), status });
     }
 }
@@ -201,7 +218,7 @@ fn note_history(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
     }
 }
 
-fn keep_slots(draft: &mut Draft<'_>, running: &Running) {
+pub(super) fn keep_slots(draft: &mut Draft<'_>, running: &Running) {
     if !draft.config.use_slots {
         return;
     }
@@ -236,7 +253,7 @@ pub fn slot_name(member: &str) -> String {
     slot
 }
 
-fn take_up_request(draft: &mut Draft<'_>) {
+pub(super) fn take_up_request(draft: &mut Draft<'_>) {
     let Some(request) = draft.view.requests.first() else { return };
     match request {
         Request::Restart if draft.memory.restarting => {}

@@ -1,6 +1,6 @@
 //! The decisions for one PostgreSQL: `decide(&Memory, &View) -> Decision`.
 //!
-//! A file per situation a member can be in (`bootstrap`, `leading`, `following`, `leaderless`, `stopping`), and a file
+//! A file per situation a member can be in (`bootstrap`, `leading`, `standby`, `following`, `leaderless`, `stopping`), and a file
 //! per rule that several of them need (`election`, `synchronous`, `switchover`, `timelines`, `entry`).
 
 mod bootstrap;
@@ -14,6 +14,10 @@ mod leading;
 mod memory;
 #[cfg(test)]
 mod safety_tests;
+mod source;
+mod standby;
+#[cfg(test)]
+mod standby_tests;
 mod stopping;
 #[cfg(test)]
 mod successor_tests;
@@ -31,6 +35,7 @@ pub use election::{obstacles, successor, switchover_obstacles};
 pub use explain::{Explanation, explain};
 pub use leading::slot_name;
 pub use memory::Memory;
+pub use source::Source;
 pub use synchronous::{NOT_IN_FORCE, names_at_start};
 pub use view::{
     DataDirectory, DcsView, GuardView, JobState, JobView, PostgresView, Request, Running, Server, Standby, View,

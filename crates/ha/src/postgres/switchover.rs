@@ -16,20 +16,30 @@ use crate::reason::{Obstacle, Reason};
 use types::{MemberName, Millis, Revision};
 
 pub(super) fn step(draft: &mut Draft<'_>, running: &Running) {
+    if let Some((candidate, request)) = agreed(draft, running) {
+        draft.because(Reason::SwitchoverUnderway { candidate: candidate.clone() });
+        advance(draft, candidate, request);
+    }
+}
+
+/// The candidate and the revision of a request that is due, possible, and names the candidate for all to see.
+pub(super) fn agreed(draft: &mut Draft<'_>, running: &Running) -> Option<(MemberName, Revision)> {
     let Some(request) = draft.cluster.failover.clone() else {
         draft.memory.switchover = None;
-        return;
+        return None;
     };
     if request.value.scheduled_at.is_some() && !draft.view.schedule_is_due {
         let at = request.value.scheduled_at.unwrap_or_default();
-        return draft.because(Reason::SwitchoverScheduled { at });
+        draft.because(Reason::SwitchoverScheduled { at });
+        return None;
     }
     let candidate = match choose(draft, &request.value, running) {
         Ok(candidate) => candidate,
         Err(why) => {
             draft.memory.switchover = None;
             draft.because(why);
-            return draft.write(StoreWrite::DeleteFailover { expected: request.revision });
+            draft.write(StoreWrite::DeleteFailover { expected: request.revision });
+            return None;
         }
     };
     // The others must know whom to leave the key to.
@@ -39,10 +49,10 @@ pub(super) fn step(draft: &mut Draft<'_>, running: &Running) {
             candidate: Some(candidate.clone()),
             scheduled_at: None,
         };
-        return draft.write(StoreWrite::PutFailover { request: named, expected: Some(request.revision) });
+        draft.write(StoreWrite::PutFailover { request: named, expected: Some(request.revision) });
+        return None;
     }
-    draft.because(Reason::SwitchoverUnderway { candidate: candidate.clone() });
-    advance(draft, candidate, request.revision);
+    Some((candidate, request.revision))
 }
 
 fn advance(draft: &mut Draft<'_>, candidate: MemberName, request: Revision) {
@@ -117,7 +127,7 @@ pub(super) fn choose(draft: &Draft<'_>, request: &FailoverRequest, running: &Run
         let standby = running.standbys.iter().find(|standby| standby.name == name.as_str());
         match standby {
             Some(standby) if standby.streaming => {
-                let behind = standby.flush.behind(running.write);
+                let behind = standby.flush.behind(running.position());
                 // The stop waits for this replica to catch up; a long way would be a long pause.
                 if behind > draft.config.maximum_lag_on_failover {
                     found.push(Obstacle::Lagging { bytes: behind, max: draft.config.maximum_lag_on_failover });

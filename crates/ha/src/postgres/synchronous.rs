@@ -20,17 +20,12 @@ pub(super) const PLACEHOLDER: &str = "__patroni_strict_sync_replica_placeholder_
 pub const NOT_IN_FORCE: &str = "? ";
 
 pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
+    if !draft.config.is_synchronous() {
+        return leave(draft, fence, running);
+    }
     let present = draft.cluster.sync.as_ref();
     let listed = present.map(|sync| sync.value.standbys.clone()).unwrap_or_default();
     let expected = present.map(|sync| sync.revision);
-    if !draft.config.is_synchronous() {
-        if present.is_some_and(|sync| sync.value != SyncState::default()) {
-            draft.write(StoreWrite::PutSync { fence: fence.clone(), state: SyncState::default(), expected });
-        } else {
-            enforce(draft, running, &BTreeSet::new(), false);
-        }
-        return;
-    }
     let me = &draft.view.me;
     if present.is_none_or(|sync| sync.value.leader.as_ref() != Some(me)) {
         // Synchronous mode begins here: nobody else is known to have everything.
@@ -83,6 +78,17 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
         put(draft, fence, ready, expected);
     } else if ready != desired {
         draft.actions.push(Action::Probe);
+    }
+}
+
+/// Synchronous mode is not in force (any more).
+pub(super) fn leave(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
+    match draft.cluster.sync.as_ref().filter(|sync| sync.value != SyncState::default()) {
+        Some(sync) => {
+            let expected = Some(sync.revision);
+            draft.write(StoreWrite::PutSync { fence: fence.clone(), state: SyncState::default(), expected });
+        }
+        None => drop(enforce(draft, running, &BTreeSet::new(), false)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Everything a decision may look at.
 
+use super::Source;
 use super::decide::Job;
 use crate::cluster::{Cluster, HistoryLine, MemberData, Tags};
 use crate::hold::HoldView;
@@ -21,7 +22,7 @@ pub struct View {
     pub bootstrap_config: String,
     pub dcs: DcsView,
     pub guard: GuardView,
-    /// The virtual addresses of the primary that the guard has, or may have, on a network card.
+    /// The virtual addresses of the primary and of the standby leader that the guard has, or may have, on a network card.
     pub addresses: Vec<IpAddr>,
     pub postgres: PostgresView,
     /// The job that runs, or the one that ended since the last decision.
@@ -58,7 +59,7 @@ pub struct PostgresView {
     pub data: DataDirectory,
     pub server: Server,
     /// Whom `primary_conninfo` names.
-    pub following: Option<MemberName>,
+    pub following: Option<Source>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,9 @@
 //! nothing is asked of one that was given up until the guard has said that it is gone.
 
 use super::{Standing, VipReason, VipRole, VipView, VirtualAddress, Wish, decide};
-use crate::guard::{AddressState, FromGuard, PerServer, Presence, ServerKind, ToGuard};
+use crate::guard::{AddressState, FromGuard, Presence, ServerKind, ToGuard};
 use crate::lease::Lease;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use types::Millis;
 
@@ -26,7 +27,7 @@ pub struct Vip {
 #[derive(Clone, Debug, Default)]
 pub struct VipLine {
     vips: Vec<Vip>,
-    standings: PerServer<Standing>,
+    standings: BTreeMap<VipRole, Standing>,
     lease: Option<Lease>,
 }
 
@@ -46,16 +47,16 @@ impl VipLine {
         &self.vips
     }
 
-    /// The addresses of this server's role that are here, or may be.
+    /// The addresses of this server's roles that are here, or may be.
     pub fn here(&self, server: ServerKind) -> Vec<IpAddr> {
         let mine = self.vips.iter().filter(|vip| vip.role.server() == server);
         mine.filter(|vip| vip.state.presence != Presence::Absent).map(|vip| vip.state.address.ip).collect()
     }
 
-    /// After every decision about a server.
+    /// After every decision about a role.
     #[must_use = "what is to be sent to the guard"]
-    pub fn decided(&mut self, now: Millis, server: ServerKind, standing: Standing) -> Vec<ToGuard> {
-        self.standings[server] = standing;
+    pub fn decided(&mut self, now: Millis, role: VipRole, standing: Standing) -> Vec<ToGuard> {
+        self.standings.insert(role, standing);
         self.ask(now)
     }
 
@@ -117,7 +118,7 @@ impl VipLine {
 
     fn ask(&mut self, now: Millis) -> Vec<ToGuard> {
         let Self { vips, standings, lease } = self;
-        vips.iter_mut().filter_map(|vip| vip.ask(now, standings[vip.role.server()], *lease)).collect()
+        vips.iter_mut().filter_map(|vip| vip.ask(now, standings.get(&vip.role).copied().unwrap_or_default(), *lease)).collect()
     }
 }
 
@@ -158,9 +159,10 @@ impl Vip {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::PerServer;
     use types::LeaseId;
 
-    const PG: ServerKind = ServerKind::Postgres;
+    const PG: VipRole = VipRole::Primary;
 
     fn address() -> VirtualAddress {
         VirtualAddress { ip: "10.0.0.42".parse().unwrap(), prefix: 24, interface: "eth0".into() }
@@ -186,9 +188,9 @@ mod tests {
     fn holding() -> VipLine {
         let mut line = VipLine::new([(VipRole::Primary, address())]);
         assert_eq!(line.lease(Millis(1000), Some(renewed(1000))), []);
-        assert!(line.here(PG).is_empty());
+        assert!(line.here(ServerKind::Postgres).is_empty());
         assert_eq!(line.decided(Millis(1000), PG, Standing::Holds), [hold(2200)]);
-        assert_eq!(line.here(PG), [address().ip], "asked for is not gone");
+        assert_eq!(line.here(ServerKind::Postgres), [address().ip], "asked for is not gone");
         line.heard(&said(Presence::Present));
         line
     }
@@ -207,12 +209,12 @@ mod tests {
         let mut line = holding();
         assert_eq!(line.decided(Millis(1100), PG, Standing::Lost), [release()]);
         assert_eq!(line.decided(Millis(1101), PG, Standing::Lost), [], "it was told");
-        assert_eq!(line.here(PG), [address().ip]);
+        assert_eq!(line.here(ServerKind::Postgres), [address().ip]);
         assert_eq!(line.decided(Millis(1102), PG, Standing::Holds), [], "not while it goes");
         line.heard(&said(Presence::Uncertain));
-        assert_eq!(line.here(PG), [address().ip]);
+        assert_eq!(line.here(ServerKind::Postgres), [address().ip]);
         line.heard(&said(Presence::Absent));
-        assert!(line.here(PG).is_empty());
+        assert!(line.here(ServerKind::Postgres).is_empty());
         assert_eq!(line.decided(Millis(1103), PG, Standing::Holds), [hold(2200)]);
     }
 
@@ -222,7 +224,7 @@ mod tests {
         let FromGuard::Address(state) = said(Presence::Present) else { unreachable!() };
         let hello = FromGuard::Hello { servers: PerServer::default(), memo: String::new(), addresses: vec![state] };
         line.heard(&hello);
-        assert_eq!(line.here(PG), [address().ip]);
+        assert_eq!(line.here(ServerKind::Postgres), [address().ip]);
         assert_eq!(line.decided(Millis(1000), PG, Standing::Unknown), []);
         assert_eq!(line.lease(Millis(1000), Some(renewed(900))), []);
         assert_eq!(line.decided(Millis(1001), PG, Standing::Holds), [hold(2100)]);
@@ -242,9 +244,9 @@ mod tests {
         let other = VirtualAddress { ip: "10.0.0.43".parse().unwrap(), ..address() };
         let mut line = VipLine::new([(VipRole::Primary, address()), (VipRole::RedisMaster, other.clone())]);
         let _ = line.lease(Millis(1000), Some(renewed(1000)));
-        let asked = line.decided(Millis(1000), ServerKind::Redis, Standing::Holds);
+        let asked = line.decided(Millis(1000), VipRole::RedisMaster, Standing::Holds);
         assert_eq!(asked, [ToGuard::Hold { address: other.clone(), until: Millis(2200) }]);
         assert_eq!(line.here(ServerKind::Redis), [other.ip]);
-        assert!(line.here(PG).is_empty());
+        assert!(line.here(ServerKind::Postgres).is_empty());
     }
 }

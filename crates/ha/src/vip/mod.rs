@@ -33,12 +33,14 @@ impl fmt::Display for VirtualAddress {
 }
 
 /// Whom an address leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VipRole {
     #[default]
     Primary,
     RedisMaster,
+    /// Who holds the leader key of a standby cluster.
+    StandbyLeader,
 }
 
 impl VipRole {
@@ -46,13 +48,14 @@ impl VipRole {
         match self {
             Self::Primary => "primary",
             Self::RedisMaster => "redis_master",
+            Self::StandbyLeader => "standby_leader",
         }
     }
 
     /// Whose decisions say who has the role.
     pub fn server(self) -> ServerKind {
         match self {
-            Self::Primary => ServerKind::Postgres,
+            Self::Primary | Self::StandbyLeader => ServerKind::Postgres,
             Self::RedisMaster => ServerKind::Redis,
         }
     }
@@ -61,7 +64,7 @@ impl VipRole {
 /// How this member stands to a role, as its last decision left it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Standing {
-    /// It has the role, under its own lease, and its server takes writes.
+    /// It has the role, under its own lease.
     Holds,
     /// It has not, or is about to give it up.
     Lost,

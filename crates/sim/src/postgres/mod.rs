@@ -113,6 +113,8 @@ pub enum PostgresEvent {
         run: u64,
         flush: u64,
     },
+    /// A piece of the remote primary's log.
+    FromRemote,
     SendAgain {
         to: usize,
     },

@@ -8,6 +8,7 @@ use super::wal::Wal;
 use super::{Phase, PostgresEvent, Receiver, Sender};
 use crate::clock::{MS, SECOND, Time};
 use crate::network::Plane;
+use crate::remote::REMOTE;
 use crate::say;
 use crate::world::World;
 
@@ -50,6 +51,9 @@ impl World {
         let Some(receiver) = self.hosts[host].postgres.server.as_mut().and_then(|server| server.receiver.take()) else {
             return;
         };
+        if receiver.from == REMOTE {
+            return;
+        }
         // A sender that cannot be told goes on until its timeout.
         let told = self.hosts[host].up && self.network.connects(Plane::Replication, host, receiver.from);
         let sender = &mut self.hosts[receiver.from].postgres;
@@ -69,6 +73,12 @@ impl World {
             return;
         }
         let Some(from) = server.upstream else { return };
+        if from == REMOTE {
+            if !self.connect_to_remote(host) {
+                self.receive_soon(host, RECEIVE_RETRY);
+            }
+            return;
+        }
         if !self.connect(host, from) {
             return self.receive_soon(host, RECEIVE_RETRY);
         }
@@ -114,6 +124,9 @@ impl World {
         let postgres = &self.hosts[host].postgres;
         let run = postgres.run;
         let Some(receiver) = postgres.server.as_ref().and_then(|server| server.receiver) else { return };
+        if receiver.from == REMOTE {
+            return;
+        }
         let sender = &self.hosts[receiver.from];
         let alive = sender.postgres.run == receiver.from_run
             && sender.postgres.server.as_ref().is_some_and(|server| server.senders.contains_key(&host));

@@ -177,7 +177,7 @@ impl World {
         if decision.reasons.is_empty() {
             self.violation(format!("m{} decides about Redis and gives no reason", host + 1));
         }
-        self.vip_decided(host, ServerKind::Redis, decision.standing);
+        self.vip_decided(host, ha::vip::VipRole::RedisMaster, decision.standing);
         self.redis_set_going(host, &view, &decision);
         if arming_changed {
             self.arm(host);

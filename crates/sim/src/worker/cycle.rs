@@ -8,6 +8,7 @@ use crate::world::World;
 use ha::cluster::{Fence, MemberData, StoreWrite, SyncState, Tags};
 use ha::guard::{ServerKind, StopMode, ToGuard};
 use ha::lease::GUARD_SILENCE_MAX;
+use ha::vip::VipRole;
 use ha::postgres::{Action, DcsView, Decision, GuardView, JobState, PostgresView, Server, View, decide};
 
 impl World {
@@ -57,6 +58,11 @@ impl World {
             && let Some(request) = cluster.as_mut().and_then(|cluster| cluster.failover.as_mut())
         {
             request.value.leader = None;
+        }
+        if self.setup.mutant == Some(Mutant::ForgetStandbyCluster)
+            && let Some(config) = cluster.as_mut().and_then(|cluster| cluster.config.as_mut())
+        {
+            config.value.standby_cluster = None;
         }
         Some(View {
             now,
@@ -121,7 +127,8 @@ impl World {
         } else {
             self.oracle.decided_with_reason(host);
         }
-        self.vip_decided(host, ServerKind::Postgres, decision.standing);
+        self.vip_decided(host, VipRole::Primary, decision.standing);
+        self.vip_decided(host, VipRole::StandbyLeader, decision.standby_standing);
         self.set_going(host, &view, &decision);
         if arming_changed {
             self.arm(host);
@@ -152,7 +159,7 @@ impl World {
                 Action::Write(write) => batch.push(write.clone()),
                 Action::Begin(job) => self.begin_job(host, job.clone(), view.now),
                 Action::Probe => self.probe_soon(host),
-                Action::Follow { leader } => self.begin_work(host, Work::Follow(leader.clone())),
+                Action::Follow { source } => self.begin_work(host, Work::Follow(source.clone())),
                 Action::SetSynchronousStandbyNames { names } => {
                     if self.setup.mutant == Some(Mutant::SyncTooEarly) {
                         batch.extend(sync_too_early(view, names));

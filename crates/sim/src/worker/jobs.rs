@@ -9,7 +9,7 @@ use crate::say;
 use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::guard::{FromGuard, ServerKind, StartCommand, StopMode, ToGuard};
-use ha::postgres::{Job, JobState, JobView, Server, names_at_start};
+use ha::postgres::{Job, JobState, JobView, Server, Source, names_at_start};
 use types::Millis;
 
 /// `pg_ctl_timeout`: then an orderly stop becomes a kill.
@@ -23,12 +23,14 @@ pub enum JobStep {
     Initdb,
     PostBootstrap,
     Prepared { standby: bool, upstream: Option<usize>, names: String, fence: Option<Millis> },
-    NothingToStop,
+    NothingToDo,
     StopLimit,
     Promote { names: String, timelines_taken: u32 },
     PromotionPoll { deadline: Time },
     Checkpoint,
     Clone { from: usize, run: u64, rest: u32 },
+    CloneRemote,
+    RejoinRemote,
     Failed { why: &'static str },
     Compare { leader: usize },
     Rewind { leader: usize, run: u64, rest: u32 },
@@ -41,16 +43,18 @@ impl World {
         worker.job_number += 1;
         worker.job = Some(JobView { job: job.clone(), state: JobState::Running { since: now } });
         let cluster = worker.cluster.clone().unwrap_or_default();
+        self.look_at_standby_cluster(host, &job);
+        let Some(worker) = &self.hosts[host].worker else { return };
         let (after, step) = match job {
             Job::Initdb => (self.random.between(300 * MS, SECOND), JobStep::Initdb),
             Job::PostBootstrap => (self.random.between(20 * MS, 200 * MS), JobStep::PostBootstrap),
             Job::Start { upstream, fence } => {
                 let names = names_at_start(&cluster, &cluster.config());
-                let upstream = upstream.and_then(|name| self.host_named(&name));
+                let upstream = upstream.and_then(|source| self.place_of(&source));
                 let step = JobStep::Prepared { standby: fence.is_none(), upstream, names, fence };
                 (self.random.between(4 * MS, 25 * MS), step)
             }
-            Job::Stop { .. } if !worker.postmaster => (MS, JobStep::NothingToStop),
+            Job::Stop { .. } if !worker.postmaster => (MS, JobStep::NothingToDo),
             Job::Stop { mode } => {
                 self.tell_guard(host, ToGuard::Stop { server: ServerKind::Postgres, mode });
                 (STOP_LIMIT, JobStep::StopLimit)
@@ -68,8 +72,11 @@ impl World {
                     if long { self.random.between(SECOND, 5 * SECOND) } else { self.random.between(5 * MS, 300 * MS) };
                 (ordinary * slow.min(10), JobStep::Checkpoint)
             }
+            Job::Survey { .. }
+            | Job::Clone { from: Source::Remote(_) }
+            | Job::Rejoin { leader: Source::Remote(_) } => self.remote_job(&job),
             Job::Clone { from } => {
-                let from = self.host_named(&from).unwrap_or(host);
+                let from = self.place_of(&from).unwrap_or(host);
                 match self.can_copy(host, from, false) {
                     // What was there is moved aside once the source has answered.
                     Ok(run) => (self.random.between(200 * MS, SECOND), JobStep::Clone { from, run, rest: 3 }),
@@ -77,7 +84,7 @@ impl World {
                 }
             }
             Job::Rejoin { leader } => {
-                let leader = self.host_named(&leader).unwrap_or(host);
+                let leader = self.place_of(&leader).unwrap_or(host);
                 let reachable = self.can_copy(host, leader, true).is_ok();
                 let after = if reachable { self.random.between(15 * MS, 80 * MS) } else { 2 * SECOND };
                 (after, JobStep::Compare { leader })
@@ -124,7 +131,7 @@ impl World {
                 };
                 self.tell_guard(host, ToGuard::Start { server: ServerKind::Postgres, command, fence });
             }
-            JobStep::NothingToStop => self.job_ends(host, Ok(())),
+            JobStep::NothingToDo => self.job_ends(host, Ok(())),
             JobStep::StopLimit => {
                 self.tell_guard(host, ToGuard::Stop { server: ServerKind::Postgres, mode: StopMode::Kill });
             }
@@ -148,6 +155,14 @@ impl World {
                 } else {
                     self.job_ends(host, Err("no connection".to_owned()));
                 }
+            }
+            JobStep::CloneRemote => {
+                self.clone_of_remote_done(host);
+                self.job_ends(host, Ok(()));
+            }
+            JobStep::RejoinRemote => {
+                let result = self.rejoin_remote_done(host);
+                self.job_ends(host, result);
             }
             JobStep::Clone { from, run, rest } => self.clone_step(host, from, run, rest),
             JobStep::Failed { why } => self.job_ends(host, Err(why.to_owned())),

@@ -22,7 +22,7 @@ use ha::backstop::Backstop;
 use ha::cluster::Cluster;
 use ha::guard::FromGuard;
 use ha::lease::Lease;
-use ha::postgres::{Arming, DataDirectory, JobView, Memory, Request, Running, Server};
+use ha::postgres::{Arming, DataDirectory, JobView, Memory, Request, Running, Server, Source};
 use ha::reason::Reason;
 use ha::vip::VipLine;
 pub use hold::Hold;
@@ -30,7 +30,7 @@ pub use jobs::JobStep;
 pub use observer::{NamesInForce, Work};
 use std::collections::{BTreeMap, VecDeque};
 use store::Event;
-use types::{LeaseId, MemberName, Millis, Revision};
+use types::{LeaseId, Millis, Revision};
 pub use writer::Writes;
 
 /// The process, with all that is lost when it dies.
@@ -68,7 +68,7 @@ pub struct Worker {
     pub memory: Memory,
     pub server: Server,
     pub data: DataDirectory,
-    pub following: Option<MemberName>,
+    pub following: Option<Source>,
     pub job: Option<JobView>,
     pub job_number: u64,
     pub writes: Writes,
@@ -287,7 +287,7 @@ impl World {
     /// The worker process begins to run.
     pub(crate) fn worker_starts(&mut self, host: usize, run: u64) {
         let now = self.hosts[host].clock.read(self.now);
-        let vips = crate::cards::line(self.setup.redis);
+        let vips = crate::cards::line(self.setup.redis, self.setup.standby);
         self.hosts[host].worker = Some(Box::new(Worker { vips, ..Worker::new(run, now) }));
         match self.open_store(host) {
             Ok(node) => {

@@ -6,8 +6,8 @@ use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::cluster::HistoryLine;
 use ha::guard::{FromGuard, ServerKind, ServerState};
-use ha::postgres::{DataDirectory, NOT_IN_FORCE, Running, Server, Standby, slot_name};
-use types::{Lsn, MemberName, Timeline};
+use ha::postgres::{DataDirectory, NOT_IN_FORCE, Running, Server, Source, Standby, slot_name};
+use types::{Lsn, Timeline};
 
 const INTERVAL: Time = SECOND;
 const INTERVAL_STARTING: Time = 15 * MS;
@@ -58,7 +58,7 @@ impl NamesInForce {
 /// Changes of PostgreSQL's configuration on their way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
-    Follow(MemberName),
+    Follow(Source),
     SynchronousStandbyNames(String),
     Slots(Vec<String>, Vec<String>),
 }
@@ -289,11 +289,11 @@ impl World {
             return;
         }
         match work {
-            Work::Follow(leader) => {
-                let upstream = self.host_named(&leader);
+            Work::Follow(source) => {
+                let upstream = self.place_of(&source);
                 self.follow(host, upstream);
                 if let Some(worker) = &mut self.hosts[host].worker {
-                    worker.following = Some(leader);
+                    worker.following = Some(source);
                 }
             }
             Work::SynchronousStandbyNames(names) => self.set_synchronous_standby_names(host, &names),

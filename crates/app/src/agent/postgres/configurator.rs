@@ -3,9 +3,9 @@
 
 use super::instance::{Instance, Upstream};
 use ha::config::DynamicConfig;
+use ha::postgres::Source;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use types::MemberName;
 
 /// Pieces of work that may wait; decisions ask again for what was dropped.
 const WORK_MAX: usize = 16;
@@ -13,7 +13,7 @@ const WORK_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Work {
     Follow {
-        leader: MemberName,
+        source: Source,
         upstream: Upstream,
     },
     SynchronousStandbyNames(String),
@@ -50,8 +50,8 @@ pub fn start(instance: Arc<Instance>, finished: mpsc::Sender<Finished>) -> mpsc:
 
 async fn carry_out(instance: &Instance, work: &Work) -> postgres::Result<()> {
     match work {
-        Work::Follow { leader, upstream } => {
-            tracing::info!(%leader, "following");
+        Work::Follow { source, upstream } => {
+            tracing::info!(%source, "following");
             instance.set_role(Some(upstream.clone())).await?;
             instance.sql.reload().await
         }

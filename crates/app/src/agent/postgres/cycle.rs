@@ -22,9 +22,10 @@ use ha::guard::{FromGuard, ServerKind, StopMode, ToGuard};
 use ha::hold::HoldView;
 use ha::postgres::{
     Action, DataDirectory, DcsView, Decision, GuardView, Job, JobState, JobView, Memory, PostgresView, Request, Server,
-    View, decide,
+    Source, View, decide,
 };
 use ha::reason::Reason;
+use ha::vip::VipRole;
 use platform::boot_clock;
 use postgres::clone::CloneProgress;
 use proxy::Routes;
@@ -91,7 +92,7 @@ pub struct State {
     memory: Memory,
     server: Server,
     data: DataDirectory,
-    following: Option<types::MemberName>,
+    following: Option<Source>,
     job: Option<JobView>,
     writes: Writes,
     status: Option<Box<postgres::sql::SqlStatus>>,
@@ -193,7 +194,8 @@ impl Cycle {
             let decision = decide(&self.state.memory, &view);
             self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
             // Before PostgreSQL is stopped, when it is to be.
-            self.vips.decided(ServerKind::Postgres, decision.standing);
+            self.vips.decided(VipRole::Primary, decision.standing);
+            self.vips.decided(VipRole::StandbyLeader, decision.standby_standing);
             self.set_going(&decision, &view);
             self.keeper.decided(ServerKind::Postgres, decision.arming, view.dcs.lease);
             if decision.finished {
@@ -323,9 +325,9 @@ impl Cycle {
                 Action::Write(write) => batch.push(Write::Postgres(write.clone())),
                 Action::Begin(job) => self.begin(job.clone(), view.now),
                 Action::Probe => self.outputs.probe.notify_one(),
-                Action::Follow { leader } => {
-                    if let Some(upstream) = Upstream::to(&self.state.cluster, leader) {
-                        self.work(Work::Follow { leader: leader.clone(), upstream });
+                Action::Follow { source } => {
+                    if let Some(upstream) = Upstream::to(&self.state.cluster, source) {
+                        self.work(Work::Follow { source: source.clone(), upstream });
                     }
                 }
                 Action::SetSynchronousStandbyNames { names } => self.work(Work::SynchronousStandbyNames(names.clone())),
@@ -483,9 +485,9 @@ impl Cycle {
     fn configured(&mut self, finished: &Finished) {
         self.state.work_under_way.retain(|work| *work != finished.work);
         if finished.result.is_ok()
-            && let Work::Follow { leader, .. } = &finished.work
+            && let Work::Follow { source, .. } = &finished.work
         {
-            self.state.following = Some(leader.clone());
+            self.state.following = Some(source.clone());
         }
         self.outputs.probe.notify_one();
     }

@@ -5,9 +5,9 @@
 
 use config::{MemberConfig, PostgresqlConfig, User};
 use ha::cluster::{Cluster, HistoryLine};
-use ha::config::DynamicConfig;
+use ha::config::{DynamicConfig, StandbyCluster};
 use ha::guard::StartCommand;
-use ha::postgres::DataDirectory;
+use ha::postgres::{DataDirectory, Source};
 use postgres::configuration::{Locations, Written, default_hba};
 use postgres::data_directory::{DataDirectoryState, Unusable};
 use postgres::options::ToolOption;
@@ -72,15 +72,24 @@ struct Desired {
 
 /// Whom a standby streams from; nobody while there is no leader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Upstream {
-    pub leader: Option<(MemberName, String, u16)>,
+pub enum Upstream {
+    #[default]
+    Nobody,
+    /// Where it listens.
+    Member { host: String, port: u16 },
+    Remote(Box<StandbyCluster>),
 }
 
 impl Upstream {
-    /// The address a member published, if it did.
-    pub fn to(cluster: &Cluster, name: &MemberName) -> Option<Self> {
-        let (host, port) = member_address(cluster, name)?;
-        Some(Self { leader: Some((name.clone(), host, port)) })
+    /// Of a member the address that it published, if it did.
+    pub fn to(cluster: &Cluster, source: &Source) -> Option<Self> {
+        match source {
+            Source::Member(name) => {
+                let (host, port) = member_address(cluster, name)?;
+                Some(Self::Member { host, port })
+            }
+            Source::Remote(remote) => Some(Self::Remote(remote.clone())),
+        }
     }
 }
 
@@ -265,14 +274,37 @@ impl Instance {
 
     fn standby(&self, upstream: &Upstream, desired: &Desired) -> Standby {
         let use_slots = self.settings.use_slots.unwrap_or(desired.dynamic.use_slots);
-        Standby {
-            primary: upstream.leader.as_ref().map(|(_, host, port)| Conninfo {
-                application_name: Some(self.member.name.to_string()),
-                ..conninfo(host, *port, &self.settings.authentication.replication)
-            }),
-            primary_slot_name: (use_slots && upstream.leader.is_some()).then(|| slot_name(self.member.name.as_str())),
-            recovery: self.settings.recovery_conf.clone(),
-        }
+        let application_name = Some(self.member.name.to_string());
+        let mut recovery = self.settings.recovery_conf.clone();
+        let (primary, primary_slot_name) = match upstream {
+            Upstream::Nobody => (None, None),
+            Upstream::Member { host, port } => {
+                let primary = conninfo(host, *port, &self.settings.authentication.replication);
+                (Some(primary), use_slots.then(|| slot_name(self.member.name.as_str())))
+            }
+            Upstream::Remote(remote) => {
+                let settings = [
+                    ("restore_command", &remote.restore_command),
+                    ("archive_cleanup_command", &remote.archive_cleanup_command),
+                    ("recovery_min_apply_delay", &remote.recovery_min_apply_delay),
+                ];
+                let set = settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?)));
+                recovery.extend(set);
+                (Some(self.remote_replication(remote)), remote.primary_slot_name.clone())
+            }
+        };
+        let primary = primary.map(|primary| Conninfo { application_name, ..primary });
+        Standby { primary, primary_slot_name, recovery }
+    }
+
+    /// How to get a copy and the log of the remote primary of a standby cluster.
+    pub fn remote_replication(&self, remote: &StandbyCluster) -> Conninfo {
+        at_remote(conninfo(&remote.host, remote.port, &self.settings.authentication.replication), remote)
+    }
+
+    /// How to ask it, or rewind to it.
+    pub fn remote_questions(&self, remote: &StandbyCluster) -> Conninfo {
+        at_remote(self.rewind_source(&remote.host, remote.port), remote)
     }
 
     /// The postmaster's command line for the configuration that was just written.
@@ -347,6 +379,14 @@ fn beside(data_dir: &std::path::Path, what: &str) -> PathBuf {
     let mut path = data_dir.as_os_str().to_owned();
     path.push(format!(".{what}"));
     PathBuf::from(path)
+}
+
+/// Of several hosts the one that takes writes, as Patroni does it.
+fn at_remote(mut conninfo: Conninfo, remote: &StandbyCluster) -> Conninfo {
+    if remote.has_several_hosts() {
+        conninfo.options.insert("target_session_attrs".to_owned(), "read-write".to_owned());
+    }
+    conninfo
 }
 
 fn password(user: &User) -> Option<Secret> {

@@ -4,19 +4,20 @@ use super::instance::{Instance, Upstream, member_address, tool_options};
 use crate::agent::guard_link::GuardLink;
 use ha::cluster::Cluster;
 use ha::guard::{ServerKind, StopMode, ToGuard};
-use ha::postgres::{Job, names_at_start};
+use ha::config::StandbyCluster;
+use ha::postgres::{Job, Source, names_at_start};
 use platform::boot_clock;
 use postgres::bootstrap::{InitDb, initdb, post_bootstrap};
 use postgres::clone::{CloneFrom, CloneProgress};
 use postgres::data_directory::Existing;
 use postgres::rewind::{RewindFrom, RewindOutcome};
 use postgres::slot::slot_name;
-use postgres::sql::{Timeouts, create_roles, fetch_history};
+use postgres::sql::{Timeouts, create_roles, fetch_history, source_state};
 use postgres::timeline_numbers;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use types::{MemberName, Timeline};
+use types::Timeline;
 
 /// How often a promotion is looked at. PostgreSQL tells nobody when it is over.
 const PROMOTION_POLL: Duration = Duration::from_millis(4);
@@ -46,6 +47,7 @@ impl Jobs {
             Job::Checkpoint => self.instance.slow_sql.checkpoint(CHECKPOINT_LIMIT).await.map_err(text),
             Job::Clone { from } => self.clone_from(cluster, from).await,
             Job::Rejoin { leader } => self.rejoin(cluster, leader).await,
+            Job::Survey { remote } => self.survey(remote).await,
         }
     }
 
@@ -185,21 +187,23 @@ impl Jobs {
         });
     }
 
-    async fn clone_from(&self, cluster: &Cluster, from: &MemberName) -> Result<(), String> {
+    async fn clone_from(&self, cluster: &Cluster, from: &Source) -> Result<(), String> {
         let instance = &self.instance;
-        let (host, port) =
-            member_address(cluster, from).ok_or_else(|| format!("{from} has not published its address"))?;
+        let use_slots = instance.settings.use_slots.unwrap_or(cluster.config().use_slots);
+        let (source, slot) = match from {
+            Source::Member(name) => {
+                let (host, port) = published_address(cluster, name)?;
+                let slot = use_slots.then(|| slot_name(instance.member.name.as_str()));
+                (instance.clone_source(&host, port), slot)
+            }
+            Source::Remote(remote) => (instance.remote_replication(remote), remote.primary_slot_name.clone()),
+        };
         let existing = if instance.settings.remove_data_directory_on_diverged_timelines {
             Existing::Remove
         } else {
             Existing::MoveAside
         };
-        let use_slots = instance.settings.use_slots.unwrap_or(cluster.config().use_slots);
-        let what = CloneFrom {
-            source: instance.clone_source(&host, port),
-            slot: use_slots.then(|| slot_name(instance.member.name.as_str())),
-            options: tool_options(&instance.settings.basebackup),
-        };
+        let what = CloneFrom { source, slot, options: tool_options(&instance.settings.basebackup) };
         self.cloned.send_replace(CloneProgress::default());
         tracing::info!(from = %from, "cloning");
         postgres::clone::clone(
@@ -214,15 +218,41 @@ impl Jobs {
         .map_err(text)
     }
 
-    async fn rejoin(&self, cluster: &Cluster, leader: &MemberName) -> Result<(), String> {
+    /// Asks who the remote primary is. What is here is only ever brought in line with one of the same system.
+    async fn survey(&self, remote: &StandbyCluster) -> Result<(), String> {
+        let source = self.instance.remote_questions(remote);
+        let state = source_state(&source, Timeouts::default()).await.map_err(text)?;
+        let here = self.control().await?.system_identifier;
+        if state.system_identifier == here {
+            return Ok(());
+        }
+        let there = state.system_identifier;
+        Err(format!("the remote primary {remote} is of another system (its identifier is {there}, here it is {here})"))
+    }
+
+    async fn control(&self) -> Result<postgres::ControlData, String> {
         let instance = &self.instance;
-        let (host, port) =
-            member_address(cluster, leader).ok_or_else(|| format!("{leader} has not published its address"))?;
-        let control = postgres::ControlData::read(&instance.binaries, &instance.launcher, &instance.settings.data_dir)
+        postgres::ControlData::read(&instance.binaries, &instance.launcher, &instance.settings.data_dir)
             .await
-            .map_err(text)?;
-        let timeline = cluster.members.get(leader).and_then(|member| member.data.timeline).unwrap_or_default();
-        let source = instance.rewind_source(&host, port);
+            .map_err(text)
+    }
+
+    async fn rejoin(&self, cluster: &Cluster, leader: &Source) -> Result<(), String> {
+        let instance = &self.instance;
+        let control = self.control().await?;
+        let (source, timeline) = match leader {
+            Source::Member(name) => {
+                let (host, port) = published_address(cluster, name)?;
+                let timeline = cluster.members.get(name).and_then(|member| member.data.timeline).unwrap_or_default();
+                (instance.rewind_source(&host, port), timeline)
+            }
+            Source::Remote(remote) => {
+                self.survey(remote).await?;
+                let source = instance.remote_questions(remote);
+                let state = source_state(&source, Timeouts::default()).await.map_err(text)?;
+                (source, state.timeline)
+            }
+        };
         let history = fetch_history(&source, timeline, Timeouts::default()).await.map_err(text)?;
         if postgres::history::control_diverged(&control, timeline, &history) == postgres::history::Divergence::No {
             tracing::info!("the data directory can follow {leader} as it is");
@@ -257,8 +287,12 @@ impl Jobs {
     }
 }
 
-fn upstream_of(cluster: &Cluster, name: Option<&MemberName>) -> Upstream {
-    name.and_then(|name| Upstream::to(cluster, name)).unwrap_or_default()
+fn upstream_of(cluster: &Cluster, source: Option<&Source>) -> Upstream {
+    source.and_then(|source| Upstream::to(cluster, source)).unwrap_or_default()
+}
+
+fn published_address(cluster: &Cluster, name: &types::MemberName) -> Result<(String, u16), String> {
+    member_address(cluster, name).ok_or_else(|| format!("{name} has not published its address"))
 }
 
 fn text(error: impl std::fmt::Display) -> String {

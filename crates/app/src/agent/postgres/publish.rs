@@ -43,7 +43,12 @@ pub fn local_status(
     let left = lease.map(|lease| Duration::from(lease.valid_until().since(now)));
     let mut local = LocalStatus {
         state: entry.state,
-        role: if leads && entry.is_writable() { Role::Primary } else { entry.role },
+        role: match entry.role {
+            _ if leads && entry.is_writable() => Role::Primary,
+            // Not a moment with the leader key and as a primary.
+            Role::Replica if leads && cluster.config().standby_cluster.is_some() => Role::StandbyLeader,
+            role => role,
+        },
         is_leader: leads,
         leader_until: left.filter(|_| leads).map(|left| Instant::now() + left),
         timeline: entry.timeline,

@@ -45,7 +45,7 @@ pub fn routes(cluster: &Cluster, trusted: bool, holds: bool, rules: ReadRules) -
         .iter()
         .map(|(name, member)| (name, &member.data))
         .filter(|(name, data)| {
-            primary.is_none_or(|(primary, _)| primary != *name) && data.is_running() && data.role == Role::Replica
+            primary.is_none_or(|(primary, _)| primary != *name) && data.is_running() && serves_readers(data.role)
         })
         .filter_map(|(name, data)| Some(Replica { target: target(name, data)?, accepts: accepts(data) }));
     Routes {
@@ -54,6 +54,11 @@ pub fn routes(cluster: &Cluster, trusted: bool, holds: bool, rules: ReadRules) -
         holds,
         epoch: cluster.leader.as_ref().map_or(0, |leader| leader.epoch.0.unsigned_abs()),
     }
+}
+
+/// The leader of a standby cluster is as good as its replicas.
+fn serves_readers(role: Role) -> bool {
+    matches!(role, Role::Replica | Role::StandbyLeader)
 }
 
 /// The end of the leader's WAL as it last told, which is at most a `loop_wait` ago.
@@ -151,6 +156,15 @@ mod tests {
     fn without_a_primary_nobody_streams_and_readers_are_served_all_the_same() {
         let all = cluster(None, vec![member("b", |data| data.replication_state = None), member("c", |_| {})]);
         check(&all, ReadRules::default(), "-: b c");
+    }
+
+    #[test]
+    fn a_standby_cluster_has_readers_only() {
+        let leader = member("a", |data| {
+            data.role = Role::StandbyLeader;
+            data.quorate = Some(Quorate { claim: true, ..Quorate::default() });
+        });
+        check(&cluster(Some("a"), vec![leader, member("b", |_| {})]), ReadRules::default(), "-: a b");
     }
 
     #[test]

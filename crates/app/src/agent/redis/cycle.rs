@@ -97,7 +97,7 @@ impl Cycle {
                 let decision = decide(&self.state.memory, &view);
                 self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
                 // Before Redis is told to follow or to end.
-                self.vips.decided(ServerKind::Redis, decision.standing);
+                self.vips.decided(ha::vip::VipRole::RedisMaster, decision.standing);
                 self.set_going(&decision);
                 self.keeper.decided(ServerKind::Redis, decision.arming, view.dcs.lease);
                 decision

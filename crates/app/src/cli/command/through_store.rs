@@ -3,7 +3,7 @@
 use crate::cli::context::Target;
 use crate::cli::failure::Failure;
 use dcs::{Dcs, Written};
-use ha::cluster::{Cluster, FailoverRequest, StoreWrite};
+use ha::cluster::{Cluster, FailoverRequest, Role, StoreWrite};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use types::{MemberName, Revision};
@@ -72,7 +72,7 @@ fn verdict(
                 }
                 _ => Ok(format!("Successfully moved the leadership to \"{leader}\"")),
             };
-            member.data.is_writable().then_some(done)
+            (member.data.is_writable() || member.data.role == Role::StandbyLeader).then_some(done)
         }
         // The wish is gone, and nothing has changed: it was refused.
         Some((leader, _)) if cluster.failover.is_none() => {
