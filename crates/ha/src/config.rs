@@ -7,9 +7,9 @@ mod standby_cluster;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+pub use standby_cluster::StandbyCluster;
 use std::collections::BTreeMap;
 use thiserror::Error;
-pub use standby_cluster::StandbyCluster;
 use types::Millis;
 
 /// The leader's lease. Patroni's 30 s keep a cluster without a primary for half a minute; with the fence in the guard

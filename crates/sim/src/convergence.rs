@@ -3,8 +3,8 @@
 
 use crate::clock::{SECOND, Time};
 use crate::postgres::Phase;
-use crate::world::World;
 use crate::remote::REMOTE;
+use crate::world::World;
 use ha::cluster::{Member, Role};
 use ha::vip::VipRole;
 use types::MemberName;

@@ -28,7 +28,7 @@ fn a_leader_that_forgets_what_the_cluster_is_is_noticed() {
 #[test]
 fn a_lost_standby_leader_is_replaced_and_the_cluster_can_be_promoted_afterwards() {
     const LOST_AT_MS: u64 = 9_000;
-    const PROMOTED_AT_MS: u64 = 14_000;
+    const PROMOTED_AT_MS: u64 = 18_000;
     let script = [
         Planned::at_leader(LOST_AT_MS, Fault::PowerOff, 4_000),
         Planned::at_leader(PROMOTED_AT_MS, Fault::Order(Order::PromoteCluster), 0),

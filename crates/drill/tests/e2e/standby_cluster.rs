@@ -23,12 +23,13 @@ impl Pair {
         let mut options = options_with_default_lease("standby", 72);
         options.witness = true;
         let login = |user: &str| json!({ "username": user, "password": primary.password() });
-        options.overrides = json!({
+        let with_data = json!({
             "bootstrap": { "dcs": { "standby_cluster": remote(&primary) } },
             "postgresql": { "authentication": {
                 "superuser": login("postgres"), "replication": login("replicator"), "rewind": login("rewind"),
             } },
         });
+        options.overrides_of.extend([(0, with_data.clone()), (1, with_data)]);
         primary.whole_again().await;
         Self { standby: World::whole(options).await, primary }
     }
@@ -65,8 +66,7 @@ impl Pair {
 
     async fn set_standby_cluster(&self, member: &str, value: Value) {
         let change = json!({ "standby_cluster": value });
-        let (status, answer) =
-            self.standby.rest(reqwest::Method::PATCH, member, "/config", Some(change)).await;
+        let (status, answer) = self.standby.rest(reqwest::Method::PATCH, member, "/config", Some(change)).await;
         assert_eq!(status, 200, "{answer}");
     }
 }

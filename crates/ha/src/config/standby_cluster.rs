@@ -101,7 +101,9 @@ fn port(map: &Map<String, Value>) -> Result<u16, ConfigProblem> {
     let Some(text) = text(map, "port")? else { return Ok(PORT_DEFAULT) };
     match text.parse() {
         Ok(port) if port > 0 => Ok(port),
-        Ok(_) | Err(_) => Err(wrong("port", &format!("'{text}' is no port; expected 1 to 65535, the same for all hosts"))),
+        Ok(_) | Err(_) => {
+            Err(wrong("port", &format!("'{text}' is no port; expected 1 to 65535, the same for all hosts")))
+        }
     }
 }
 
@@ -115,8 +117,7 @@ fn basebackup_only(value: Option<&Value>) -> Result<(), ConfigProblem> {
 }
 
 fn is_slot_name(name: &str) -> bool {
-    name.len() <= SLOT_NAME_CHARS_MAX
-        && name.chars().all(|character| matches!(character, 'a'..='z' | '0'..='9' | '_'))
+    name.len() <= SLOT_NAME_CHARS_MAX && name.chars().all(|character| matches!(character, 'a'..='z' | '0'..='9' | '_'))
 }
 
 #[cfg(test)]
@@ -158,7 +159,10 @@ mod tests {
                 json!({"host": "a,b", "port": "5432,5433"}),
                 "standby_cluster.port: '5432,5433' is no port; expected 1 to 65535, the same for all hosts",
             ),
-            (json!({"host": "a,,b"}), "standby_cluster.host: 'a,,b' is no host name or list of them separated by commas"),
+            (
+                json!({"host": "a,,b"}),
+                "standby_cluster.host: 'a,,b' is no host name or list of them separated by commas",
+            ),
             (
                 json!({"host": "a", "primary_slot_name": "Standby"}),
                 "standby_cluster.primary_slot_name: 'Standby' is no name of a slot; expected a-z, 0-9 and _, at most 63",
@@ -166,6 +170,8 @@ mod tests {
         ] {
             assert_eq!(StandbyCluster::read(Some(&value)).unwrap_err().to_string(), expected);
         }
-        assert!(StandbyCluster::read(Some(&json!({"hots": "a"}))).unwrap_err().to_string().contains("hots: is not known"));
+        assert!(
+            StandbyCluster::read(Some(&json!({"hots": "a"}))).unwrap_err().to_string().contains("hots: is not known")
+        );
     }
 }

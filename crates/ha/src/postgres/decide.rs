@@ -330,6 +330,11 @@ fn take_up_job(draft: &mut Draft<'_>) {
     match &job.state {
         JobState::Running { since } => draft.because(Reason::JobRunning { what: job.job.kind(), since: *since }),
         JobState::Done => {
+            if let Job::Clone { from: source @ Source::Remote(_) }
+            | Job::Rejoin { leader: source @ Source::Remote(_) } = &job.job
+            {
+                draft.memory.completed_by = Some(source.clone());
+            }
             match &job.job {
                 Job::Clone { .. } => {
                     draft.memory.needs_clone = false;
@@ -383,8 +388,10 @@ fn remember(draft: &mut Draft<'_>) {
     match &draft.view.postgres.server {
         Server::Running(running) => {
             draft.memory.retries.remove("start");
+            draft.memory.completed_by = None;
             draft.memory.down_since = None;
-            draft.memory.restarting = false;
+            // The stop for it may be under way.
+            draft.memory.restarting &= draft.job_runs();
             if !running.in_recovery {
                 draft.memory.rejoined = None;
             }

@@ -132,7 +132,7 @@ fn start_as_replica(draft: &mut Draft<'_>) {
     }
     match &draft.view.postgres.data {
         DataDirectory::Valid { .. } if !draft.memory.needs_clone => {
-            draft.begin(Job::Start { upstream: None, fence: None });
+            draft.begin(Job::Start { upstream: draft.memory.completed_by.clone(), fence: None });
         }
         DataDirectory::Invalid { why } => draft.because(Reason::DataDirectoryInvalid { why: why.clone() }),
         // In a standby cluster there is somebody to clone from, if nobody here has anything.

@@ -116,7 +116,8 @@ fn down(draft: &mut Draft<'_>, fence: &Fence) {
         return;
     }
     // A replica that never was promoted must not come up as a primary on the old timeline.
-    draft.begin(Job::Start { upstream: None, fence: was_primary.then(|| lease.fence()) });
+    let upstream = draft.memory.completed_by.clone().filter(|_| !was_primary);
+    draft.begin(Job::Start { upstream, fence: was_primary.then(|| lease.fence()) });
 }
 
 /// Since when, with the reason.
@@ -141,9 +142,7 @@ pub(super) fn somebody_can_take_over(draft: &Draft<'_>) -> bool {
 pub(super) fn release_again(draft: &mut Draft<'_>, fence: &Fence) {
     draft.because(Reason::NoLease);
     let end = match &draft.view.postgres.data {
-        _ if standby::is_surely_replica(draft) => {
-            draft.view.postgres.server.running().map(Running::position)
-        }
+        _ if standby::is_surely_replica(draft) => draft.view.postgres.server.running().map(Running::position),
         DataDirectory::Valid { clean: true, checkpoint, .. } => Some(*checkpoint),
         DataDirectory::Valid { .. } | DataDirectory::Empty | DataDirectory::Unknown | DataDirectory::Invalid { .. } => {
             None

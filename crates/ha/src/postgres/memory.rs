@@ -1,5 +1,6 @@
 //! What a decision remembers for the next one. Small, plain and printable.
 
+use super::Source;
 use super::decide::Job;
 use std::collections::{BTreeMap, BTreeSet};
 use types::{Lsn, MemberName, Millis, Revision, Timeline};
@@ -31,6 +32,8 @@ pub struct Memory {
     pub needs_clone: bool,
     /// `rejoin` looked at the data directory and found it fit to follow on this timeline.
     pub rejoined: Option<Timeline>,
+    /// The data directory was copied from there or rewound to it, and PostgreSQL does not come up before it has the rest of the log.
+    pub completed_by: Option<Source>,
     /// The release of this leadership was decided, so it is over, whatever an older view says.
     pub released: Option<Revision>,
     /// This member led, and its claim has stood in every view since: nobody else can have led.

@@ -133,18 +133,12 @@ fn the_best_of_the_others_takes_the_key_and_no_number_of_a_timeline() {
     cluster(&mut view).leader = None;
     let mine = cluster(&mut view).members.get_mut(&"a".into()).unwrap();
     mine.data.quorate = Some(Quorate { leaderless_at: Some(Revision(12)), ..Quorate::default() });
-    let memory = Memory {
-        leader_missing_since: Some(NOW - Millis(400)),
-        last_epoch: Revision(5),
-        ..Memory::default()
-    };
+    let memory = Memory { leader_missing_since: Some(NOW - Millis(400)), last_epoch: Revision(5), ..Memory::default() };
     config(&mut view).synchronous_mode = SynchronousMode::On;
     cluster(&mut view).sync =
         Some(Versioned { value: SyncState::new(&"a".into(), ["b".into()].into()), revision: Revision(3) });
     let decision = decide(&memory, &view);
-    let plainly = |write: &StoreWrite| {
-        matches!(write, StoreWrite::TakeLeader { history: None, sync: Some((state, _)), .. } if *state == SyncState::default())
-    };
+    let plainly = |write: &StoreWrite| matches!(write, StoreWrite::TakeLeader { history: None, sync: Some((state, _)), .. } if *state == SyncState::default());
     assert!(writes(&decision, plainly), "{decision:?}");
 }
 
@@ -156,9 +150,7 @@ fn a_planned_change_needs_no_stop() {
     let decision = decide(&Memory::default(), &view);
     assert!(releases(&decision) && begun(&decision).is_none(), "{decision:?}");
     assert_eq!(decision.standby_standing, Standing::Lost);
-    let as_replica = |write: &StoreWrite| {
-        matches!(write, StoreWrite::ReleaseLeader { member, .. } if member.role == Role::Replica && !member.claims_primary())
-    };
+    let as_replica = |write: &StoreWrite| matches!(write, StoreWrite::ReleaseLeader { member, .. } if member.role == Role::Replica && !member.claims_primary());
     assert!(writes(&decision, as_replica));
 
     // The address first.

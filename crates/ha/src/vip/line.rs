@@ -118,7 +118,9 @@ impl VipLine {
 
     fn ask(&mut self, now: Millis) -> Vec<ToGuard> {
         let Self { vips, standings, lease } = self;
-        vips.iter_mut().filter_map(|vip| vip.ask(now, standings.get(&vip.role).copied().unwrap_or_default(), *lease)).collect()
+        vips.iter_mut()
+            .filter_map(|vip| vip.ask(now, standings.get(&vip.role).copied().unwrap_or_default(), *lease))
+            .collect()
     }
 }
 

@@ -8,8 +8,8 @@ use crate::world::World;
 use ha::cluster::{Fence, MemberData, StoreWrite, SyncState, Tags};
 use ha::guard::{ServerKind, StopMode, ToGuard};
 use ha::lease::GUARD_SILENCE_MAX;
-use ha::vip::VipRole;
 use ha::postgres::{Action, DcsView, Decision, GuardView, JobState, PostgresView, Server, View, decide};
+use ha::vip::VipRole;
 
 impl World {
     /// Something happened that a decision may depend on.

@@ -72,9 +72,9 @@ impl World {
                     if long { self.random.between(SECOND, 5 * SECOND) } else { self.random.between(5 * MS, 300 * MS) };
                 (ordinary * slow.min(10), JobStep::Checkpoint)
             }
-            Job::Survey { .. }
-            | Job::Clone { from: Source::Remote(_) }
-            | Job::Rejoin { leader: Source::Remote(_) } => self.remote_job(&job),
+            Job::Survey { .. } | Job::Clone { from: Source::Remote(_) } | Job::Rejoin { leader: Source::Remote(_) } => {
+                self.remote_job(&job)
+            }
             Job::Clone { from } => {
                 let from = self.place_of(&from).unwrap_or(host);
                 match self.can_copy(host, from, false) {

@@ -76,7 +76,10 @@ pub enum Upstream {
     #[default]
     Nobody,
     /// Where it listens.
-    Member { host: String, port: u16 },
+    Member {
+        host: String,
+        port: u16,
+    },
     Remote(Box<StandbyCluster>),
 }
 

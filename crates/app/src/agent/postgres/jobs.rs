@@ -3,8 +3,8 @@
 use super::instance::{Instance, Upstream, member_address, tool_options};
 use crate::agent::guard_link::GuardLink;
 use ha::cluster::Cluster;
-use ha::guard::{ServerKind, StopMode, ToGuard};
 use ha::config::StandbyCluster;
+use ha::guard::{ServerKind, StopMode, ToGuard};
 use ha::postgres::{Job, Source, names_at_start};
 use platform::boot_clock;
 use postgres::bootstrap::{InitDb, initdb, post_bootstrap};
