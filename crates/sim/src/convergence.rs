@@ -11,6 +11,9 @@ use types::MemberName;
 
 /// From the end of the last fault. Clones, two failed tries with their pauses, and a primary's timeout fit in.
 const CONVERGED_WITHIN: Time = 60 * SECOND;
+/// In a world with a standby cluster: a primary that is stopped to be demoted may wait for a frozen replica (`wal_sender_timeout`),
+/// and a replica with another history than the leader's is cloned only after several tries, because that one is no source for pg_rewind.
+const STANDBY_CONVERGED_WITHIN: Time = 180 * SECOND;
 /// It must hold for this long.
 const STABLE: Time = 3 * SECOND;
 
@@ -28,8 +31,9 @@ impl World {
             }
             Some(what) => {
                 self.oracle.healthy_since = None;
-                if now - healed > CONVERGED_WITHIN {
-                    self.violation(format!("{} s after healing: {what}", CONVERGED_WITHIN / SECOND));
+                let within = if self.setup.standby { STANDBY_CONVERGED_WITHIN } else { CONVERGED_WITHIN };
+                if now - healed > within {
+                    self.violation(format!("{} s after healing: {what}", within / SECOND));
                 }
             }
         }

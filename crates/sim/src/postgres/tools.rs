@@ -50,7 +50,8 @@ impl World {
 
     /// Does a stopped directory fit the leader's history as it is? By pg_control and history files, as the agent asks.
     pub(crate) fn compare_histories(&self, host: usize, leader: usize) -> Result<Rejoin, String> {
-        self.can_copy(host, leader, true).map_err(str::to_owned)?;
+        // The leader of a standby cluster can be compared with, and not be rewound to.
+        self.can_copy(host, leader, !self.setup.standby).map_err(str::to_owned)?;
         let (Some(own), Some(source)) =
             (self.hosts[host].postgres.data.cluster(), self.hosts[leader].postgres.data.cluster())
         else {
