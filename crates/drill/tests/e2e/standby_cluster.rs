@@ -1,12 +1,19 @@
 //! A standby cluster beside the cluster it follows: its leader is lost and replaced, hands over, and it becomes a cluster on its
 //! own and a standby cluster again, all without a copy by hand.
 
-use crate::support::{World, eventually, options, options_with_default_lease, run};
+use crate::support::{World, eventually, options, options_with_default_lease, run_on};
+use drill::address_scenario::{self, CLIENT, VIP, place};
 use drill::member::ports;
+use drill::net::Network;
 use drill::writer;
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
+/// Where the remote primary is.
+const REMOTE: &str = "remote";
+/// The last octet of the standby leader's address.
+const STANDBY_VIP: u8 = 44;
 const DEMOTION_MAX: Duration = Duration::from_secs(60);
 
 /// Both clusters have the roles, and so the passwords, of the first.
@@ -16,22 +23,31 @@ struct Pair {
 }
 
 impl Pair {
-    async fn start() -> Self {
-        let mut options_of_primary = options("standby-of", 71);
-        options_of_primary.members = 1;
-        let mut primary = World::starting(options_of_primary);
-        let mut options = options_with_default_lease("standby", 72);
-        options.witness = true;
+    async fn start(network: &Network) -> Self {
+        let remote = network.host(REMOTE).unwrap();
+        let mut of_primary = options("standby-of", 0);
+        place(&mut of_primary, network);
+        of_primary.members = 1;
+        (of_primary.first_address, of_primary.namespaces) = (remote.address, vec![remote.namespace.clone()]);
+        let primary = World::whole(of_primary).await;
+
+        let mut of_standby = options_with_default_lease("standby", 0);
+        place(&mut of_standby, network);
+        of_standby.witness = true;
+        let mut with_data = std::mem::replace(&mut of_standby.overrides, json!({}));
+        let address = |last: u8| format!("{}/24", network.spare_address(last));
         let login = |user: &str| json!({ "username": user, "password": primary.password() });
-        let with_data = json!({
-            "bootstrap": { "dcs": { "standby_cluster": remote(&primary) } },
-            "postgresql": { "authentication": {
-                "superuser": login("postgres"), "replication": login("replicator"), "rewind": login("rewind"),
-            } },
+        with_data["bootstrap"] = json!({ "dcs": { "standby_cluster": remote_of(&primary) } });
+        with_data["postgresql"]["authentication"] = json!({
+            "superuser": login("postgres"), "replication": login("replicator"), "rewind": login("rewind"),
         });
-        options.overrides_of.extend([(0, with_data.clone()), (1, with_data)]);
-        primary.whole_again().await;
-        Self { standby: World::whole(options).await, primary }
+        with_data["postgresql"]["listen"] = json!(format!("0.0.0.0:{}", ports::POSTGRES));
+        with_data["vip"] = json!([
+            { "address": address(VIP) },
+            { "address": address(STANDBY_VIP), "role": "standby_leader" },
+        ]);
+        of_standby.overrides_of.extend([(0, with_data.clone()), (1, with_data)]);
+        Self { standby: World::whole(of_standby).await, primary }
     }
 
     /// On a member of the standby cluster.
@@ -71,26 +87,46 @@ impl Pair {
     }
 }
 
-fn remote(primary: &World) -> Value {
+fn remote_of(primary: &World) -> Value {
     json!({ "host": primary.named("pg1").address, "port": ports::POSTGRES })
 }
 
 #[test]
 fn a_standby_cluster_follows_is_promoted_and_follows_again() {
-    run(async {
-        let mut pair = Pair::start().await;
+    let mut network = address_scenario::network("qstb", 109).unwrap();
+    network.add_host(REMOTE, 21).unwrap();
+    let client = network.host(CLIENT).unwrap().clone();
+    run_on(&client, async {
+        let mut pair = Pair::start(&network).await;
+        let (as_primary, as_standby) = (network.spare_address(VIP), network.spare_address(STANDBY_VIP));
+        let watched = [network.watch(as_primary).unwrap(), network.watch(as_standby).unwrap()];
+        let is_at = async |address: Ipv4Addr, host: &str| {
+            eventually(&format!("{address} is on {host}"), async || {
+                (network.holders_of(address.into()).ok()? == [host]).then_some(())
+            })
+            .await;
+        };
+        let is_nowhere = async |address: Ipv4Addr| {
+            eventually(&format!("{address} is nowhere"), async || {
+                network.holders_of(address.into()).ok()?.is_empty().then_some(())
+            })
+            .await;
+        };
         pair.primary.ask("pg1", "create table t (row int)").await;
         let (leader, others) = pair.standby.roles().await;
         let other = others.into_iter().find(|name| name != "pg3").unwrap();
         pair.arrives(1, &[&leader, &other]).await;
         assert_eq!(pair.standby.key("initialize"), pair.primary.key("initialize"));
         says_what_it_is(&pair, &leader, &other).await;
+        is_at(as_standby, &leader).await;
+        is_nowhere(as_primary).await;
 
         // A planned change: nobody restarts.
         let started = "select pg_postmaster_start_time()::text";
         let before = pair.ask(&leader, started).await.unwrap();
         pair.standby.switchover(&leader).await.unwrap();
         assert_eq!(pair.role(&other).await, "standby_leader");
+        is_at(as_standby, &other).await;
         pair.arrives(2, &[&leader, &other]).await;
         assert_eq!(pair.ask(&leader, started).await.unwrap(), before);
 
@@ -100,6 +136,7 @@ fn a_standby_cluster_follows_is_promoted_and_follows_again() {
             (pair.role(&leader).await == "standby_leader").then_some(())
         })
         .await;
+        is_at(as_standby, &leader).await;
         pair.arrives(3, &[&leader]).await;
         pair.standby.member_mut(&other).unwrap().start().unwrap();
         pair.standby.whole_again().await;
@@ -111,6 +148,8 @@ fn a_standby_cluster_follows_is_promoted_and_follows_again() {
         pair.standby.whole_again().await;
         assert_eq!((pair.role(&leader).await, pair.role(&other).await), ("leader".into(), "replica".into()));
         assert_eq!(pair.standby.get(&leader, "/primary").await.0, 200);
+        is_at(as_primary, &leader).await;
+        is_nowhere(as_standby).await;
         eventually("the other one has it", async || {
             (pair.ask(&other, "select count(*) from t where row = 100").await.ok()? == "1").then_some(())
         })
@@ -118,10 +157,12 @@ fn a_standby_cluster_follows_is_promoted_and_follows_again() {
 
         // And what it was before: what only it has written is given up for what the remote has.
         pair.primary.ask("pg1", "checkpoint").await;
-        pair.set_standby_cluster(&other, remote(&pair.primary)).await;
+        pair.set_standby_cluster(&other, remote_of(&pair.primary)).await;
         pair.standby.wait_whole(DEMOTION_MAX).await.unwrap();
         pair.arrives(5, &[&leader]).await;
         assert_eq!(pair.ask(&leader, "select count(*) from t where row = 100").await.unwrap(), "0");
+        is_nowhere(as_primary).await;
+        assert!(watched.iter().all(|holders| holders.overlaps().is_empty()));
     });
 }
 

@@ -78,11 +78,17 @@ fn word(style: Style, text: impl Into<String>) -> Word {
 fn condition(overview: &Overview) -> (Style, &'static str) {
     match (overview.store_reachable, overview.writable, overview.leader.is_some(), overview.pause) {
         (false, ..) => (Style::Bad, "store out of reach"),
+        (true, false, true, false) if overview.members.iter().any(leads_standby) => (Style::Good, "standby cluster"),
+        (true, false, true, true) if overview.members.iter().any(leads_standby) => (Style::Warn, "paused"),
         (true, false, true, _) => (Style::Bad, "leader not ready"),
         (true, false, false, _) => (Style::Bad, "no leader"),
         (true, true, _, true) => (Style::Warn, "paused"),
         (true, true, _, false) => (Style::Good, "serving"),
     }
+}
+
+fn leads_standby(member: &Member) -> bool {
+    member.role == "standby_leader"
 }
 
 fn head(lines: &mut Vec<Line>, overview: &Overview, seen: &Seen, width: usize) {
@@ -145,7 +151,7 @@ fn row(overview: &Overview, member: &Member) -> [Word; 6] {
     if member.pending_restart {
         state.push_str(", restart pending");
     }
-    let works = if leads { overview.writable } else { member.streaming };
+    let works = if leads && !leads_standby(member) { overview.writable } else { member.streaming };
     let style = match (works, member.cloned_percent) {
         (true, _) => Style::Good,
         (false, Some(_)) => Style::Warn,
@@ -404,6 +410,7 @@ q ends
         for (change, expected) in [
             ((|it: &mut Overview| it.store_reachable = false) as fn(&mut Overview), "store out of reach"),
             (|it| it.writable = false, "leader not ready"),
+            (|it| (it.writable, it.members[0].role) = (false, "standby_leader".into()), "standby cluster"),
             (|it| (it.leader, it.writable) = (None, false), "no leader"),
             (|it| it.pause = true, "paused"),
         ] {
