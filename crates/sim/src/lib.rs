@@ -5,7 +5,7 @@
 //! The invariant: one seed sets everything, so every run can be replayed, event by event.
 //!
 //! The map: `world` (the agenda), `clock`, `network`, `disk`, `postgres` and `redis` (the models), `store` (the real one, driven),
-//! `guard` and `worker` (the processes around the real decisions), `service` (processes come and go), `clients`, `faults`,
+//! `remote` (the primary that a standby cluster follows), `guard` and `worker` (the processes around the real decisions), `service` (processes come and go), `clients`, `faults`,
 //! `operator`, `oracle` and `convergence` (what must hold), `mutant` (rules broken on purpose), `run` (seed after seed). Sentinels have a
 //! world of their own, `sentinel`.
 
