@@ -11,7 +11,9 @@ use crate::reply::Reply;
 use crate::snapshot::Snapshot;
 use crate::status::StatusBody;
 use crate::switchover::Action;
-use crate::{access, config_change, drill, joining, members, metrics, redis, request_body, restart, switchover};
+use crate::{
+    access, config_change, drill, failsafe, joining, members, metrics, redis, request_body, restart, switchover,
+};
 use axum::body::Body;
 use axum::extract::Query as QueryOf;
 use axum::http::header::ALLOW;
@@ -61,7 +63,7 @@ impl Api {
             Read::Cluster => cluster(&snapshot),
             Read::History => history(&snapshot),
             Read::Config => config(&snapshot),
-            Read::Failsafe => failsafe_is_off(),
+            Read::Failsafe => failsafe::list(&snapshot),
             Read::Metrics => Reply::metrics(self.metrics_text(&snapshot, now)),
             Read::Explain => Reply::json(200, &self.explanation(&snapshot)),
             Read::Overview => Reply::json(200, &self.overview()),
@@ -150,7 +152,7 @@ impl Api {
             Change::Reinitialize => restart::reinitialize(self, &request_body::optional(headers, body).await?).await,
             Change::Member => members::change(self, uri.path(), request_body::optional(headers, body).await?).await,
             Change::Drill => drill::run(self, &request_body::required(headers, body).await?).await,
-            Change::Failsafe => failsafe_is_off(),
+            Change::Failsafe => failsafe::promise(self, &request_body::required(headers, body).await?),
             Change::Redis => redis::change(self, what, &request_body::optional(headers, body).await?).await,
             // Only the leader of a Citus coordinator does something here, and there is none.
             Change::Mpp => request_body::required(headers, body).await.map(|_| Reply::text(200, "OK"))?,
@@ -323,8 +325,4 @@ fn config(snapshot: &Snapshot) -> Reply {
         Some(Ok(config)) => Reply::json(200, &config),
         Some(Err(_)) | None => Reply::text(502, "Bad Gateway: there is no configuration in the DCS"),
     }
-}
-
-fn failsafe_is_off() -> Reply {
-    Reply::text(502, "Bad Gateway: the failsafe mode is not enabled")
 }

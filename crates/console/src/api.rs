@@ -2,6 +2,7 @@
 
 use crate::command::{CommandRequest, wake};
 use crate::drill::{Drill, Turn};
+use crate::failsafe::FailsafePromises;
 use crate::joining::Joining;
 use crate::live::Listeners;
 use crate::members::Peers;
@@ -45,6 +46,8 @@ pub struct Extras {
     pub drill: Option<Arc<dyn Drill>>,
     /// Set only where nothing is answered without TLS.
     pub joining: Option<Arc<dyn Joining>>,
+    /// `None`: this member has no server, and takes no leader key.
+    pub failsafe: Option<FailsafePromises>,
     pub recorder: Recorder,
     pub listeners: Listeners,
     pub turn: Turn,

@@ -15,6 +15,7 @@ pub mod cluster_json;
 mod command;
 mod config_change;
 mod drill;
+mod failsafe;
 mod health;
 mod joining;
 mod json_text;
@@ -43,6 +44,7 @@ pub use api::{Api, ConnectionString, ConnectionStrings, ExplanationSource, Extra
 pub use cluster_json::cluster_as_json;
 pub use command::{AgentCommand, CommandRequest, Outcome, RestartRequest};
 pub use drill::{Drill, Measured};
+pub use failsafe::{FailsafePromises, FailsafeRefusal};
 pub use joining::{JoinAnswer, Joining};
 pub use json_text::json_text;
 pub use live::{LISTENERS_MAX, Listeners};

@@ -102,9 +102,15 @@ fn patroni(page: &mut Page, snapshot: &Snapshot) {
         "1 if no member is known to hold the leader lock",
         is(is_unlocked(snapshot)),
     );
-    page.gauge("patroni_failsafe_mode_is_active", "1 while the failsafe mode keeps the primary up", 0.0);
-    page.gauge("patroni_failsafe_mode_enabled", "1 if the failsafe mode is configured", 0.0);
-    page.gauge("patroni_failsafe_member", "1 if this member counts in the failsafe mode", 0.0);
+    let enabled = snapshot.cluster.config().failsafe_mode;
+    let listed = snapshot.cluster.failsafe.as_ref().is_some_and(|listed| listed.value.lists(&snapshot.me));
+    page.gauge(
+        "patroni_failsafe_mode_is_active",
+        "1 while the failsafe mode keeps the primary up",
+        is(local.failsafe_is_active),
+    );
+    page.gauge("patroni_failsafe_mode_enabled", "1 if the failsafe mode is configured", is(enabled));
+    page.gauge("patroni_failsafe_member", "1 if this member counts in the failsafe mode", is(listed));
     let timeline = local.timeline.filter(|_| answers).map_or(0, |timeline| timeline.0);
     page.counter("patroni_postgres_timeline", "PostgreSQL's timeline; 0 if unknown", u64::from(timeline));
     page.gauge(

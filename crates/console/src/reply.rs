@@ -15,7 +15,7 @@ pub struct Reply {
     pub status: StatusCode,
     content_type: &'static str,
     pub body: String,
-    header: Option<(HeaderName, HeaderValue)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Reply {
@@ -45,11 +45,16 @@ impl Reply {
 
     fn new(status: u16, content_type: &'static str, body: String) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, content_type, body, header: None }
+        Self { status, content_type, body, headers: Vec::new() }
     }
 
     pub fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+        self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    pub fn with_number(mut self, name: HeaderName, value: u64) -> Self {
+        self.headers.push((name, HeaderValue::from(value)));
         self
     }
 
@@ -82,7 +87,7 @@ impl Reply {
         if !self.content_type.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         }
-        headers.extend(self.header);
+        headers.extend(self.headers);
         response
     }
 }

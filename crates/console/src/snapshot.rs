@@ -75,6 +75,8 @@ pub struct LocalStatus {
     pub sync_standby: bool,
     pub quorum_standby: bool,
     pub pause: bool,
+    /// The leader goes on without the store, by consent: as that leader knows, or as this member has promised it.
+    pub failsafe_is_active: bool,
     pub pending_restart: bool,
     /// `{parameter: {"old_value": .., "new_value": ..}}`.
     pub pending_restart_reason: Option<Value>,

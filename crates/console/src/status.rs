@@ -35,6 +35,8 @@ pub struct StatusBody<'a> {
     pause: bool,
     #[serde(skip_serializing_if = "is_false")]
     cluster_unlocked: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    failsafe_mode_is_active: bool,
     dcs_last_seen: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<&'a Tags>,
@@ -88,6 +90,7 @@ impl<'a> StatusBody<'a> {
             replication: if answers { &local.replication } else { &[] },
             pause: local.pause,
             cluster_unlocked: is_unlocked(snapshot),
+            failsafe_mode_is_active: local.failsafe_is_active,
             dcs_last_seen: snapshot.dcs_last_seen,
             tags: Some(&local.tags).filter(|tags| !tags.0.is_empty()),
             database_system_identifier: local.database_system_identifier.as_ref(),

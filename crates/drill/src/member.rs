@@ -207,6 +207,13 @@ impl Member {
         self.signal_one("redis-server", self.redis(), Signal::KILL)
     }
 
+    /// SIGKILL to the member's etcd, which it must have. `start` starts it again.
+    pub fn kill_etcd(&mut self) -> Result<()> {
+        let pid = self.etcd.as_ref().and_then(Etcd::pid).map(|pid| pid as i32);
+        let process = self.processes().into_iter().find(|process| Some(process.pid) == pid);
+        self.signal_one("etcd", process, Signal::KILL)
+    }
+
     pub fn kill_worker(&self) -> Result<()> {
         self.signal_one("worker", self.worker(), Signal::KILL)
     }

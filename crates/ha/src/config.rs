@@ -99,6 +99,8 @@ pub struct DynamicConfig {
     pub synchronous_node_count: usize,
     /// While it stands nobody is promoted: the leader follows the remote primary.
     pub standby_cluster: Option<StandbyCluster>,
+    /// The primary goes on without the store while everybody who could take over consents (`crate::failsafe`).
+    pub failsafe_mode: bool,
     pub pause: bool,
     pub check_timeline: bool,
     pub use_pg_rewind: bool,
@@ -120,6 +122,7 @@ impl Default for DynamicConfig {
             synchronous_mode_strict: false,
             synchronous_node_count: 1,
             standby_cluster: None,
+            failsafe_mode: false,
             pause: false,
             check_timeline: false,
             use_pg_rewind: true,
@@ -177,6 +180,7 @@ impl DynamicConfig {
             Ok(())
         };
         set(&mut config.synchronous_mode_strict, map, "synchronous_mode_strict")?;
+        set(&mut config.failsafe_mode, map, "failsafe_mode")?;
         set(&mut config.pause, map, "pause")?;
         set(&mut config.check_timeline, map, "check_timeline")?;
         match map.get("postgresql") {

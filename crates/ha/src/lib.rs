@@ -7,6 +7,7 @@ pub mod backstop;
 pub mod chronicle;
 pub mod cluster;
 pub mod config;
+pub mod failsafe;
 pub mod foresight;
 pub mod guard;
 pub mod hold;

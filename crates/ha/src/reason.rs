@@ -35,6 +35,15 @@ pub enum Reason {
         leading: bool,
     },
     NoLease,
+    /// As the leader: the store cannot be reached, and these have promised not to take over (failsafe mode).
+    GoesOnByConsent {
+        by: Vec<MemberName>,
+    },
+    /// As the leader: this one was asked and did not consent.
+    ConsentMissing {
+        name: MemberName,
+        why: String,
+    },
     // Bootstrap.
     ClaimingInitialize,
     OtherBootstraps,
@@ -187,6 +196,14 @@ pub enum Obstacle {
         by: MemberName,
     },
     IsLeader,
+    /// It promised the leader, which cannot reach the store, to take no leader key for a moment.
+    Promised {
+        to: MemberName,
+    },
+    /// It was started so lately that it may have promised that before.
+    JustStarted,
+    /// Failsafe mode is on, and the last leader has not listed it: nobody knows whether that leader goes on.
+    NotInFailsafe,
 }
 
 impl Reason {
@@ -203,6 +220,8 @@ impl Reason {
             Self::Stopping => "stopping",
             Self::StoreUnreachable { .. } => "store_unreachable",
             Self::NoLease => "no_lease",
+            Self::GoesOnByConsent { .. } => "goes_on_by_consent",
+            Self::ConsentMissing { .. } => "consent_missing",
             Self::ClaimingInitialize => "claiming_initialize",
             Self::OtherBootstraps => "other_bootstraps",
             Self::NeverBootstraps => "never_bootstraps",

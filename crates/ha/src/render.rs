@@ -1,6 +1,7 @@
 //! The only place that turns a reason into words.
 
 mod chronicle;
+mod failsafe;
 mod foresight;
 mod redis;
 mod vip;
@@ -30,6 +31,15 @@ impl fmt::Display for Reason {
             }
             Self::StoreUnreachable { leading: false } => f.write_str("the store cannot be reached"),
             Self::NoLease => f.write_str("this member has no lease in the store yet"),
+            Self::GoesOnByConsent { by } if by.is_empty() => {
+                f.write_str("failsafe mode: it goes on without the store, because no other member could take over")
+            }
+            Self::GoesOnByConsent { by } => {
+                write!(f, "failsafe mode: it goes on without the store, because {} promised not to take over", join(by))
+            }
+            Self::ConsentMissing { name, why } => {
+                write!(f, "failsafe mode: {name} did not promise not to take over: {why}")
+            }
             Self::ClaimingInitialize => f.write_str("the cluster does not exist yet; trying to create it"),
             Self::OtherBootstraps => f.write_str("another member is creating the cluster"),
             Self::NeverBootstraps => {
@@ -144,6 +154,9 @@ impl fmt::Display for Obstacle {
             }
             Self::Claimed { by } => write!(f, "{by} may still be accepting writes"),
             Self::IsLeader => f.write_str("it already leads"),
+            Self::Promised { to } => failsafe::promised(f, to),
+            Self::JustStarted => f.write_str(failsafe::JUST_STARTED),
+            Self::NotInFailsafe => f.write_str(failsafe::NOT_LISTED),
         }
     }
 }

@@ -17,6 +17,8 @@ const CALM: Time = 7 * SECOND;
 const GAP_MIN: Time = 500 * MS;
 const GAP_MAX: Time = 9 * SECOND;
 const FAULTS_MAX: u64 = 9;
+const FAULTS_BESIDE_FAILSAFE: u64 = 4;
+const FAILSAFE_MAX: u64 = 5;
 /// The pause is a state people put a cluster in; here they end it.
 const PAUSE_MAX: Time = 8 * SECOND;
 
@@ -32,6 +34,10 @@ pub enum Fault {
     CutLink {
         plane: Plane,
     },
+    /// The whole store: its members do not hear each other, and no agent reaches another host's.
+    StoreAway,
+    /// The store from one member, whose agent hears the others.
+    CutFromStore,
     SlowNetwork {
         by: Time,
     },
@@ -137,7 +143,9 @@ impl Faults {
         let mut random = Random::new(setup.seed.wrapping_mul(0x9E37_79B9) ^ 0xFA17);
         let mut at = CALM;
         let mut planned = Vec::new();
-        for _ in 0..random.between(2, FAULTS_MAX) {
+        // With many others the members have no peace to consent in.
+        let most = if setup.failsafe { FAULTS_BESIDE_FAILSAFE } else { FAULTS_MAX };
+        for _ in 0..random.between(2, most) {
             // Often a second one comes while the first lasts.
             at += if random.percent(40) { random.between(0, GAP_MIN) } else { random.between(GAP_MIN, GAP_MAX) };
             let lasts = match random.below(4) {
@@ -174,9 +182,42 @@ impl Faults {
                 }
             }
         }
+        if setup.failsafe {
+            at = draw_failsafe(setup.seed, at, &mut planned);
+        }
         let ends_at = at + random.between(2 * SECOND, 10 * SECOND);
         Self { planned, ends_at, ..Self::default() }
     }
+}
+
+/// Adds what failsafe mode is for: the store is away, for everybody or for the leader, and something else happens meanwhile.
+fn draw_failsafe(seed: u64, until: Time, planned: &mut Vec<Planned>) -> Time {
+    let mut random = Random::new(seed.wrapping_mul(0xC2B2_AE3D) ^ 0xFA11_5AFE);
+    let mut at = if random.percent(40) { CALM } else { until };
+    for _ in 0..random.between(1, FAILSAFE_MAX) {
+        at += random.between(GAP_MIN, GAP_MAX);
+        let lasts = random.between(500 * MS, 12 * SECOND);
+        let aim = if random.percent(85) { Aim::Leader } else { Aim::Anybody };
+        let fault = if random.percent(35) { Fault::StoreAway } else { Fault::CutFromStore };
+        planned.push(Planned { at, fault, lasts, aim });
+        for _ in 0..random.below(3) {
+            let meanwhile = at + random.between(0, lasts);
+            let aim = if random.percent(40) { Aim::Leader } else { Aim::Anybody };
+            let fault = match random.below(8) {
+                0 => Fault::KillWorker,
+                1 => Fault::CutFromStore,
+                2 => Fault::Isolate { plane: Some(Plane::Rest), inward: true, outward: random.percent(50) },
+                3 => Fault::FreezeWorker,
+                4 => Fault::PowerOff,
+                5 => Fault::Order(Order::Failsafe { on: random.percent(50) }),
+                6 => Fault::SlowNetwork { by: random.between(50 * MS, 400 * MS) },
+                _ => draw(&mut random),
+            };
+            planned.push(Planned { at: meanwhile, fault, lasts: random.between(300 * MS, 6 * SECOND), aim });
+        }
+        at += lasts;
+    }
+    at.max(until)
 }
 
 /// Faults that are harmless alone and meant to meet. Returns when the last of them begins.
@@ -243,7 +284,8 @@ fn sequence(random: &mut Random, from: Time, planned: &mut Vec<Planned>) -> Time
 }
 
 pub(crate) fn draw(random: &mut Random) -> Fault {
-    let plane = |random: &mut Random| PLANES[random.below(PLANES.len())];
+    // The last one alone is of interest in failsafe mode only.
+    let plane = |random: &mut Random| PLANES[random.below(PLANES.len() - 1)];
     match random.below(40) {
         0..=3 => Fault::Isolate { plane: None, inward: true, outward: true },
         4..=5 => {
@@ -324,6 +366,20 @@ impl World {
             Fault::CutLink { plane } => {
                 let other = (host + 1 + self.random.below(self.hosts.len() - 1)) % self.hosts.len();
                 self.cut_links(vec![(plane, host, other)], lasts);
+            }
+            Fault::StoreAway => {
+                let hosts = 0..self.hosts.len();
+                let pairs = hosts.clone().flat_map(|from| hosts.clone().map(move |to| (from, to)));
+                let pairs = pairs.filter(|(from, to)| from != to);
+                let links = pairs.flat_map(|(from, to)| [(Plane::Peers, from, to), (Plane::Store, from, to)]);
+                self.cut_links(links.collect(), lasts);
+            }
+            Fault::CutFromStore => {
+                let others = (0..self.hosts.len()).filter(|other| *other != host);
+                let links = others.flat_map(|other| {
+                    [Plane::Peers, Plane::Store].map(|plane| [(plane, host, other), (plane, other, host)])
+                });
+                self.cut_links(links.flatten().collect(), lasts);
             }
             Fault::SlowNetwork { by } => {
                 self.network.slow = by;

@@ -28,6 +28,14 @@ pub enum Mutant {
     VipKeptBeyondRole,
     /// The leader of a standby cluster does not see that it is one.
     ForgetStandbyCluster,
+    /// Failsafe mode: a member takes the key although it has promised not to.
+    FailsafeTakesInSpiteOfPromise,
+    /// The leader leaves one member out when it asks.
+    FailsafeAsksAllButOne,
+    /// A worker that was started again does not keep the word of the one before.
+    FailsafeForgetsPromises,
+    /// A member takes the key that nobody has asked, because it is not listed.
+    FailsafeUnlistedTakes,
     /// The guard's fence over Redis never falls.
     RedisSkipFence,
     /// Redis is promoted when the leader key is asked for, not when it is held.
@@ -46,7 +54,7 @@ pub enum Mutant {
     RedisRefusalEndsLease,
 }
 
-pub const MUTANTS: [(&str, Mutant); 20] = [
+pub const MUTANTS: [(&str, Mutant); 24] = [
     ("skip-fence", Mutant::SkipFence),
     ("renew-blindly", Mutant::RenewBlindly),
     ("stale-view", Mutant::StaleView),
@@ -59,6 +67,10 @@ pub const MUTANTS: [(&str, Mutant); 20] = [
     ("vip-skip-fence", Mutant::VipSkipFence),
     ("vip-kept-beyond-role", Mutant::VipKeptBeyondRole),
     ("standby-forget-cluster", Mutant::ForgetStandbyCluster),
+    ("failsafe-takes-in-spite-of-promise", Mutant::FailsafeTakesInSpiteOfPromise),
+    ("failsafe-asks-all-but-one", Mutant::FailsafeAsksAllButOne),
+    ("failsafe-forgets-promises", Mutant::FailsafeForgetsPromises),
+    ("failsafe-unlisted-takes", Mutant::FailsafeUnlistedTakes),
     ("redis-skip-fence", Mutant::RedisSkipFence),
     ("redis-promote-early", Mutant::RedisPromoteEarly),
     ("redis-hand-over-early", Mutant::RedisHandOverEarly),

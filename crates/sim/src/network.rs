@@ -15,9 +15,11 @@ pub enum Plane {
     Replication,
     /// From clients, through a proxy, to PostgreSQL.
     Clients,
+    /// From agent to agent: the question of failsafe mode.
+    Rest,
 }
 
-pub const PLANES: [Plane; 4] = [Plane::Peers, Plane::Store, Plane::Replication, Plane::Clients];
+pub const PLANES: [Plane; 5] = [Plane::Peers, Plane::Store, Plane::Replication, Plane::Clients, Plane::Rest];
 
 #[derive(Debug, Default)]
 pub struct Network {

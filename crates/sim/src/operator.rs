@@ -26,6 +26,9 @@ pub enum Order {
     /// `standby_cluster` is taken out, or put in.
     PromoteCluster,
     DemoteCluster,
+    Failsafe {
+        on: bool,
+    },
     /// Somebody with etcdctl.
     DeleteLeaderKey,
     StopAgent,
@@ -74,6 +77,9 @@ impl World {
                 let word = |value: bool| if value { "true" } else { "false" };
                 return self
                     .configure(at, &[("synchronous_mode", word(on)), ("synchronous_mode_strict", word(on && strict))]);
+            }
+            Order::Failsafe { on } => {
+                return self.configure(at, &[("failsafe_mode", if on { "true" } else { "false" })]);
             }
             Order::DeleteLeaderKey => {
                 let delete = DeleteRangeRequest { keys: KeyRange::One(self.keys.leader()), prev_kv: false };

@@ -50,6 +50,8 @@ pub struct Oracle {
     pub redis: crate::redis::RedisOracle,
     pub acknowledged: u64,
     pub proxied_acknowledged_at: Time,
+    /// Renewals by the consent of the others.
+    pub consents: u64,
     pub last_acknowledged_at: Time,
     /// When each began.
     pub leaderships: Vec<Time>,

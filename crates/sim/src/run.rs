@@ -17,6 +17,8 @@ pub struct Outcome {
     /// When each began.
     pub leaderships: Vec<Time>,
     pub redis: Option<RedisOutcome>,
+    /// Renewals by the consent of the others (failsafe mode).
+    pub consents: u64,
     pub trace: Vec<String>,
 }
 
@@ -46,6 +48,7 @@ pub fn run(setup: Setup) -> Outcome {
             leaderships: world.oracle.redis.leaderships,
             switchovers: world.oracle.redis.switchovers,
         }),
+        consents: world.oracle.consents,
         trace: world.trace.lines().map(str::to_owned).collect(),
     }
 }

@@ -5,6 +5,9 @@ use crate::faults::Planned;
 use crate::mutant::Mutant;
 use crate::random::Random;
 
+/// Every so many seeds one runs with failsafe mode.
+const FAILSAFE_EVERY: u64 = 4;
+
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools)] // kinds of worlds, each on its own
 pub struct Setup {
@@ -18,6 +21,8 @@ pub struct Setup {
     pub redis: bool,
     /// The last member comes late, when the others have a master already, and brings data of Redis along.
     pub redis_latecomer: bool,
+    /// Failsafe mode is on, and the faults are those that it is for.
+    pub failsafe: bool,
     /// Its `repl-ping-replica-period`.
     pub redis_ping: Time,
     /// JSON, as a new cluster gets it.
@@ -37,8 +42,9 @@ impl Setup {
         let synchronous = random.percent(55);
         let strict = synchronous && random.percent(30);
         let count = if random.percent(25) { 2 } else { 1 };
+        let failsafe = seed % FAILSAFE_EVERY == FAILSAFE_EVERY - 1;
         let bootstrap_config = format!(
-            r#"{{"ttl":{ttl},"loop_wait":{loop_wait},"primary_start_timeout":{start_timeout},"synchronous_mode":{synchronous},"synchronous_mode_strict":{strict},"synchronous_node_count":{count}}}"#
+            r#"{{"ttl":{ttl},"loop_wait":{loop_wait},"primary_start_timeout":{start_timeout},"synchronous_mode":{synchronous},"synchronous_mode_strict":{strict},"synchronous_node_count":{count},"failsafe_mode":{failsafe}}}"#
         );
         Self {
             seed,
@@ -48,6 +54,7 @@ impl Setup {
             standby: false,
             redis: false,
             redis_latecomer: false,
+            failsafe,
             redis_ping: SECOND,
             bootstrap_config,
             script: None,

@@ -69,3 +69,18 @@ fn an_address_that_stays_when_the_role_is_given_up_is_noticed() {
 fn a_claim_that_is_not_seen_is_noticed() {
     check(Mutant::DropClaim, 300, &TWO_PRIMARIES);
 }
+
+#[test]
+fn a_key_that_is_taken_in_spite_of_a_promise_is_noticed() {
+    check(Mutant::FailsafeTakesInSpiteOfPromise, 400, &TWO_PRIMARIES);
+}
+
+#[test]
+fn a_member_that_is_not_asked_for_its_consent_is_noticed() {
+    check(Mutant::FailsafeAsksAllButOne, 1500, &TWO_PRIMARIES);
+}
+
+#[test]
+fn a_promise_that_is_forgotten_with_its_worker_is_noticed() {
+    check(Mutant::FailsafeForgetsPromises, 1500, &TWO_PRIMARIES);
+}

@@ -1,7 +1,7 @@
 //! What the simulator found once, written down: each scenario broke a promise before it was mended.
 
 use sim::clock::{MS, Time};
-use sim::faults::{Fault, Planned};
+use sim::faults::{Aim, Fault, Planned};
 use sim::mutant::Mutant;
 use sim::network::Plane;
 use sim::operator::Order;
@@ -230,4 +230,58 @@ fn a_claim_in_the_pause_lasts_from_the_moment_the_key_is_taken() {
         noticed += (0..WORLDS).filter(|seed| run(broken(*seed)).violation.is_some()).count();
     }
     assert!(noticed > 0, "nobody was cut off in that moment");
+}
+
+const FAILSAFE: &str = r#"{"ttl":1.5,"loop_wait":2,"failsafe_mode":true}"#;
+const FAILSAFE_SYNCHRONOUS: &str = r#"{"ttl":1.5,"loop_wait":2,"failsafe_mode":true,"synchronous_mode":true}"#;
+
+#[test]
+fn without_the_store_the_primary_goes_on_as_long_as_everybody_consents() {
+    for config in [FAILSAFE, FAILSAFE_SYNCHRONOUS] {
+        for fault in [Fault::StoreAway, Fault::CutFromStore] {
+            let script = [Planned::at_leader(12_000, fault.clone(), 10_000)];
+            check(config, &script);
+            for seed in 0..WORLDS {
+                let outcome = run(Setup { trace: true, ..scenario(seed, config, &script) });
+                let ended = outcome.trace.iter().any(|line| line.contains("PostgreSQL") && line.contains("kill"));
+                assert!(!ended, "world {seed}, {fault:?}: {}", outcome.trace.join("\n"));
+                assert!(outcome.consents > 10, "world {seed}, {fault:?}: {} consents", outcome.consents);
+                let leaders: Vec<&str> =
+                    outcome.trace.iter().filter_map(|line| line.split_once("LEADER m")?.1.split(' ').next()).collect();
+                assert!(
+                    leaders.windows(2).all(|pair| pair[0] == pair[1]),
+                    "{}\nworld {seed}, {fault:?}: {leaders:?}",
+                    outcome.trace.join("\n")
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_primary_that_misses_one_consent_ends_at_its_fence() {
+    let script = [
+        Planned::at_leader(12_000, Fault::CutFromStore, 9_000),
+        Planned { at: 14_000 * MS, fault: isolate(Some(Plane::Rest)), lasts: 5_000 * MS, aim: Aim::Leader },
+    ];
+    check(FAILSAFE, &script);
+    for seed in 0..WORLDS {
+        let outcome = run(scenario(seed, FAILSAFE, &script));
+        let next = outcome.leaderships.iter().find(|began| **began > 14_000 * MS).expect("somebody takes over");
+        // The last promise was given before the cut, and the election follows its end.
+        assert!(*next <= 18_000 * MS, "world {seed}: at {} ms", next / MS);
+    }
+}
+
+/// A member was away for long when the list was written, and comes back while the leader goes on without the store.
+#[test]
+fn a_member_that_was_never_asked_does_not_take_over() {
+    let script = [
+        Planned { at: 9_000 * MS, fault: Fault::PowerOff, lasts: 16_000 * MS, aim: Aim::Anybody },
+        Planned::at_leader(23_500, Fault::CutFromStore, 9_000),
+    ];
+    check(FAILSAFE, &script);
+    let broken = |seed| Setup { mutant: Some(Mutant::FailsafeUnlistedTakes), ..scenario(seed, FAILSAFE, &script) };
+    let failure = first_failure_of((0..WORLDS).map(broken)).and_then(|failure| failure.violation).unwrap_or_default();
+    assert!(failure.contains("could still acknowledge"), "the oracle said '{failure}'");
 }

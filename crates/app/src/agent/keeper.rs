@@ -5,11 +5,12 @@
 //! invariant: the guard is armed only up to the fence of a renewal that the store has confirmed, counted from when it was
 //! sent, and only of the lease under which it was decided: another one says nothing of a leadership.
 
+use super::failsafe::Failsafe;
 use super::guard_link::GuardLink;
 use super::vip::Vips;
 use dcs::Dcs;
 use ha::guard::{PerServer, ServerKind, ToGuard};
-use ha::lease::{Lease, LedUnder, Withhold, may_renew, until_renewal};
+use ha::lease::{Lease, LedUnder, Withhold, may_renew, renew_interval, until_renewal};
 use ha::postgres::Arming;
 use platform::boot_clock;
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,7 @@ pub struct Keeper {
     dcs: Dcs,
     guard: GuardLink,
     vips: Vips,
+    failsafe: Failsafe,
     memo: Option<Memo>,
     /// The time to live that the present lease was asked for (a real etcd grants whole seconds, at least two).
     asked: Millis,
@@ -148,9 +150,16 @@ pub struct Keeper {
 
 impl Keeper {
     /// `memo`: what the previous worker left.
-    pub fn new(state: Arc<KeeperState>, dcs: Dcs, guard: GuardLink, vips: Vips, memo: Option<Memo>) -> Self {
+    pub fn new(
+        state: Arc<KeeperState>,
+        dcs: Dcs,
+        guard: GuardLink,
+        vips: Vips,
+        failsafe: Failsafe,
+        memo: Option<Memo>,
+    ) -> Self {
         let asked = *state.ttl.borrow();
-        Self { state, dcs, guard, vips, memo, asked, led_under: LedUnder::default(), withheld: None }
+        Self { state, dcs, guard, vips, failsafe, memo, asked, led_under: LedUnder::default(), withheld: None }
     }
 
     pub async fn run(mut self) {
@@ -267,16 +276,54 @@ impl Keeper {
         }
         self.withheld = None;
         // Beyond the fence of a leadership nothing may renew it.
-        let within = led_under.map(|lease| lease.fence().since(now).into());
+        let to_the_fence = led_under.map(|lease| lease.fence().since(now));
+        // Where others can be asked, the store has less time.
+        let first_try = self.failsafe.whom(&lease).map(|_| renew_interval(lease.ttl));
+        let within = to_the_fence.into_iter().chain(first_try).min().map(Duration::from);
         match self.dcs.lease_keep_alive(lease.id, within).await {
             Ok(Some(_)) => {
-                self.state.lease.send_replace(Some(Lease { renewed_at: now, ..lease }));
+                let lease = Lease { renewed_at: now, ..lease };
+                self.failsafe.confirmed(&lease);
+                self.state.lease.send_replace(Some(lease));
             }
             Ok(None) => {
                 tracing::warn!(lease = %lease.id, "the lease is gone; asking for a new one");
                 self.lose();
             }
-            Err(error) => tracing::debug!(%error, "the lease was not renewed"),
+            Err(error) => {
+                tracing::debug!(%error, "the lease was not renewed");
+                self.ask_the_others(lease).await;
+            }
+        }
+    }
+
+    /// Failsafe mode: the consent of everybody who could take over counts as a renewal.
+    async fn ask_the_others(&mut self, lease: Lease) {
+        let Some(members) = self.failsafe.whom(&lease) else { return };
+        let asked_at = boot_clock();
+        if lease.is_fenced(asked_at)
+            || may_renew(asked_at, Some(&lease), self.guard.answered_at(), self.state.decided_at()).is_err()
+        {
+            return;
+        }
+        let within = lease.fence().since(asked_at).min(renew_interval(lease.ttl));
+        let failsafe = self.failsafe.clone();
+        let mut asking = std::pin::pin!(failsafe.ask(members, lease.ttl, within.into()));
+        let answers = loop {
+            self.guard.heartbeat();
+            if let Ok(answers) = tokio::time::timeout(HEARTBEAT_INTERVAL, &mut asking).await {
+                break answers;
+            }
+        };
+        let before = self.failsafe.goes_on_by_consent();
+        if let Some(extended) = self.failsafe.answered(&lease, asked_at, &answers) {
+            if !before {
+                let by: Vec<&str> = answers.accepted.iter().map(types::MemberName::as_str).collect();
+                tracing::warn!(by = by.join(", "), "failsafe mode: goes on without the store, by consent");
+            }
+            self.state.lease.send_replace(Some(extended));
+        } else {
+            tracing::warn!(refused = ?answers.refused, "failsafe mode: not everybody consents");
         }
     }
 

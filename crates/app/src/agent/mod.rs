@@ -5,6 +5,7 @@
 
 mod backstop;
 mod drill;
+mod failsafe;
 mod guard_link;
 mod joining;
 mod keeper;
@@ -30,6 +31,7 @@ use anyhow::{Context, anyhow};
 use config::MemberConfig;
 use console::Api;
 use dcs::{Dcs, DcsConfig};
+use failsafe::Failsafe;
 use guard_link::GuardLink;
 use ha::guard::{FromGuard, PerServer, ServerKind, ToGuard};
 use keeper::{Keeper, KeeperState, Memo};
@@ -89,6 +91,7 @@ struct World {
     guard: GuardLink,
     keeper: Arc<KeeperState>,
     vips: Vips,
+    failsafe: Failsafe,
     certificates: Certificates,
     /// Certificates are looked at again.
     look_again: Arc<Notify>,
@@ -177,7 +180,9 @@ async fn start_roles(
         vips.configure(guard.clone(), &configured, routed);
     }
     let config_path = config_path.to_owned();
-    let world = World { config_path, member, dcs, guard, keeper, vips, certificates, look_again, pulse, ttl, stop };
+    let failsafe = Failsafe::new(member.clone(), roles);
+    let world =
+        World { config_path, member, dcs, guard, keeper, vips, failsafe, certificates, look_again, pulse, ttl, stop };
     if !has_data {
         web::witness(&world, store.as_ref()).await?;
         return witness::run(from_guard, store, &world.look_again).await;
@@ -204,7 +209,8 @@ async fn servers(
         rest::refuse_namesake(member, dcs.watch()).await?;
     }
     let listener = listen::bind(&member.restapi.listen.to_string()).await.context("restapi.listen")?;
-    tokio::spawn(Keeper::new(keeper.clone(), dcs.clone(), guard.clone(), vips.clone(), memo).run());
+    let failsafe = world.failsafe.clone();
+    tokio::spawn(Keeper::new(keeper.clone(), dcs.clone(), guard.clone(), vips.clone(), failsafe, memo).run());
 
     let mut switchboard = Switchboard::new(world.look_again.clone());
     let mut cycles: JoinSet<End> = JoinSet::new();

@@ -2,6 +2,7 @@
 
 use super::World;
 use super::drill::Client;
+use super::failsafe::Failsafe;
 use super::store_role::StoreRole;
 use super::{joining, listen};
 use crate::certificates::{client_files, http_client};
@@ -9,7 +10,8 @@ use crate::cli::{DsnVia, connection_strings};
 use anyhow::Context;
 use config::MemberConfig;
 use console::{
-    Api, ConnectionStrings, Console, Extras, PeerAnswer, PeerRequest, Peers, Snapshot, StoreNow, StoreSource,
+    Api, ConnectionStrings, Console, Extras, FailsafePromises, PeerAnswer, PeerRequest, Peers, Snapshot, StoreNow,
+    StoreSource,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -47,6 +49,7 @@ pub fn extras(world: &World, store: Option<&StoreRole>, snapshots: watch::Receiv
         connection_strings: strings(config_path, member),
         drill: drill.map(|client| Arc::new(client) as Arc<dyn console::Drill>),
         joining: joining::desk(config_path, certificates),
+        failsafe: Some(promises(world.failsafe.clone())),
         ..Extras::default()
     }
 }
@@ -86,6 +89,10 @@ pub async fn witness(world: &World, store: Option<&StoreRole>) -> anyhow::Result
         tokio::spawn(async move { console::serve(listener, Some(tls), api, stopped.cancelled_owned()).await });
     }
     Ok(())
+}
+
+fn promises(failsafe: Failsafe) -> FailsafePromises {
+    Arc::new(move |to, ttl| failsafe.promise(to, ttl))
 }
 
 fn store_source(member: &Arc<MemberConfig>, store: Option<&StoreRole>) -> StoreSource {

@@ -149,6 +149,8 @@ impl Write {
                 StoreWrite::PutConfig { .. } => "write the configuration",
                 StoreWrite::PutFailover { .. } => "write the failover request",
                 StoreWrite::DeleteFailover { .. } => "delete the failover request",
+                StoreWrite::PutFailsafe { .. } => "list who may take over in failsafe mode",
+                StoreWrite::DeleteFailsafe { .. } => "remove the list of failsafe mode",
             },
             Self::Redis { write, .. } => match write {
                 RedisWrite::TakeLeader { .. } => "take Redis's leader key",

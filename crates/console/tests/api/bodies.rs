@@ -108,11 +108,20 @@ async fn history_configuration_failsafe_and_explanation() {
     for (path, status, body) in [
         ("/history", 200, r#"[[1, 25165824, "no recovery target specified", "2026-08-01T10:00:00+00:00", "pg1"]]"#),
         ("/config", 200, r#"{"loop_wait": 10, "postgresql": {"parameters": {"max_connections": 100}}, "ttl": 30}"#),
-        ("/failsafe", 502, "Bad Gateway: the failsafe mode is not enabled"),
+        ("/failsafe", 502, "Failsafe mode is disabled."),
         ("/quorate/explain", 200, r#"{"leader": {"because": ["it holds the lease"], "name": "pg1"}}"#),
     ] {
         let answer = world.get(path).await;
         assert_eq!((answer.status, answer.body.as_str()), (status, body), "{path}");
+    }
+    world.store.put("config", r#"{"failsafe_mode":true}"#);
+    world.store.put("failsafe", r#"{"pg1":"http://pg1:8008/patroni","quorate.ttl_ms":"1500"}"#);
+    world.publish(|snapshot| snapshot.local.failsafe_is_active = true);
+    assert_eq!(world.get("/failsafe").await.body, r#"{"pg1": "http://pg1:8008/patroni"}"#);
+    assert!(world.get("/patroni").await.body.contains(r#""failsafe_mode_is_active": true"#));
+    let metrics = world.get("/metrics").await.body;
+    for name in ["patroni_failsafe_mode_is_active", "patroni_failsafe_mode_enabled", "patroni_failsafe_member"] {
+        assert!(metrics.contains(&format!(r#"{name}{{scope="demo",name="pg1"}} 1"#)), "{name}");
     }
     world.store.delete("config");
     world.store.delete("history");

@@ -1,9 +1,11 @@
 //! Changes to the configuration, and what is handed to the agent.
 
 use crate::world::{World, ask};
-use console::{AgentCommand, Outcome, RestartRequest};
+use console::{AgentCommand, FailsafeRefusal, Outcome, RestartRequest};
 use ha::cluster::Role;
+use std::sync::Arc;
 use std::time::Duration;
+use types::Millis;
 
 #[tokio::test]
 async fn a_patch_is_merged_checked_and_written() {
@@ -185,4 +187,28 @@ async fn a_write_without_an_answer_is_looked_up_before_it_is_tried_again() {
     world.store.set_mute();
     let body = r#"{"leader":"pg1","candidate":"pg2","scheduled_at":"2099-01-01T02:00+02:00"}"#;
     assert_eq!(ask(&world.api, "POST", "/switchover", Some(body)).await.status, 202);
+}
+
+#[tokio::test]
+async fn the_question_of_failsafe_mode_is_answered_by_the_agent() {
+    let mut world = World::new();
+    world.store.put("failsafe", r#"{"pg1":"http://pg1:8008/patroni"}"#);
+    world.publish(|_| {});
+    world.api.extras.failsafe = Some(Arc::new(|to, ttl| {
+        if to.as_str() == "pg2" && ttl == Millis(1500) { Ok(()) } else { Err(FailsafeRefusal("this member leads")) }
+    }));
+    for (body, status, said) in [
+        (r#"{"name":"pg2","quorate_ttl_ms":1500}"#, 200, "Accepted"),
+        (r#"{"name":"pg3","quorate_ttl_ms":1500}"#, 500, "this member leads"),
+        (r#"{"name":"pg2","conn_url":"postgres://pg2","slots":{}}"#, 500, "nothing is promised"),
+        (r#"{"quorate_ttl_ms":1500}"#, 400, "name is missing"),
+        (r#"{"name":"pg2","quorate_ttl_ms":36000000}"#, 500, "nothing is promised"),
+    ] {
+        let answer = ask(&world.api, "POST", "/failsafe", Some(body)).await;
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+        assert!(answer.body.contains(said), "{body}: {answer:?}");
+        let promised = answer.header("quorate-promised-ms");
+        assert_eq!(promised, (status == 200).then_some("1500"), "{body}: {answer:?}");
+        assert_eq!(answer.header("lsn").is_some(), status == 200, "{body}");
+    }
 }

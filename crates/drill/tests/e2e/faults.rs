@@ -1,6 +1,7 @@
 //! Every fault that can meet the leader, one after the other, while clients write.
 
 use super::bootstrap::the_keys_are_patronis;
+use super::failsafe::the_primary_goes_on_by_consent;
 use super::support::{World, options_with_default_lease, run};
 use drill::cluster::StoreKind;
 use drill::scenario::{self, LeaderMoved, Report, Scenario};
@@ -72,6 +73,7 @@ fn on_a_real_etcd_the_same_agent_does_the_same() {
         let (leader, replicas) = world.roles().await;
         world.quorate(&replicas[0], &["restart", "demo", "--force"]).ok();
         assert_eq!(world.leader().await, leader);
+        the_primary_goes_on_by_consent(&mut world).await;
     });
 }
 

@@ -11,6 +11,7 @@ mod bad_input;
 mod bootstrap;
 mod connection_strings;
 mod console;
+mod failsafe;
 mod faults;
 mod firewall;
 mod haproxy;

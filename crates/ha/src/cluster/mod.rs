@@ -5,6 +5,7 @@
 //! when writing.
 
 mod failover;
+mod failsafe;
 mod history;
 mod keys;
 mod member;
@@ -14,6 +15,7 @@ mod sync;
 mod write;
 
 pub use failover::FailoverRequest;
+pub use failsafe::FailsafeMembers;
 pub use history::{HistoryLine, RESERVED, history_from_json, history_to_json};
 pub use keys::Keys;
 pub use member::{MemberData, Quorate, Role, RunState, Services, Tags};
@@ -82,6 +84,8 @@ pub struct Cluster {
     /// The key's revision, also when it holds no request: Patroni empties it (`{}`) instead of deleting it.
     pub failover_revision: Option<Revision>,
     pub sync: Option<Versioned<SyncState>>,
+    /// Who may take a leader key while this exists.
+    pub failsafe: Option<Versioned<FailsafeMembers>>,
     /// The Redis groups of the scope, by name.
     pub redis: BTreeMap<String, RedisGroup>,
     /// The newest epoch of each master that our sentinels watch without running its servers.
@@ -138,6 +142,11 @@ impl Cluster {
         self.config.as_ref().map(|config| config.value.clone()).unwrap_or_default()
     }
 
+    /// The revision that a transaction which takes a leader key compares.
+    pub fn failsafe_revision(&self) -> Option<Revision> {
+        self.failsafe.as_ref().map(|listed| listed.revision)
+    }
+
     pub fn is_paused(&self) -> bool {
         self.config.as_ref().is_some_and(|config| config.value.pause)
     }
@@ -174,6 +183,13 @@ impl Cluster {
                     .map(|value| self.failover = value.map(|value| Versioned { value, revision }))
             }
             "sync" => SyncState::from_text(&text).map(|value| self.sync = Some(Versioned { value, revision })),
+            // One that cannot be read lists nobody: who may take over is not known.
+            "failsafe" => {
+                let read = FailsafeMembers::from_text(&text);
+                let value = read.clone().unwrap_or_default();
+                self.failsafe = Some(Versioned { value, revision });
+                read.map(|_| ())
+            }
             _ => match (name.strip_prefix("members/"), RedisKeys::split(name)) {
                 (Some(member), _) => MemberData::from_text(&text).map(|data| {
                     self.members.insert(MemberName::new(member), Member { data, revision, lease: kv.lease });
@@ -203,6 +219,7 @@ impl Cluster {
             "history" => self.history = None,
             "failover" => (self.failover, self.failover_revision) = (None, None),
             "sync" => self.sync = None,
+            "failsafe" => self.failsafe = None,
             _ => {
                 if let Some(member) = name.strip_prefix("members/") {
                     self.members.remove(&MemberName::new(member));

@@ -1,7 +1,7 @@
 //! Every change an agent makes to the store, as one closed list. Each is a compare-and-swap: it says what it expects,
 //! and changes nothing when the store has moved on.
 
-use super::{FailoverRequest, HistoryLine, Keys, MemberData, Status, SyncState, history_to_json};
+use super::{FailoverRequest, FailsafeMembers, HistoryLine, Keys, MemberData, Status, SyncState, history_to_json};
 use kv::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, Key, KeyRange, PutRequest, TxnOperation, TxnRequest,
 };
@@ -45,6 +45,8 @@ pub enum StoreWrite {
         history: Option<(Vec<HistoryLine>, Option<Revision>)>,
         /// The request that this leadership fulfils, removed with it.
         failover: Option<Revision>,
+        /// `/failsafe` as in the view, which must be unchanged: who is listed there may have been asked not to take the key.
+        failsafe: Option<Revision>,
     },
     /// Gives the leadership up. Sent only after PostgreSQL has stopped (or, in the pause, never was touched).
     ReleaseLeader {
@@ -84,9 +86,31 @@ pub enum StoreWrite {
     DeleteFailover {
         expected: Revision,
     },
+    PutFailsafe {
+        fence: Fence,
+        listed: FailsafeMembers,
+        expected: Option<Revision>,
+    },
+    DeleteFailsafe {
+        fence: Fence,
+        expected: Revision,
+    },
 }
 
 impl StoreWrite {
+    /// Of one that takes the leader key: the revisions of the own entry and of `/failsafe` that it compares.
+    pub fn takes_leader(&self) -> Option<(Option<Revision>, Option<Revision>)> {
+        match self {
+            Self::TakeLeader { me, members, failsafe, .. } => Some((members.get(me).copied(), *failsafe)),
+            _ => None,
+        }
+    }
+
+    /// It changes who may take a leader key.
+    pub fn changes_failsafe(&self) -> bool {
+        matches!(self, Self::PutFailsafe { .. } | Self::DeleteFailsafe { .. })
+    }
+
     /// The transaction that does it. It has no failure branch: a refused write changes nothing.
     pub fn to_txn(&self, keys: &Keys) -> TxnRequest {
         let json = |value: Result<String, serde_json::Error>| value.unwrap_or_default().into_bytes();
@@ -103,8 +127,8 @@ impl StoreWrite {
                 let key = keys.key("initialize");
                 (vec![unchanged(&key, Some(*expected))], vec![delete(key)])
             }
-            Self::TakeLeader { me, lease, claim_lease, member, members, sync, history, failover } => {
-                let mut compare = vec![absent(&keys.leader())];
+            Self::TakeLeader { me, lease, claim_lease, member, members, sync, history, failover, failsafe } => {
+                let mut compare = vec![absent(&keys.leader()), unchanged(&keys.key("failsafe"), *failsafe)];
                 if !members.contains_key(me) {
                     compare.push(absent(&keys.member(me)));
                 }
@@ -164,6 +188,18 @@ impl StoreWrite {
             Self::DeleteFailover { expected } => {
                 let key = keys.key("failover");
                 (vec![unchanged(&key, Some(*expected))], vec![delete(key)])
+            }
+            Self::PutFailsafe { fence, listed, expected } => {
+                let key = keys.key("failsafe");
+                let mut compare = fence.compare(keys);
+                compare.push(unchanged(&key, *expected));
+                (compare, vec![put(key, listed.to_text().into_bytes(), None)])
+            }
+            Self::DeleteFailsafe { fence, expected } => {
+                let key = keys.key("failsafe");
+                let mut compare = fence.compare(keys);
+                compare.push(unchanged(&key, Some(*expected)));
+                (compare, vec![delete(key)])
             }
         };
         TxnRequest { compare, success, failure: Vec::new() }

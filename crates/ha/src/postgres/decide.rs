@@ -2,9 +2,10 @@
 
 use super::memory::Memory;
 use super::view::{DataDirectory, JobState, Server, View};
-use super::{Source, bootstrap, entry, following, leaderless, leading, stopping};
+use super::{Source, bootstrap, entry, failsafe, following, leaderless, leading, stopping};
 use crate::cluster::{Cluster, Fence, StoreWrite};
 use crate::config::{DynamicConfig, StandbyCluster};
+use crate::failsafe::Asks;
 use crate::guard::StopMode;
 use crate::reason::Reason;
 use crate::vip::Standing;
@@ -109,6 +110,10 @@ pub struct Decision {
     pub actions: Vec<Action>,
     pub reasons: Vec<Reason>,
     pub arming: Arming,
+    /// Whom the keeper of the lease asks when it cannot reach the store (failsafe mode).
+    pub asks: Option<Asks>,
+    /// PostgreSQL is a primary here or may become one, or the leader key is this member's.
+    pub leads: bool,
     /// Whether the primary's virtual addresses belong here.
     pub standing: Standing,
     /// Whether the standby leader's do.
@@ -224,9 +229,11 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
         entry::publish(&mut draft);
     }
     view.hold.reasons.iter().for_each(|reason| draft.because(reason.clone()));
+    failsafe::explain(&mut draft);
     let (standing, standby_standing) = standings(&draft);
+    let (asks, leads) = (failsafe::asks(&draft), failsafe::leads(&draft));
     let Draft { memory, actions, reasons, arming, wake_at, finished, .. } = draft;
-    Decision { next: memory, actions, reasons, arming, standing, standby_standing, wake_at, finished }
+    Decision { next: memory, actions, reasons, arming, asks, leads, standing, standby_standing, wake_at, finished }
 }
 
 /// As the primary, and as the standby leader: nobody is both.
@@ -251,6 +258,16 @@ fn standing(draft: &Draft<'_>) -> Standing {
     }
     match server {
         Server::Unknown | Server::Starting => Standing::Unknown,
+        // The store is back, and the key is about to be taken again.
+        Server::Running(_) | Server::Unresponsive { .. }
+            if primary(draft)
+                && draft.memory.unbroken
+                && draft.cluster.leader_name().is_none_or(|leader| *leader == draft.view.me)
+                && failsafe::consent_in_force(draft)
+                && !entry::stops(draft) =>
+        {
+            Standing::Unknown
+        }
         // A worker that was started again takes up the lease of the one before.
         Server::Running(_) | Server::Unresponsive { .. }
             if (primary(draft) || draft.config.standby_cluster.is_some())
@@ -313,10 +330,15 @@ pub(super) fn stop_a_primary_without_lease(draft: &mut Draft<'_>) {
     }
 }
 
-/// The key is gone and the claim stands: the guard first, then the key.
+/// The key is gone and the claim stands: the guard first, then the key. Where the claim is gone too and others have only
+/// promised not to take the key, the guard stays armed up to the end of that, and no longer, until the key is taken.
 fn may_take_the_key_again(draft: &Draft<'_>) -> bool {
     let lease = draft.view.dcs.lease.is_some_and(|lease| lease.is_valid(draft.view.now));
-    draft.memory.unbroken && draft.cluster.leader.is_none() && primary(draft) && lease
+    draft.memory.unbroken && claim_stands(draft) && draft.cluster.leader.is_none() && primary(draft) && lease
+}
+
+pub(super) fn claim_stands(draft: &Draft<'_>) -> bool {
+    draft.cluster.members.get(&draft.view.me).is_some_and(|mine| mine.data.claims_primary())
 }
 
 fn primary(draft: &Draft<'_>) -> bool {
@@ -392,6 +414,7 @@ fn remember(draft: &mut Draft<'_>) {
             draft.memory.down_since = None;
             // The stop for it may be under way.
             draft.memory.restarting &= draft.job_runs();
+            draft.memory.realigning &= draft.job_runs();
             if !running.in_recovery {
                 draft.memory.rejoined = None;
             }
@@ -416,9 +439,10 @@ fn remember(draft: &mut Draft<'_>) {
     if primary(draft) || draft.view.postgres.server.is_down() {
         draft.memory.promoting = false;
     }
-    let claim_stands = draft.cluster.members.get(&draft.view.me).is_some_and(|mine| mine.data.claims_primary());
+    failsafe::remember(draft);
+    let nobody_else_can = claim_stands(draft) || failsafe::consent_in_force(draft);
     let led = draft.memory.unbroken && draft.cluster.leader_name().is_none_or(|leader| *leader == draft.view.me);
-    draft.memory.unbroken = claim_stands && (led || draft.fence().is_some());
+    draft.memory.unbroken = nobody_else_can && (led || draft.fence().is_some());
     if draft.fence().is_none() {
         draft.memory.switchover = None;
         draft.memory.enforced = None;

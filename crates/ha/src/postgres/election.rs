@@ -4,6 +4,7 @@
 //! to the same result; the transaction that takes the leader key is refused if any entry changed meanwhile.
 
 use super::decide::{Draft, known_end};
+use super::leaderless::counted_from;
 use super::view::View;
 use crate::cluster::{Cluster, Member};
 use crate::config::DynamicConfig;
@@ -41,6 +42,9 @@ fn standing_obstacles(cluster: &Cluster, config: &DynamicConfig, name: &MemberNa
     }
     if !member.data.is_running() {
         found.push(Obstacle::NotRunning { state: member.data.state.as_str() });
+    }
+    if cluster.failsafe.as_ref().is_some_and(|listed| !listed.value.lists(name)) {
+        found.push(Obstacle::NotInFailsafe);
     }
     if config.is_synchronous() && !cluster.sync.as_ref().is_none_or(|sync| sync.value.covers(name)) {
         found.push(Obstacle::NotSynchronous);
@@ -111,7 +115,7 @@ pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
     if let Some(obstacle) = obstacles(cluster, config, me).into_iter().next() {
         return Err(Reason::Obstacle(obstacle));
     }
-    let since = draft.memory.leader_missing_since.unwrap_or(*now);
+    let since = counted_from(draft, draft.memory.leader_missing_since.unwrap_or(*now));
     let waited = now.since(since);
     let requested = cluster.failover.as_ref().filter(|request| request.value.scheduled_at.is_none());
     if let Some(candidate) = requested.and_then(|request| request.value.candidate.as_ref()) {

@@ -115,7 +115,10 @@ pub(super) fn publish(draft: &mut Draft<'_>) {
         draft.actions.push(Action::Probe);
     }
     let bound_to = if claim { lease_of_claim(draft, lease.id) } else { Some(lease.id) };
+    // Before the first write of this worker nobody knows what the one before has sent (failsafe mode).
+    let introduced = draft.view.dcs.failsafe.introduced || draft.cluster.failsafe.is_none();
     if let Some(member) = present
+        && introduced
         && member.lease == bound_to
         && !is_news(draft, &member.data, &mut data)
     {

@@ -1,8 +1,8 @@
 //! Nobody holds the leader key.
 
-use super::decide::{Draft, Job, stop_a_primary_without_lease};
+use super::decide::{Draft, Job, claim_stands, stop_a_primary_without_lease};
 use super::view::{DataDirectory, Server};
-use super::{bootstrap, election, entry, timelines};
+use super::{bootstrap, election, entry, failsafe, timelines};
 use crate::cluster::{StoreWrite, SyncState};
 use crate::guard::StopMode;
 use crate::reason::Reason;
@@ -33,10 +33,14 @@ fn keep_leading(draft: &mut Draft<'_>) {
     let fence_holds = draft.view.guard.armed.is_some_and(|until| until > now) || draft.cluster.is_paused();
     let covered = !draft.config.is_synchronous()
         || draft.cluster.sync.as_ref().is_none_or(|sync| sync.value.covers(&draft.view.me));
+    // Without the claim, the fence of before stands until the guard is armed under the new lease, which must not end earlier:
+    // that fence rests on promises which the new leadership does not renew.
+    let outlives = claim_stands(draft)
+        || draft.view.dcs.lease.zip(draft.view.guard.armed).is_none_or(|(lease, until)| until <= lease.fence());
     let running = draft.view.postgres.server.running();
     let newest = running.is_some_and(|running| running.timeline >= timelines::newest_timeline(draft.cluster));
     match election::claimed_by_other(draft.cluster, &draft.view.me) {
-        None if fence_holds && covered && newest && draft.memory.unbroken => {
+        None if fence_holds && outlives && covered && newest && draft.memory.unbroken => {
             take(draft, Reason::NoLeaderSince { since: now });
         }
         // Somebody else may have led since: what it has is not the cluster's history any more.
@@ -47,6 +51,11 @@ fn keep_leading(draft: &mut Draft<'_>) {
     }
 }
 
+/// The waits of an election begin when this member may take part in it.
+pub(super) fn counted_from(draft: &Draft<'_>, leader_missing_since: Millis) -> Millis {
+    draft.view.dcs.failsafe.bound_until.map_or(leader_missing_since, |until| until.max(leader_missing_since))
+}
+
 fn stand_for_election(draft: &mut Draft<'_>) {
     let asked =
         draft.cluster.failover.as_ref().is_some_and(|request| request.value.candidate.as_ref() == Some(&draft.view.me));
@@ -54,6 +63,9 @@ fn stand_for_election(draft: &mut Draft<'_>) {
         return draft.because(Reason::Paused);
     }
     if draft.job_runs() {
+        return;
+    }
+    if failsafe::bars(draft) {
         return;
     }
     match election::verdict(draft) {
@@ -67,6 +79,7 @@ fn stand_for_election(draft: &mut Draft<'_>) {
                     election::REPORT_WAIT + election::NEXT_BEST_WAIT,
                     election::NEWER_HISTORY_WAIT,
                 ];
+                let since = counted_from(draft, since);
                 for at in steps.map(|step| since + step).into_iter().filter(|at| *at > draft.view.now) {
                     draft.wake(at);
                 }
@@ -84,6 +97,9 @@ pub(super) fn take(draft: &mut Draft<'_>, reason: Reason) {
     };
     if !view.guard.answering {
         return draft.because(Reason::GuardNotArmed);
+    }
+    if failsafe::bars(draft) {
+        return;
     }
     draft.because(reason);
     let members = draft.cluster.members.iter().map(|(name, member)| (name.clone(), member.revision)).collect();
@@ -112,6 +128,7 @@ pub(super) fn take(draft: &mut Draft<'_>, reason: Reason) {
         sync,
         history,
         failover: failover.map(|request| request.revision),
+        failsafe: draft.cluster.failsafe_revision(),
     };
     draft.write(write);
 }

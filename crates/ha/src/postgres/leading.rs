@@ -4,7 +4,7 @@ use super::decide::{Action, Draft, Job};
 use super::election::switchover_obstacles;
 use super::memory::SwitchoverStage;
 use super::view::{DataDirectory, Request, Running, Server};
-use super::{bootstrap, entry, standby, switchover, synchronous, timelines};
+use super::{bootstrap, entry, failsafe, standby, switchover, synchronous, timelines};
 use crate::cluster::{Fence, HistoryLine, Status, StoreWrite, SyncState};
 use crate::guard::StopMode;
 use crate::reason::Reason;
@@ -68,6 +68,7 @@ pub(super) fn serve(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
     note_history(draft, fence, running);
     note_status(draft, fence, running);
     keep_slots(draft, running);
+    failsafe::step(draft, fence);
     if draft.memory.switchover.is_none() {
         synchronous::step(draft, fence, running);
         take_up_request(draft);
@@ -123,7 +124,7 @@ fn down(draft: &mut Draft<'_>, fence: &Fence) {
 /// Since when, with the reason.
 pub(super) fn not_serving_since(draft: &mut Draft<'_>) -> Millis {
     let since = *draft.memory.down_since.get_or_insert(draft.view.now);
-    draft.because(if draft.memory.restarting { Reason::RequestedRestart } else { Reason::CrashRecovery { since } });
+    draft.because(if is_asked_for(draft) { Reason::RequestedRestart } else { Reason::CrashRecovery { since } });
     since
 }
 
@@ -131,7 +132,12 @@ pub(super) fn not_serving_since(draft: &mut Draft<'_>) -> Millis {
 /// up only when it fails.
 pub(super) fn is_over(draft: &Draft<'_>, since: Millis) -> bool {
     let took_too_long = draft.view.now.since(since) >= draft.config.primary_start_timeout;
-    took_too_long && !draft.memory.restarting || draft.memory.failures("start") >= START_FAILURES_MAX
+    took_too_long && !is_asked_for(draft) || draft.memory.failures("start") >= START_FAILURES_MAX
+}
+
+/// It is down because somebody wanted that, and is not to lead otherwise than it was.
+fn is_asked_for(draft: &Draft<'_>) -> bool {
+    draft.memory.restarting || draft.memory.realigning && draft.config.standby_cluster.is_some()
 }
 
 pub(super) fn somebody_can_take_over(draft: &Draft<'_>) -> bool {

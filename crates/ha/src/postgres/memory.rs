@@ -2,6 +2,7 @@
 
 use super::Source;
 use super::decide::Job;
+use super::failsafe::FailsafeMemory;
 use std::collections::{BTreeMap, BTreeSet};
 use types::{Lsn, MemberName, Millis, Revision, Timeline};
 
@@ -36,7 +37,7 @@ pub struct Memory {
     pub completed_by: Option<Source>,
     /// The release of this leadership was decided, so it is over, whatever an older view says.
     pub released: Option<Revision>,
-    /// This member led, and its claim has stood in every view since: nobody else can have led.
+    /// This member led, and its claim has stood in every view since, or the others' promises: nobody else can have led.
     pub unbroken: bool,
     /// A promotion was begun, and PostgreSQL has been seen neither promoted nor down since.
     pub promoting: bool,
@@ -50,6 +51,9 @@ pub struct Memory {
     pub entry_written_at: Millis,
     /// The operator's restart or reinitialization that is under way.
     pub restarting: bool,
+    /// As a standby leader: stopped to be brought to the remote primary's history.
+    pub realigning: bool,
+    pub failsafe: FailsafeMemory,
 }
 
 /// A write of `/sync` that was decided: it may reach the store at any time, as long as the key has this revision.

@@ -8,6 +8,9 @@ mod decide;
 mod election;
 mod entry;
 mod explain;
+mod failsafe;
+#[cfg(test)]
+mod failsafe_tests;
 mod following;
 mod leaderless;
 mod leading;

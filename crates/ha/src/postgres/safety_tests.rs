@@ -33,7 +33,7 @@ pub(super) fn view(in_recovery: bool, armed: Option<Millis>) -> View {
         tags: Tags::default(),
         identity: MemberData::default(),
         bootstrap_config: "{}".into(),
-        dcs: DcsView { cluster: Some(cluster()), connected: true, lease: Some(lease(1)) },
+        dcs: DcsView { cluster: Some(cluster()), connected: true, lease: Some(lease(1)), ..DcsView::default() },
         guard: GuardView { answering: true, armed },
         addresses: Vec::new(),
         postgres: PostgresView {

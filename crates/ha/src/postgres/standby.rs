@@ -8,7 +8,7 @@
 use super::decide::{Action, Draft, Job};
 use super::leading::{self, release};
 use super::view::{DataDirectory, JobState, Request, Running, Server};
-use super::{Source, following, switchover, synchronous};
+use super::{Source, failsafe, following, switchover, synchronous};
 use crate::cluster::{Fence, StoreWrite};
 use crate::config::StandbyCluster;
 use crate::guard::StopMode;
@@ -24,9 +24,18 @@ pub(super) fn lead(draft: &mut Draft<'_>, fence: &Fence, remote: &StandbyCluster
         Server::Running(running) if running.in_recovery => serve(draft, fence, remote, running),
         Server::Running(running) => demote(draft, fence, remote, running),
         Server::Unresponsive { since, .. } => draft.because(Reason::Unresponsive { since: *since }),
-        Server::Starting => leading::starting(draft),
-        Server::Down if !draft.job_runs() => down(draft, fence, remote),
-        Server::Down | Server::Stopping | Server::Unknown => {}
+        Server::Starting => {
+            synchronous::forget(draft, fence);
+            leading::starting(draft);
+        }
+        Server::Down => {
+            // What it has acknowledged itself is given up for what the remote has, so nobody is needed for that.
+            synchronous::forget(draft, fence);
+            if !draft.job_runs() {
+                down(draft, fence, remote);
+            }
+        }
+        Server::Stopping | Server::Unknown => {}
     }
 }
 
@@ -49,6 +58,7 @@ fn serve(draft: &mut Draft<'_>, fence: &Fence, remote: &StandbyCluster, running:
     }
     leading::note_status(draft, fence, running);
     leading::keep_slots(draft, running);
+    failsafe::step(draft, fence);
     synchronous::leave(draft, fence, running);
     if take_up_request(draft) {
         return;
@@ -89,7 +99,7 @@ fn look_at_a_stall(draft: &mut Draft<'_>, remote: &StandbyCluster) {
     } else if draft.begin(Job::Stop { mode: StopMode::Fast }) {
         draft.memory.futile_starts = draft.memory.futile_starts.saturating_add(1);
         draft.memory.rejoined = None;
-        draft.memory.restarting = true;
+        draft.memory.realigning = true;
     }
 }
 
@@ -98,7 +108,7 @@ fn demote(draft: &mut Draft<'_>, fence: &Fence, remote: &StandbyCluster, running
     let creating = draft.cluster.initialize.as_ref().is_some_and(|initialize| initialize.value.is_empty());
     let may = !draft.cluster.is_paused() && !creating;
     if may && surveyed(draft, remote) {
-        draft.memory.restarting |= draft.begin(Job::Stop { mode: StopMode::Fast });
+        draft.memory.realigning |= draft.begin(Job::Stop { mode: StopMode::Fast });
         return;
     }
     leading::serve(draft, fence, running);

@@ -49,7 +49,6 @@ fn switches_over(draft: &mut Draft<'_>, running: &Running) -> bool {
     if draft.job_runs() {
         return draft.memory.switchover.is_some();
     }
-    let now = draft.view.now;
     match &draft.cluster.failover {
         Some(request) if request.value.scheduled_at.is_some() && !draft.view.schedule_is_due => false,
         Some(_) => {
@@ -61,23 +60,27 @@ fn switches_over(draft: &mut Draft<'_>, running: &Running) -> bool {
             }
             !refused
         }
-        None => match draft.memory.leaving_since {
-            Some(since) => {
-                draft.wake(since + REQUEST_TIME_MAX);
-                now.since(since) < REQUEST_TIME_MAX
-            }
-            None => {
-                let leader = Some(draft.view.me.clone());
-                let mut request = FailoverRequest { leader, candidate: None, scheduled_at: None };
-                let Ok(candidate) = switchover::choose(draft, &request, running) else { return false };
-                request.candidate = Some(candidate);
-                draft.memory.leaving_since = Some(now);
-                draft.wake(now + REQUEST_TIME_MAX);
-                draft.write(StoreWrite::PutFailover { request, expected: None });
-                true
-            }
-        },
+        None => asks_for_it(draft, running),
     }
+}
+
+/// A candidate is named, and the store given the time to show it.
+fn asks_for_it(draft: &mut Draft<'_>, running: &Running) -> bool {
+    let now = draft.view.now;
+    if let Some(since) = draft.memory.leaving_since {
+        let waits = now.since(since) < REQUEST_TIME_MAX;
+        if waits {
+            draft.wake(since + REQUEST_TIME_MAX);
+        }
+        return waits;
+    }
+    let mut request = FailoverRequest { leader: Some(draft.view.me.clone()), candidate: None, scheduled_at: None };
+    let Ok(candidate) = switchover::choose(draft, &request, running) else { return false };
+    request.candidate = Some(candidate);
+    draft.memory.leaving_since = Some(now);
+    draft.wake(now + REQUEST_TIME_MAX);
+    draft.write(StoreWrite::PutFailover { request, expected: None });
+    true
 }
 
 /// The checkpoint before the stop makes the stop itself short; one that fails is not worth waiting for.

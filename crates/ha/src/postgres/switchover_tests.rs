@@ -61,7 +61,7 @@ fn view(pools_of_b: Option<Millis>) -> View {
         identity: MemberData::default(),
         addresses: Vec::new(),
         bootstrap_config: "{}".into(),
-        dcs: DcsView { cluster: Some(cluster), connected: true, lease: Some(lease) },
+        dcs: DcsView { cluster: Some(cluster), connected: true, lease: Some(lease), ..DcsView::default() },
         guard: GuardView { answering: true, armed: Some(NOW + Millis(20_000)) },
         postgres: PostgresView {
             data: DataDirectory::Valid {

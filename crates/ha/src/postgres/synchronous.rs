@@ -83,13 +83,19 @@ pub(super) fn step(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
 
 /// Synchronous mode is not in force (any more).
 pub(super) fn leave(draft: &mut Draft<'_>, fence: &Fence, running: &Running) {
-    match draft.cluster.sync.as_ref().filter(|sync| sync.value != SyncState::default()) {
-        Some(sync) => {
-            let expected = Some(sync.revision);
-            draft.write(StoreWrite::PutSync { fence: fence.clone(), state: SyncState::default(), expected });
-        }
-        None => drop(enforce(draft, running, &BTreeSet::new(), false)),
+    if !forget(draft, fence) {
+        enforce(draft, running, &BTreeSet::new(), false);
     }
+}
+
+/// `/sync` is to name nobody. `true`: it does not yet.
+pub(super) fn forget(draft: &mut Draft<'_>, fence: &Fence) -> bool {
+    let Some(sync) = draft.cluster.sync.as_ref().filter(|sync| sync.value != SyncState::default()) else {
+        return false;
+    };
+    let expected = Some(sync.revision);
+    draft.write(StoreWrite::PutSync { fence: fence.clone(), state: SyncState::default(), expected });
+    true
 }
 
 /// Before this leader's PostgreSQL starts again: is `/sync` certain to stay as it is seen? It is told whom to wait for at

@@ -3,6 +3,7 @@
 use super::Source;
 use super::decide::Job;
 use crate::cluster::{Cluster, HistoryLine, MemberData, Tags};
+use crate::failsafe::FailsafeView;
 use crate::hold::HoldView;
 use crate::lease::Lease;
 use std::net::IpAddr;
@@ -44,6 +45,7 @@ pub struct DcsView {
     /// The store answered lately.
     pub connected: bool,
     pub lease: Option<Lease>,
+    pub failsafe: FailsafeView,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

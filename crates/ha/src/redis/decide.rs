@@ -96,6 +96,7 @@ pub fn decide(memory: &Memory, view: &View) -> Decision {
         group: cluster.redis.get(&view.group).unwrap_or(&nothing),
         revision: cluster.revision,
         config: &config,
+        failsafe: cluster.failsafe.as_ref(),
         memory: memory.clone(),
         actions: Vec::new(),
         reasons: Vec::new(),

@@ -2,11 +2,12 @@
 
 use super::decide::{Action, Arming, Job};
 use super::memory::Memory;
-use super::reason::Reason;
+use super::reason::{Obstacle, Reason};
 use super::view::{JobState, Server, ServerRole, View};
-use crate::cluster::RedisGroup;
 use crate::cluster::redis::{RedisFence, RedisWrite};
+use crate::cluster::{FailsafeMembers, RedisGroup, Versioned};
 use crate::config::DynamicConfig;
+use crate::failsafe::{Bar, bar};
 use crate::guard::StopMode;
 use types::{Millis, Revision};
 
@@ -16,6 +17,8 @@ pub(super) struct Draft<'a> {
     /// The store's, of this view.
     pub revision: Revision,
     pub config: &'a DynamicConfig,
+    /// Who may take a leader key while this exists.
+    pub failsafe: Option<&'a Versioned<FailsafeMembers>>,
     pub memory: Memory,
     pub actions: Vec<Action>,
     pub reasons: Vec<Reason>,
@@ -94,6 +97,26 @@ impl Draft<'_> {
         let lease = self.view.dcs.lease.as_ref()?;
         (leader.name == self.view.me && leader.lease == Some(lease.id) && lease.is_valid(self.view.now))
             .then(|| RedisFence { me: self.view.me.clone(), epoch: leader.epoch })
+    }
+
+    /// Failsafe mode keeps this member from taking the leader key now. Says why, and wakes when that is over.
+    pub fn is_barred(&mut self) -> bool {
+        let view = self.view;
+        let Some(bar) = bar(self.failsafe, &view.dcs.failsafe, &view.me, view.now) else { return false };
+        let obstacle = match bar {
+            Bar::Bound { to, until } => {
+                self.wake(until);
+                to.map_or(Obstacle::JustStarted, |to| Obstacle::Promised { to })
+            }
+            Bar::NotListed => Obstacle::NotInFailsafe,
+        };
+        self.because(Reason::Obstacle(obstacle));
+        true
+    }
+
+    /// The waits of an election begin when this member may take part in it.
+    pub fn counted_from(&self, leader_missing_since: Millis) -> Millis {
+        self.view.dcs.failsafe.bound_until.map_or(leader_missing_since, |until| until.max(leader_missing_since))
     }
 
     /// The guard has confirmed a fence that stands.

@@ -56,6 +56,13 @@ fn stand_for_election(draft: &mut Draft<'_>) {
     if draft.job_runs() {
         return;
     }
+    if draft.is_barred() {
+        let since = draft.memory.leader_missing_since.unwrap_or(draft.view.now);
+        if draft.view.now.since(since) >= election::CANDIDATE_WAIT {
+            draft.park_without_link();
+        }
+        return;
+    }
     match election::verdict(draft) {
         Ok(reason) => {
             let mine = draft.group.members.get(&draft.view.me);
@@ -66,6 +73,7 @@ fn stand_for_election(draft: &mut Draft<'_>) {
         Err(reason) => {
             draft.because(reason);
             let Some(since) = draft.memory.leader_missing_since else { return };
+            let since = draft.counted_from(since);
             if draft.view.now.since(since) >= election::CANDIDATE_WAIT {
                 draft.park_without_link();
             }
@@ -88,6 +96,9 @@ fn take(draft: &mut Draft<'_>, reason: Reason) {
     if !view.guard.answering {
         return draft.because(Reason::GuardNotArmed);
     }
+    if draft.is_barred() {
+        return;
+    }
     draft.because(reason);
     let members = draft.group.members.iter().map(|(name, member)| (name.clone(), member.revision)).collect();
     // A request that names another candidate did not come true; either way this leadership ends it.
@@ -101,5 +112,6 @@ fn take(draft: &mut Draft<'_>, reason: Reason) {
         member,
         members,
         failover,
+        failsafe: draft.failsafe.map(|listed| listed.revision),
     });
 }

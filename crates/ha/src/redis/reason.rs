@@ -158,6 +158,12 @@ pub enum Obstacle {
         by: MemberName,
     },
     IsLeader,
+    /// As `crate::reason::Obstacle`'s of these names: failsafe mode.
+    Promised {
+        to: MemberName,
+    },
+    JustStarted,
+    NotInFailsafe,
 }
 
 impl Reason {

@@ -1,5 +1,6 @@
 //! The words for reasons about Redis.
 
+use super::failsafe;
 use crate::redis::{Obstacle, Reason};
 use std::fmt;
 
@@ -108,6 +109,9 @@ impl fmt::Display for Obstacle {
             Self::Empty { has_data } => write!(f, "it has no data, and {has_data} has some"),
             Self::Claimed { by } => write!(f, "{by} may still be accepting writes"),
             Self::IsLeader => f.write_str("it already leads"),
+            Self::Promised { to } => failsafe::promised(f, to),
+            Self::JustStarted => f.write_str(failsafe::JUST_STARTED),
+            Self::NotInFailsafe => f.write_str(failsafe::NOT_LISTED),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::cluster::Versioned;
 use ha::cluster::redis::{RedisMemberData, RedisWrite};
+use ha::failsafe::Seen;
 use ha::guard::ServerKind;
 use ha::lease::GUARD_SILENCE_MAX;
 use ha::redis::{
@@ -133,7 +134,12 @@ impl World {
             group: GROUP.to_owned(),
             identity: RedisMemberData { address: format!("{}:6379", host.name), ..RedisMemberData::default() },
             settings: Settings::default(),
-            dcs: DcsView { cluster, connected: worker.connected, lease: worker.lease },
+            dcs: DcsView {
+                cluster,
+                connected: worker.connected,
+                lease: worker.lease,
+                failsafe: self.failsafe_view(at, ServerKind::Redis),
+            },
             guard: GuardView {
                 answering: now.since(worker.guard_answered_at) <= GUARD_SILENCE_MAX,
                 armed: worker.redis.armed,
@@ -176,6 +182,16 @@ impl World {
         self.oracle.redis.decided(host);
         if decision.reasons.is_empty() {
             self.violation(format!("m{} decides about Redis and gives no reason", host + 1));
+        }
+        let seen = view.dcs.cluster.as_ref().map(|cluster| Seen {
+            entry: cluster.redis_group(GROUP).members.get(&view.me).map(|mine| mine.revision),
+            failsafe: cluster.failsafe_revision(),
+            leads: false,
+        });
+        if let Some(worker) = &mut self.hosts[host].worker
+            && let Some(seen) = seen
+        {
+            worker.word.decided(ServerKind::Redis, seen);
         }
         self.vip_decided(host, ha::vip::VipRole::RedisMaster, decision.standing);
         self.redis_set_going(host, &view, &decision);

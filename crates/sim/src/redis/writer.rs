@@ -8,6 +8,7 @@ use crate::store::client::Purpose;
 use crate::store::{Answer, Request};
 use crate::world::World;
 use ha::cluster::redis::RedisWrite;
+use ha::guard::ServerKind;
 use kv::{Command, Response, TxnResponse};
 use types::Revision;
 
@@ -35,6 +36,12 @@ impl World {
         if batch.is_empty() || !matches!(worker.writes, Writes::Idle) {
             return;
         }
+        if let Some(compared) = batch.iter().find_map(RedisWrite::takes_leader)
+            && !self.may_take(host, ServerKind::Redis, compared)
+        {
+            return self.redis_decide_soon(host);
+        }
+        let Some(worker) = self.redis_worker(host) else { return };
         batch.reverse();
         worker.writes = Writes::UnderWay { rest: batch, newest: Revision(0) };
         self.redis_next_write(host);
@@ -47,6 +54,9 @@ impl World {
             let revision = *newest;
             return self.redis_settle(host, revision);
         };
+        if let Some(worker) = &mut self.hosts[host].worker {
+            worker.takes.redis = write.takes_leader().is_some();
+        }
         if self.trace.on {
             say!(self, host, "writes: {}", describe(&write));
         }
@@ -64,6 +74,9 @@ impl World {
                 self.redis_next_write(host);
             }
             Answer::Changed { .. } | Answer::Refused(_) => {
+                if worker.takes.redis {
+                    worker.word.was_refused(ServerKind::Redis);
+                }
                 say!(self, host, "the store refuses a write about Redis");
                 self.redis_settle(host, Revision(behind));
             }

@@ -6,6 +6,7 @@ use crate::say;
 use crate::worker::{Work, WorkerEvent};
 use crate::world::World;
 use ha::cluster::{Fence, MemberData, StoreWrite, SyncState, Tags};
+use ha::failsafe::Seen;
 use ha::guard::{ServerKind, StopMode, ToGuard};
 use ha::lease::GUARD_SILENCE_MAX;
 use ha::postgres::{Action, DcsView, Decision, GuardView, JobState, PostgresView, Server, View, decide};
@@ -64,6 +65,11 @@ impl World {
         {
             config.value.standby_cluster = None;
         }
+        if self.setup.mutant == Some(Mutant::FailsafeUnlistedTakes)
+            && let Some(listed) = cluster.as_mut().and_then(|cluster| cluster.failsafe.as_mut())
+        {
+            listed.value.members.entry(host.name.clone()).or_default();
+        }
         Some(View {
             now,
             wall: host.clock.wall(self.now),
@@ -71,10 +77,16 @@ impl World {
             tags: Tags::default(),
             identity: MemberData {
                 conn_url: format!("postgres://{}:5432/postgres", host.name),
+                api_url: format!("http://{}:8008/patroni", host.name),
                 ..MemberData::default()
             },
             bootstrap_config: self.setup.bootstrap_config.clone(),
-            dcs: DcsView { cluster, connected: worker.connected, lease: worker.lease },
+            dcs: DcsView {
+                cluster,
+                connected: worker.connected,
+                lease: worker.lease,
+                failsafe: self.failsafe_view(at, ServerKind::Postgres),
+            },
             guard: GuardView {
                 answering: now.since(worker.guard_answered_at) <= GUARD_SILENCE_MAX,
                 armed: worker.armed,
@@ -126,6 +138,17 @@ impl World {
             self.oracle.decided_without_reason(host, self.now);
         } else {
             self.oracle.decided_with_reason(host);
+        }
+        let seen = view.dcs.cluster.as_ref().map(|cluster| Seen {
+            entry: cluster.members.get(&view.me).map(|mine| mine.revision),
+            failsafe: cluster.failsafe_revision(),
+            leads: decision.leads,
+        });
+        if let Some(worker) = &mut self.hosts[host].worker {
+            worker.failsafe.decided(decision.asks.clone());
+            if let Some(seen) = seen {
+                worker.word.decided(ServerKind::Postgres, seen);
+            }
         }
         self.vip_decided(host, VipRole::Primary, decision.standing);
         self.vip_decided(host, VipRole::StandbyLeader, decision.standby_standing);

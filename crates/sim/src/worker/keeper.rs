@@ -6,6 +6,7 @@ use crate::say;
 use crate::store::client::Purpose;
 use crate::store::{Answer, Request};
 use crate::worker::WorkerEvent;
+use crate::worker::failsafe::renewal_within;
 use crate::world::World;
 use ha::guard::{ServerKind, ToGuard};
 use ha::lease::{Lease, Withhold, may_renew, renew_interval, until_renewal};
@@ -75,7 +76,9 @@ impl World {
             }
             Ok(()) | Err(_) => {
                 let purpose = Purpose::Renew { id: lease.id, ttl: lease.ttl, sent, sent_at };
+                let others = worker.failsafe.whom(&lease).map(|_| renewal_within(&lease, sent));
                 let within = led_under.filter(|_| !blindly).map(|lease| lease.fence().since(sent).0 * MS);
+                let within = others.into_iter().chain(within).min();
                 self.ask_lease_within(host, purpose, Command::LeaseKeepAlive { id: lease.id }, within);
             }
         }
@@ -118,7 +121,9 @@ impl World {
         let first = worker.lease.is_none();
         match answer {
             Answer::Changed { response: Response::LeaseKeepAlive { .. }, .. } => {
-                worker.lease = Some(Lease { id, ttl, renewed_at: sent });
+                let lease = Lease { id, ttl, renewed_at: sent };
+                worker.lease = Some(lease);
+                worker.failsafe.confirmed(&lease);
                 self.oracle.renewed(id, ttl, sent_at);
                 self.check_lease(id);
                 self.after_renewal(host);
@@ -134,6 +139,9 @@ impl World {
             }
             Answer::Changed { .. } | Answer::Loaded { .. } | Answer::NotTaken | Answer::Unknown => {
                 say!(self, host, "keeper: the lease was not renewed");
+                if self.ask_for_consent(host) {
+                    return;
+                }
                 self.keep_later(host, ttl);
             }
         }
@@ -148,13 +156,13 @@ impl World {
         self.keep(host);
     }
 
-    fn after_renewal(&mut self, host: usize) {
+    pub(crate) fn after_renewal(&mut self, host: usize) {
         let Some(worker) = &self.hosts[host].worker else { return };
         self.keep_later(host, worker.lease.map_or(worker.ttl, |lease| lease.ttl));
         self.arm(host);
     }
 
-    fn keep_later(&mut self, host: usize, ttl: Millis) {
+    pub(crate) fn keep_later(&mut self, host: usize, ttl: Millis) {
         let wait = until_renewal(ttl, self.hosts[host].clock.wall_millis(self.now));
         self.worker_soon(host, wait.0 * MS, WorkerEvent::Keep);
     }

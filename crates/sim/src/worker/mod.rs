@@ -5,6 +5,7 @@
 //! the long work. Deliberately no rule of its own about who may lead.
 
 mod cycle;
+mod failsafe;
 mod hold;
 mod jobs;
 mod keeper;
@@ -18,9 +19,11 @@ use crate::store::client::Call;
 use crate::store::node::StoreNode;
 use crate::store::watch::Watch;
 use crate::world::{Happening, World};
+pub use failsafe::Question;
 use ha::backstop::Backstop;
 use ha::cluster::Cluster;
-use ha::guard::FromGuard;
+use ha::failsafe::{Asking, Word};
+use ha::guard::{FromGuard, PerServer};
 use ha::lease::Lease;
 use ha::postgres::{Arming, DataDirectory, JobView, Memory, Request, Running, Server, Source};
 use ha::reason::Reason;
@@ -30,7 +33,7 @@ pub use jobs::JobStep;
 pub use observer::{NamesInForce, Work};
 use std::collections::{BTreeMap, VecDeque};
 use store::Event;
-use types::{LeaseId, Millis, Revision};
+use types::{LeaseId, MemberName, Millis, Revision};
 pub use writer::Writes;
 
 /// The process, with all that is lost when it dies.
@@ -61,6 +64,12 @@ pub struct Worker {
     pub guard_answered_at: Millis,
     pub armed: Option<Millis>,
     pub asking: bool,
+    // Failsafe mode.
+    pub word: Word,
+    pub failsafe: Asking,
+    pub question: Option<Question>,
+    /// The write that is under way takes a leader key.
+    pub takes: PerServer<bool>,
     pub backstop: Backstop,
     pub look_at: Option<Time>,
     pub vips: VipLine,
@@ -147,6 +156,21 @@ pub enum WorkerEvent {
     },
     Heartbeat,
     Keep,
+    /// The leader cannot reach the store: will this member take no leader key for so long?
+    ConsentAsked {
+        by: usize,
+        run: u64,
+        number: u64,
+        ttl: Millis,
+    },
+    ConsentAnswered {
+        name: MemberName,
+        number: u64,
+        refusal: Option<String>,
+    },
+    ConsentLate {
+        number: u64,
+    },
     LookAtFence,
     FromGuard(FromGuard),
     Decide {
@@ -172,7 +196,7 @@ pub enum WorkerEvent {
 }
 
 impl Worker {
-    pub fn new(run: u64, now: Millis) -> Self {
+    pub fn new(run: u64, now: Millis, redis: bool) -> Self {
         Self {
             run,
             frozen: 0,
@@ -194,6 +218,10 @@ impl Worker {
             guard_answered_at: Millis::ZERO,
             armed: None,
             asking: false,
+            word: Word::new(now, PerServer { postgres: true, redis }),
+            failsafe: Asking::default(),
+            question: None,
+            takes: PerServer::default(),
             backstop: Backstop::default(),
             look_at: None,
             vips: VipLine::default(),
@@ -259,6 +287,11 @@ impl World {
             WorkerEvent::Pong { session } => self.watch_heard(host, session),
             WorkerEvent::Heartbeat => self.heartbeat(host),
             WorkerEvent::Keep => self.keep(host),
+            WorkerEvent::ConsentAsked { by, run, number, ttl } => self.consent_asked(host, by, run, number, ttl),
+            WorkerEvent::ConsentAnswered { name, number, refusal } => {
+                self.consent_answered(host, name, number, refusal);
+            }
+            WorkerEvent::ConsentLate { number } => self.consent_late(host, number),
             WorkerEvent::LookAtFence => self.look_at_fence(host),
             WorkerEvent::FromGuard(message) => self.guard_said(host, message),
             WorkerEvent::Decide { at } => self.decide_now(host, at),
@@ -288,7 +321,7 @@ impl World {
     pub(crate) fn worker_starts(&mut self, host: usize, run: u64) {
         let now = self.hosts[host].clock.read(self.now);
         let vips = crate::cards::line(self.setup.redis, self.setup.standby);
-        self.hosts[host].worker = Some(Box::new(Worker { vips, ..Worker::new(run, now) }));
+        self.hosts[host].worker = Some(Box::new(Worker { vips, ..Worker::new(run, now, self.setup.redis) }));
         match self.open_store(host) {
             Ok(node) => {
                 if let Some(worker) = &mut self.hosts[host].worker {

@@ -9,6 +9,7 @@ use crate::store::{Answer, Request};
 use crate::worker::WorkerEvent;
 use crate::world::World;
 use ha::cluster::StoreWrite;
+use ha::guard::ServerKind;
 use kv::{Command, Response, TxnResponse};
 use types::Revision;
 
@@ -35,6 +36,8 @@ impl World {
         if batch.is_empty() || !matches!(worker.writes, Writes::Idle) {
             return;
         }
+        batch = self.allowed(host, batch);
+        let Some(worker) = self.hosts[host].worker.as_mut().filter(|_| !batch.is_empty()) else { return };
         batch.reverse();
         worker.writes = Writes::UnderWay { rest: batch, newest: Revision(0) };
         self.next_write(host);
@@ -47,6 +50,7 @@ impl World {
             let revision = *newest;
             return self.settle(host, revision);
         };
+        worker.takes.postgres = write.takes_leader().is_some();
         if self.trace.on {
             say!(self, host, "writes: {}", describe(&write));
         }
@@ -72,6 +76,9 @@ impl World {
                 self.next_write(host);
             }
             Answer::Changed { .. } | Answer::Refused(_) => {
+                if worker.takes.postgres {
+                    worker.word.was_refused(ServerKind::Postgres);
+                }
                 say!(self, host, "the store refuses a write");
                 self.settle(host, Revision(behind));
             }
@@ -128,6 +135,8 @@ pub fn describe(write: &StoreWrite) -> String {
         StoreWrite::PutHistory { lines, .. } => format!("history of {} lines", lines.len()),
         StoreWrite::PutConfig { text, .. } => format!("config {text}"),
         StoreWrite::PutFailover { request, .. } => format!("failover {request:?}"),
+        StoreWrite::PutFailsafe { listed, .. } => format!("/failsafe {}", listed.to_text()),
+        StoreWrite::DeleteFailsafe { .. } => "delete /failsafe".to_owned(),
         StoreWrite::DeleteFailover { .. } => "delete the failover request".to_owned(),
     }
 }

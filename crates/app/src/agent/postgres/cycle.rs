@@ -10,6 +10,7 @@ use super::observer::Observation;
 use super::publish;
 use super::routes::{self, ReadRules};
 use crate::agent::End;
+use crate::agent::failsafe::Failsafe;
 use crate::agent::guard_link::GuardLink;
 use crate::agent::keeper::KeeperState;
 use crate::agent::vip::Vips;
@@ -82,6 +83,7 @@ pub struct Cycle {
     pub guard: GuardLink,
     pub keeper: Arc<KeeperState>,
     pub vips: Vips,
+    pub failsafe: Failsafe,
     pub settings: Arc<RestApiSettings>,
     pub outputs: Outputs,
     pub state: State,
@@ -196,6 +198,7 @@ impl Cycle {
             // Before PostgreSQL is stopped, when it is to be.
             self.vips.decided(VipRole::Primary, decision.standing);
             self.vips.decided(VipRole::StandbyLeader, decision.standby_standing);
+            self.failsafe.decided_postgres(&view.dcs, decision.leads, decision.asks.clone());
             self.set_going(&decision, &view);
             self.keeper.decided(ServerKind::Postgres, decision.arming, view.dcs.lease);
             if decision.finished {
@@ -276,7 +279,12 @@ impl Cycle {
             tags: self.member.tags.clone(),
             identity: self.stated(),
             bootstrap_config: self.member.bootstrap.dcs.to_string(),
-            dcs: DcsView { cluster, connected: store.connected, lease: *self.keeper.lease().borrow() },
+            dcs: DcsView {
+                failsafe: self.failsafe.view(ServerKind::Postgres, cluster.as_ref()),
+                cluster,
+                connected: store.connected,
+                lease: *self.keeper.lease().borrow(),
+            },
             guard: GuardView {
                 answering: now.since(self.guard.answered_at()) <= GUARD_SILENCE_MAX,
                 armed: guard.armed,
@@ -338,7 +346,11 @@ impl Cycle {
                 Action::AnswerRequest { result } => self.answer_request(result),
             }
         }
-        if !batch.is_empty() && matches!(self.state.writes, Writes::Idle) {
+        if batch.is_empty() || !matches!(self.state.writes, Writes::Idle) {
+            return;
+        }
+        let batch = self.failsafe.allowed(ServerKind::Postgres, batch);
+        if !batch.is_empty() {
             self.state.writes = Writes::UnderWay { decided_on: self.state.cluster.revision };
             writer::start(self.dcs.clone(), batch, self.outputs.batches.clone());
         }
@@ -493,6 +505,7 @@ impl Cycle {
     }
 
     fn written(&mut self, outcome: &BatchOutcome) {
+        self.failsafe.written(ServerKind::Postgres, outcome);
         self.state.writes = self.state.writes.after(outcome, self.state.cluster.revision);
     }
 
@@ -605,7 +618,9 @@ impl Cycle {
     fn lead_clients(&self, store: &StoreView) {
         let lease = *self.keeper.lease().borrow();
         let contact = Millis(store.last_contact.elapsed().as_millis() as u64);
-        let trusted = store.connected || lease.is_some_and(|lease| contact < lease.ttl);
+        let trusted = store.connected
+            || lease.is_some_and(|lease| contact < lease.ttl)
+            || self.failsafe.vouches_for(self.state.cluster.leader_name());
         let routes = routes::routes(&self.state.cluster, trusted, self.state.hold.holds, ReadRules::of(&self.member));
         self.outputs.routes.send_if_modified(|old| std::mem::replace(old, routes.clone()) != routes);
     }
@@ -632,6 +647,8 @@ impl Cycle {
         if local.pause {
             local.leader_until = None;
         }
+        local.failsafe_is_active =
+            self.failsafe.goes_on_by_consent() || self.failsafe.vouches_for(self.state.cluster.leader_name());
         self.outputs.snapshots.send_replace(Arc::new(Snapshot {
             me: self.member.name.clone(),
             scope: self.member.scope.clone(),

@@ -42,7 +42,7 @@ pub async fn start(
     renewed: watch::Receiver<()>,
     cycles: &mut JoinSet<End>,
 ) -> anyhow::Result<PostgresRole> {
-    let World { member, dcs, guard, keeper, vips, .. } = world;
+    let World { member, dcs, guard, keeper, vips, failsafe, .. } = world;
     let instance = Instance::open(member.clone(), postgresql).await.map_err(|error| Fatal(with_hint(&error)))?;
     let instance = Arc::new(instance);
     let settings = Arc::new(rest::settings(member));
@@ -85,6 +85,7 @@ pub async fn start(
         guard: guard.clone(),
         keeper: keeper.clone(),
         vips: vips.clone(),
+        failsafe: failsafe.clone(),
         settings,
         outputs: Outputs { batches, jobs: job_results, data, work, probe, snapshots, routes, reload },
         state: State::new(),

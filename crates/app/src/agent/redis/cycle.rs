@@ -10,6 +10,7 @@ use super::observer::Observation;
 use super::publish::Published;
 use super::state::State;
 use crate::agent::End;
+use crate::agent::failsafe::Failsafe;
 use crate::agent::guard_link::GuardLink;
 use crate::agent::keeper::KeeperState;
 use crate::agent::vip::Vips;
@@ -52,6 +53,7 @@ pub struct Cycle {
     pub guard: GuardLink,
     pub keeper: Arc<KeeperState>,
     pub vips: Vips,
+    pub failsafe: Failsafe,
     /// Until the cluster has a configuration.
     pub ttl: Millis,
     pub outputs: Outputs,
@@ -60,7 +62,7 @@ pub struct Cycle {
 
 impl Cycle {
     pub async fn run(mut self, mut inputs: Inputs) -> End {
-        let mut lease = self.keeper.lease();
+        let mut leases = self.keeper.lease();
         let mut lease_id = None;
         loop {
             let wake = self.state.next_wake().since(boot_clock()).into();
@@ -78,12 +80,13 @@ impl Cycle {
                     decide_now = self.observed(observation);
                 }
                 Some(outcome) = inputs.batches.recv() => {
+                    self.failsafe.written(ServerKind::Redis, &outcome);
                     self.state.writes = self.state.writes.after(&outcome, self.state.revision);
                 }
                 Some(end) = inputs.jobs.recv() => self.job_ended(end),
                 Some(why) = inputs.last_words.recv() => decide_now = self.state.is_in_trouble(why),
-                _ = lease.changed() => {
-                    let id = lease.borrow_and_update().map(|lease| lease.id);
+                _ = leases.changed() => {
+                    let id = leases.borrow_and_update().map(|lease| lease.id);
                     decide_now = std::mem::replace(&mut lease_id, id) != id;
                 }
                 () = tokio::time::sleep(wake) => {}
@@ -98,11 +101,14 @@ impl Cycle {
                 self.state.job = self.state.job.take().filter(|job| matches!(job.state, JobState::Running { .. }));
                 // Before Redis is told to follow or to end.
                 self.vips.decided(ha::vip::VipRole::RedisMaster, decision.standing);
+                self.failsafe.decided_redis(&view.dcs, &self.instance.config.name);
                 self.set_going(&decision);
                 self.keeper.decided(ServerKind::Redis, decision.arming, view.dcs.lease);
                 decision
             });
-            self.outputs.published.update(&self.state, &store, *self.keeper.lease().borrow(), decision.as_ref());
+            let vouched = self.failsafe.vouches_for(store.cluster.leader_name());
+            let lease = *self.keeper.lease().borrow();
+            self.outputs.published.update(&self.state, &store, vouched, lease, decision.as_ref());
             if decision.is_some_and(|decision| decision.finished) {
                 return End::Finished;
             }
@@ -148,6 +154,7 @@ impl Cycle {
                 cluster: (store.generation > 0).then(|| store.cluster.clone()),
                 connected: store.connected,
                 lease: *self.keeper.lease().borrow(),
+                failsafe: self.failsafe.view(ServerKind::Redis, Some(&store.cluster)),
             },
             guard: GuardView {
                 answering: now.since(self.guard.answered_at()) <= GUARD_SILENCE_MAX,
@@ -182,7 +189,11 @@ impl Cycle {
             }
         }
         batch.extend(self.first_configuration());
-        if !batch.is_empty() && self.state.writes == Writes::Idle {
+        if batch.is_empty() || self.state.writes != Writes::Idle {
+            return;
+        }
+        let batch = self.failsafe.allowed(ServerKind::Redis, batch);
+        if !batch.is_empty() {
             self.state.writes = Writes::UnderWay { decided_on: self.state.revision };
             writer::start(self.dcs.clone(), batch, self.outputs.batches.clone());
         }

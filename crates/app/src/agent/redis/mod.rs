@@ -35,7 +35,7 @@ pub async fn start(
     renewed: watch::Receiver<()>,
     cycles: &mut JoinSet<End>,
 ) -> anyhow::Result<RedisRole> {
-    let World { member, dcs, guard, keeper, vips, .. } = world;
+    let World { member, dcs, guard, keeper, vips, failsafe, .. } = world;
     let opened = Instance::open(member.clone(), config).await.map_err(|error| fatal(&error))?;
     let instance = Arc::new(opened);
     let starting = RedisSnapshot::starting(member.name.clone(), instance.config.name.clone());
@@ -61,6 +61,7 @@ pub async fn start(
         guard: guard.clone(),
         keeper: keeper.clone(),
         vips: vips.clone(),
+        failsafe: failsafe.clone(),
         ttl: world.ttl,
         outputs: Outputs { batches, jobs, probe, last_words, published },
         state: State::new(),

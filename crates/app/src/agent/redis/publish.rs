@@ -22,9 +22,19 @@ pub struct Published {
 }
 
 impl Published {
-    pub fn update(&self, state: &State, store: &DcsView, lease: Option<Lease>, decision: Option<&Decision>) {
+    /// `vouched`: failsafe mode says of PostgreSQL's leader that it lives.
+    pub fn update(
+        &self,
+        state: &State,
+        store: &DcsView,
+        vouched: bool,
+        lease: Option<Lease>,
+        decision: Option<&Decision>,
+    ) {
         let contact = Millis(store.last_contact.elapsed().as_millis() as u64);
-        let trusted = store.connected || lease.is_some_and(|lease| contact < lease.ttl);
+        // Both roles of a member are under one lease.
+        let vouched = vouched && store.cluster.leader_name() == state.group.leader_name();
+        let trusted = vouched || store.connected || lease.is_some_and(|lease| contact < lease.ttl);
         let routes = routes(&state.group, trusted);
         self.routes.send_if_modified(|old| std::mem::replace(old, routes.clone()) != routes);
         self.snapshots.send_modify(|snapshot| {

@@ -54,6 +54,7 @@ pub fn take_leader(name: &str, lease: LeaseId, cluster: &Cluster) -> StoreWrite 
         sync: None,
         history: None,
         failover: None,
+        failsafe: cluster.failsafe_revision(),
     }
 }
 

@@ -39,6 +39,8 @@ pub enum RedisWrite {
         members: BTreeMap<MemberName, Revision>,
         /// The request that this leadership fulfils, removed with it.
         failover: Option<Revision>,
+        /// As in PostgreSQL's, whose key it is.
+        failsafe: Option<Revision>,
     },
     /// Hands the leader key to a member, which has the claim from then on. Sent only when the own Redis is a replica for
     /// certain, or gone.
@@ -104,12 +106,21 @@ pub struct HandOver {
 }
 
 impl RedisWrite {
+    /// Of one that takes the leader key: the revisions of the own entry and of `/failsafe` that it compares.
+    pub fn takes_leader(&self) -> Option<(Option<Revision>, Option<Revision>)> {
+        match self {
+            Self::TakeLeader { me, members, failsafe, .. } => Some((members.get(me).copied(), *failsafe)),
+            _ => None,
+        }
+    }
+
     /// The transaction that does it. It has no failure branch: a refused write changes nothing.
     pub fn to_txn(&self, keys: &Keys, group: &str) -> TxnRequest {
+        let failsafe_key = keys.key("failsafe");
         let keys = &keys.redis(group);
         let (compare, success) = match self {
-            Self::TakeLeader { me, lease, claim_lease, member, members, failover } => {
-                let mut compare = vec![absent(&keys.leader())];
+            Self::TakeLeader { me, lease, claim_lease, member, members, failover, failsafe } => {
+                let mut compare = vec![absent(&keys.leader()), unchanged(&failsafe_key, *failsafe)];
                 if !members.contains_key(me) {
                     compare.push(absent(&keys.member(me)));
                 }

@@ -93,6 +93,7 @@ fn view(me: &str, leader: Option<&str>, server: Server, entries: &[(&str, RedisM
             cluster: Some(cluster),
             connected: true,
             lease: Some(Lease { id: lease_of(me), ttl: Millis(1500), renewed_at: NOW }),
+            ..DcsView::default()
         },
         guard: GuardView { answering: true, armed: None },
         addresses: Vec::new(),
