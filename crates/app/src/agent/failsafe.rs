@@ -114,7 +114,7 @@ impl Failsafe {
         if server == ServerKind::Postgres && takes.is_none() && !state.asking.may_write(now) {
             return Vec::new();
         }
-        if !state.asking.may_change(now) {
+        if !state.asking.may_write(now) {
             batch.retain(|write| !matches!(write, Write::Postgres(write) if StoreWrite::changes_failsafe(write)));
         }
         batch

@@ -91,15 +91,11 @@ impl Asking {
         &self.missing
     }
 
-    /// May anything be sent now but what takes the key (again)? As long as the store is away nothing arrives, and a write that
-    /// hangs keeps the one waiting that matters when the store is back.
+    /// May anything be sent now but what takes the key (again)? Not while the fence rests on promises. A write that changes who
+    /// is listed, because whoever is added has not promised anything, and that fence may fall later than the lease ends in the
+    /// store. Another, because as long as the store is away nothing arrives, and a write that hangs keeps the one waiting that
+    /// matters when the store is back.
     pub fn may_write(&self, now: Millis) -> bool {
-        self.consent.as_ref().is_none_or(|consent| consent.until <= now)
-    }
-
-    /// May a write be sent now that changes who is listed? Whoever is added has not promised anything, and a fence that rests
-    /// on promises may fall later than the lease ends in the store.
-    pub fn may_change(&self, now: Millis) -> bool {
         self.consent.as_ref().is_none_or(|consent| consent.until <= now)
     }
 }

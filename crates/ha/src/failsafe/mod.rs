@@ -12,7 +12,7 @@
 //! 1. No leader key is taken by a member that has promised not to, nor by one that was started so lately that the worker
 //!    before it may have (`Word`).
 //! 2. Nothing that this member has sent, and that may still give it a leader key, is on its way when it promises (`Word`).
-//! 3. Who is listed changes only while the leader's fence rests on the store's confirmation (`Asking::may_change`): whoever
+//! 3. Who is listed changes only while the leader's fence rests on the store's confirmation (`Asking::may_write`): whoever
 //!    is added has not promised anything.
 
 mod asking;
@@ -52,6 +52,11 @@ pub struct FailsafeView {
 impl FailsafeView {
     pub fn is_bound(&self, now: Millis) -> bool {
         self.bound_until.is_some_and(|until| now < until)
+    }
+
+    /// From when an election's waits count, nobody having led since then: from when this member may take part in it.
+    pub fn counted_from(&self, leader_missing_since: Millis) -> Millis {
+        self.bound_until.map_or(leader_missing_since, |until| until.max(leader_missing_since))
     }
 
     /// The consent under which this member goes on.

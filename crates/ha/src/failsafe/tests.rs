@@ -143,14 +143,14 @@ fn who_is_added_while_the_others_are_asked_must_consent_too() {
 #[test]
 fn the_list_changes_only_while_no_fence_rests_on_promises() {
     let mut asking = asking(&[]);
-    assert!(asking.may_change(Millis(10_600)));
+    assert!(asking.may_write(Millis(10_600)));
     let extended = asking.answered(Millis(10_601), &LEASE, Millis(10_600), &names(&[]), &BTreeMap::new()).unwrap();
     let fence = extended.fence();
-    assert!(!asking.may_change(Millis(10_700)) && asking.may_change(fence));
+    assert!(!asking.may_write(Millis(10_700)) && asking.may_write(fence));
     // Another lease's confirmation says nothing of the fence that was promised under this one.
     asking.confirmed(&Lease { id: LeaseId(2), renewed_at: Millis(10_700), ..LEASE });
     asking.confirmed(&Lease { renewed_at: Millis(10_599), ..LEASE });
-    assert!(!asking.may_change(Millis(10_700)));
+    assert!(!asking.may_write(Millis(10_700)));
     asking.confirmed(&Lease { renewed_at: Millis(10_650), ..LEASE });
-    assert!(asking.may_change(Millis(10_700)));
+    assert!(asking.may_write(Millis(10_700)));
 }

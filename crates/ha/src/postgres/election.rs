@@ -4,7 +4,6 @@
 //! to the same result; the transaction that takes the leader key is refused if any entry changed meanwhile.
 
 use super::decide::{Draft, known_end};
-use super::leaderless::counted_from;
 use super::view::View;
 use crate::cluster::{Cluster, Member};
 use crate::config::DynamicConfig;
@@ -115,7 +114,7 @@ pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
     if let Some(obstacle) = obstacles(cluster, config, me).into_iter().next() {
         return Err(Reason::Obstacle(obstacle));
     }
-    let since = counted_from(draft, draft.memory.leader_missing_since.unwrap_or(*now));
+    let since = draft.view.dcs.failsafe.counted_from(draft.memory.leader_missing_since.unwrap_or(*now));
     let waited = now.since(since);
     let requested = cluster.failover.as_ref().filter(|request| request.value.scheduled_at.is_none());
     if let Some(candidate) = requested.and_then(|request| request.value.candidate.as_ref()) {

@@ -51,11 +51,6 @@ fn keep_leading(draft: &mut Draft<'_>) {
     }
 }
 
-/// The waits of an election begin when this member may take part in it.
-pub(super) fn counted_from(draft: &Draft<'_>, leader_missing_since: Millis) -> Millis {
-    draft.view.dcs.failsafe.bound_until.map_or(leader_missing_since, |until| until.max(leader_missing_since))
-}
-
 fn stand_for_election(draft: &mut Draft<'_>) {
     let asked =
         draft.cluster.failover.as_ref().is_some_and(|request| request.value.candidate.as_ref() == Some(&draft.view.me));
@@ -79,7 +74,7 @@ fn stand_for_election(draft: &mut Draft<'_>) {
                     election::REPORT_WAIT + election::NEXT_BEST_WAIT,
                     election::NEWER_HISTORY_WAIT,
                 ];
-                let since = counted_from(draft, since);
+                let since = draft.view.dcs.failsafe.counted_from(since);
                 for at in steps.map(|step| since + step).into_iter().filter(|at| *at > draft.view.now) {
                     draft.wake(at);
                 }

@@ -114,11 +114,6 @@ impl Draft<'_> {
         true
     }
 
-    /// The waits of an election begin when this member may take part in it.
-    pub fn counted_from(&self, leader_missing_since: Millis) -> Millis {
-        self.view.dcs.failsafe.bound_until.map_or(leader_missing_since, |until| until.max(leader_missing_since))
-    }
-
     /// The guard has confirmed a fence that stands.
     pub fn is_armed(&self) -> bool {
         self.view.guard.armed.is_some_and(|until| until > self.view.now)

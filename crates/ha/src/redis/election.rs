@@ -177,7 +177,7 @@ pub(super) fn verdict(draft: &Draft<'_>) -> Result<Reason, Reason> {
     if let Some(by) = claimed_by_other(group, me) {
         return Err(Reason::Obstacle(Obstacle::Claimed { by }));
     }
-    let waited = now.since(draft.counted_from(draft.memory.leader_missing_since.unwrap_or(*now)));
+    let waited = now.since(draft.view.dcs.failsafe.counted_from(draft.memory.leader_missing_since.unwrap_or(*now)));
     let request = group.failover.as_ref().map(|request| &request.value);
     let forced = request.is_some_and(|request| request.force && request.candidate.as_ref() == Some(me));
     let found = if forced { standing_obstacles(group, me) } else { obstacles(group, me) };

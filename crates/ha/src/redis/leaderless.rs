@@ -73,7 +73,7 @@ fn stand_for_election(draft: &mut Draft<'_>) {
         Err(reason) => {
             draft.because(reason);
             let Some(since) = draft.memory.leader_missing_since else { return };
-            let since = draft.counted_from(since);
+            let since = draft.view.dcs.failsafe.counted_from(since);
             if draft.view.now.since(since) >= election::CANDIDATE_WAIT {
                 draft.park_without_link();
             }

@@ -168,7 +168,7 @@ impl World {
         if takes.is_none() && !worker.failsafe.may_write(now) {
             return Vec::new();
         }
-        if !worker.failsafe.may_change(now) {
+        if !worker.failsafe.may_write(now) {
             batch.retain(|write| !write.changes_failsafe());
         }
         batch

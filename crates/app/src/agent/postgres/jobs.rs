@@ -12,7 +12,7 @@ use postgres::clone::{CloneFrom, CloneProgress};
 use postgres::data_directory::Existing;
 use postgres::rewind::{RewindFrom, RewindOutcome};
 use postgres::slot::slot_name;
-use postgres::sql::{Timeouts, create_roles, fetch_history, source_state};
+use postgres::sql::{SourceState, Timeouts, create_roles, fetch_history, source_state};
 use postgres::timeline_numbers;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Jobs {
             Job::Checkpoint => self.instance.slow_sql.checkpoint(CHECKPOINT_LIMIT).await.map_err(text),
             Job::Clone { from } => self.clone_from(cluster, from).await,
             Job::Rejoin { leader } => self.rejoin(cluster, leader).await,
-            Job::Survey { remote } => self.survey(remote).await,
+            Job::Survey { remote } => self.survey(remote).await.map(drop),
         }
     }
 
@@ -219,12 +219,12 @@ impl Jobs {
     }
 
     /// Asks who the remote primary is. What is here is only ever brought in line with one of the same system.
-    async fn survey(&self, remote: &StandbyCluster) -> Result<(), String> {
+    async fn survey(&self, remote: &StandbyCluster) -> Result<SourceState, String> {
         let source = self.instance.remote_questions(remote);
         let state = source_state(&source, Timeouts::default()).await.map_err(text)?;
         let here = self.control().await?.system_identifier;
         if state.system_identifier == here {
-            return Ok(());
+            return Ok(state);
         }
         let there = state.system_identifier;
         Err(format!("the remote primary {remote} is of another system (its identifier is {there}, here it is {here})"))
@@ -247,10 +247,8 @@ impl Jobs {
                 (instance.rewind_source(&host, port), timeline)
             }
             Source::Remote(remote) => {
-                self.survey(remote).await?;
-                let source = instance.remote_questions(remote);
-                let state = source_state(&source, Timeouts::default()).await.map_err(text)?;
-                (source, state.timeline)
+                let state = self.survey(remote).await?;
+                (instance.remote_questions(remote), state.timeline)
             }
         };
         let history = fetch_history(&source, timeline, Timeouts::default()).await.map_err(text)?;
